@@ -1,0 +1,1 @@
+"""Learning, composing and measuring customized video: plain functions on paths, configs and models."""

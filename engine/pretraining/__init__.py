@@ -1,0 +1,1 @@
+"""The recipe of the embedded base: `python -m engine.pretraining --help`."""

@@ -1,0 +1,66 @@
+"""Train the embedded base, stage by stage: resumable, skips what is finished, writes the shipped folder."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from platformdirs import user_cache_path
+
+from engine.pretraining import autoencoder, denoiser, emoji, self_supervised, text_image, tokenizer
+from engine.pretraining.export import export
+from engine.pretraining.settings import PRESETS
+
+
+def main() -> None:
+    """Parse the options and run what is not finished yet."""
+    options = _options()
+    work: Path = options.work
+    emoji.fetch(work / "emoji")
+    if options.sprites:
+        emoji.write_sprites(work / "emoji")
+        return
+    recipe = PRESETS[options.preset]
+    drawings = emoji.load(work / "emoji")
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16")
+    words = tokenizer.build(drawings.names, merges=recipe.merges, max_tokens=recipe.text_image.max_tokens)
+
+    vae = autoencoder.pretrain(recipe.autoencoder, drawings, work, accelerator)
+    towers = text_image.pretrain("text_image", recipe.text_image, words, drawings, work, accelerator)
+    text_encoder = copy.deepcopy(towers.text_model)
+    model = denoiser.pretrain(recipe.denoiser, vae, words, text_encoder, work, accelerator)
+    parts = {
+        "autoencoder": vae,
+        "denoiser": model,
+        "tokenizer": words,
+        "scheduler": denoiser.scheduler(),
+        "text_image": towers,
+    }
+    # Exported twice: the base can be tried while its judges still train.
+    export(options.out, **copy.deepcopy(parts), judge=None, self_supervised=None)
+    judge = text_image.pretrain("judge", recipe.judge, words, drawings, work, accelerator)
+    vit = self_supervised.pretrain(recipe.self_supervised, drawings, work, accelerator)
+    size = export(options.out, **parts, judge=judge, self_supervised=vit)
+    print(f"{options.out}: {size / 2**20:.1f} MiB")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m engine.pretraining")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="cpu", help="how long to train (cpu: hours)")
+    parser.add_argument(
+        "--work", type=Path, default=user_cache_path("dv") / "pretraining",
+        help="where drawings, logs, snapshots and finished stages are kept (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parents[1] / "bases" / "embedded",
+        help="where the base is written (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--sprites", action="store_true", help="pack the world's sprites anew, then stop")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

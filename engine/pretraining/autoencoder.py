@@ -1,0 +1,78 @@
+"""The autoencoder's stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from engine.pretraining.emoji import Drawings
+from engine.pretraining.frames import draw_frames
+from engine.pretraining.settings import AutoencoderSettings
+from engine.pretraining.stage import run_stage
+from engine.training import generator_at
+from engine.world import clips
+
+
+def build(settings: AutoencoderSettings) -> AutoencoderKL:
+    levels = len(settings.widths)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=settings.widths,
+        latent_channels=settings.latent_channels,
+        layers_per_block=1,
+        norm_num_groups=8,
+        sample_size=clips.SIZE,
+    )
+
+
+def reconstruction_loss(output: Tensor, target: Tensor, masks: Tensor, gradient_weight: float) -> Tensor:
+    """L1 + half squared error, doubled on the sprite, + L1 between the pictures' gradients; `(B, 3, H, W)`."""
+    error = output - target
+    weight = 1 + masks
+    pixel = (weight * (error.abs() + 0.5 * error.square())).mean()
+    edges = (weight[..., 1:] * error.diff(dim=-1).abs()).mean() + (
+        weight[..., 1:, :] * error.diff(dim=-2).abs()
+    ).mean()
+    return pixel + gradient_weight * edges
+
+
+def pretrain(settings: AutoencoderSettings, drawings: Drawings, work: Path, accelerator: Accelerator) -> AutoencoderKL:
+    """Train the autoencoder, measure its latents' scale, and return it in eval mode."""
+    torch.manual_seed(settings.loop.seed)
+    model = build(settings).to(accelerator.device)
+
+    def loss_at(step: int, _micro: int) -> Tensor:
+        generator = generator_at(settings.loop.seed, step)
+        frames = draw_frames(generator, settings.batch_size, drawings, settings.any_emoji_share)
+        pixels, masks = frames.pixels.to(accelerator.device), frames.masks.to(accelerator.device)
+        with accelerator.autocast():
+            posterior = model.encode(pixels).latent_dist
+            noise = torch.randn(posterior.mean.shape, generator=generator).to(pixels)
+            output = model.decode(posterior.mean + posterior.std * noise).sample
+        loss = reconstruction_loss(output.float(), pixels, masks, settings.gradient_weight)
+        kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).float().mean()
+        return loss + settings.kl_weight * kl
+
+    run_stage(
+        "autoencoder", model, loss_at, settings.loop,
+        work=work, accelerator=accelerator, ema_decay=settings.ema_decay, settings=settings,
+    )  # fmt: skip
+    model.eval().requires_grad_(False)
+    frames = draw_frames(generator_at(settings.loop.seed, -1), 128, drawings, 0.0)
+    with torch.no_grad():
+        latents = model.encode(frames.pixels.to(accelerator.device)).latent_dist.mean
+    model.register_to_config(scaling_factor=round(1 / float(latents.std()), 5))
+    return model
+
+
+def psnr(output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Peak signal-to-noise ratio in dB of pictures in [-1, 1], over the pixels that `weight` chooses."""
+    weight = torch.ones_like(target[:, :1]) if weight is None else weight
+    error = (weight * F.mse_loss(output.clamp(-1, 1), target, reduction="none")).sum() / (3 * weight.sum())
+    return 10 * torch.log10(4 / error)

@@ -1,0 +1,205 @@
+"""The denoiser's two stages: images first, with the temporal layers skipped, then clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
+from diffusers.models.resnet import TemporalConvLayer
+from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from engine.files import written_aside
+from engine.pretraining.settings import DenoiserSettings
+from engine.pretraining.stage import run_stage
+from engine.pretraining.text_image import tokenize
+from engine.training import generator_at
+from engine.world import clips, sprites
+
+
+class Conditioned(nn.Module):
+    """The UNet and the text encoder that conditions it: trained together, as in latent diffusion."""
+
+    def __init__(self, unet: UNet3DConditionModel, text_encoder: CLIPTextModel) -> None:
+        super().__init__()
+        self.unet, self.text_encoder = unet, text_encoder
+
+    def forward(self, latents: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
+        prediction: Tensor = self.unet(latents, timesteps, self.text_encoder(ids)[0]).sample
+        return prediction
+
+
+def build(settings: DenoiserSettings, latent_channels: int, text_width: int) -> UNet3DConditionModel:
+    """The UNet, its temporal layers starting as identity."""
+    levels = len(settings.widths)
+    unet = UNet3DConditionModel(
+        sample_size=clips.SIZE // 8,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
+        block_out_channels=settings.widths,
+        down_block_types=("CrossAttnDownBlock3D",) * levels,
+        up_block_types=("CrossAttnUpBlock3D",) * levels,
+        layers_per_block=1,
+        norm_num_groups=16,
+        cross_attention_dim=text_width,
+        attention_head_dim=settings.attention_head_dim,
+    )
+    for layer in _temporal_layers(unet):
+        last = layer.conv4[-1] if isinstance(layer, TemporalConvLayer) else layer.proj_out
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+    return unet
+
+
+def scheduler() -> DDIMScheduler:
+    """v-prediction on Stable Diffusion's betas, rescaled so that the last step is pure noise (arXiv 2305.08891)."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+    )
+
+
+@contextmanager
+def temporal_layers_skipped(unet: UNet3DConditionModel) -> Iterator[None]:
+    """Run the UNet as an image model: temporal convolutions and transformers pass their input on."""
+
+    def same(hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+        return hidden_states
+
+    def same_in_tuple(hidden_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor]:
+        return (hidden_states,)
+
+    layers = _temporal_layers(unet)
+    for layer in layers:
+        layer.forward = same if isinstance(layer, TemporalConvLayer) else same_in_tuple
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def _temporal_layers(unet: UNet3DConditionModel) -> list[Any]:
+    return [m for m in unet.modules() if isinstance(m, TemporalConvLayer | TransformerTemporalModel)]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Latents of clips, made ahead: scaled means `(N, F, C, h, w)` in float16, and what each clip shows."""
+
+    latents: Tensor
+    specs: list[clips.ClipSpec]
+
+
+def make_pool(count: int, seed: int, autoencoder: AutoencoderKL, path: Path, accelerator: Accelerator) -> Pool:
+    """Render and encode `count` clips of the known world, or read them where that was done before."""
+    words = sprites.words("known")
+    generator = generator_at(seed, 0, "pool")
+    specs = [clips.draw_spec(generator, words=words) for _ in range(count)]
+    if path.exists():
+        return Pool(load_file(path)["latents"], specs)
+    chunks = []
+    with torch.no_grad(), accelerator.autocast():
+        for i in range(0, count, 16):
+            pixels = clips.render(specs[i : i + 16])[0].flatten(0, 1) * 2 - 1
+            mean = autoencoder.encode(pixels.to(accelerator.device)).latent_dist.mean
+            scaled = mean.float().cpu() * autoencoder.config.scaling_factor
+            chunks.append(scaled.unflatten(0, (-1, clips.FRAMES)).half())
+    latents = torch.cat(chunks)
+    with written_aside(path) as partial:
+        save_file({"latents": latents}, partial)
+    return Pool(latents, specs)
+
+
+def caption_of(spec: clips.ClipSpec, draw: float, *, still: bool, dropout: float) -> str:
+    """The caption of a clip or of one frame, whole or in part; `draw` in [0, 1) chooses."""
+    if draw < dropout:
+        return ""
+    motion = None if still or draw < dropout + 0.08 else spec.motion
+    scene = None if 0.82 < draw else spec.scene
+    return clips.caption(spec.word, motion, scene)
+
+
+def velocity_loss(
+    model: Conditioned, latents: Tensor, ids: Tensor, alphas: Tensor, cap: float, generator: torch.Generator
+) -> Tensor:
+    """Weighted v-prediction loss on clean latents `(B, C, F, h, w)`.
+
+    In terms of the error of the clean sample the weight is min(SNR + 1, cap): min-SNR (arXiv 2303.09556)
+    that still trains the last step, whose SNR is 0. Timesteps are stratified over the batch.
+    """
+    b = latents.shape[0]
+    position = (torch.rand((), generator=generator) + torch.arange(b)) / b
+    timesteps = (position * len(alphas)).long().clamp(max=len(alphas) - 1)
+    noise = torch.randn(latents.shape, generator=generator).to(latents)
+    kept = alphas[timesteps].view(b, 1, 1, 1, 1).to(latents)
+    noisy = kept.sqrt() * latents + (1 - kept).sqrt() * noise
+    target = kept.sqrt() * noise - (1 - kept).sqrt() * latents
+    error = (model(noisy, timesteps.to(latents.device), ids).float() - target).square().mean(dim=(1, 2, 3, 4))
+    # 1 / (1 - alpha) is SNR + 1.
+    weight = (1 / (1 - kept.flatten())).clamp(max=cap) * (1 - kept.flatten())
+    return (weight * error).mean()
+
+
+def pretrain(
+    settings: DenoiserSettings,
+    autoencoder: AutoencoderKL,
+    tokenizer: CLIPTokenizer,
+    text_encoder: CLIPTextModel,
+    work: Path,
+    accelerator: Accelerator,
+) -> Conditioned:
+    """Run both stages and return UNet and text encoder in eval mode."""
+    torch.manual_seed(settings.images.seed)
+    channels = autoencoder.config.latent_channels
+    unet = build(settings, channels, text_encoder.config.hidden_size)
+    model = Conditioned(unet, text_encoder.requires_grad_(True)).to(accelerator.device)
+    alphas = scheduler().alphas_cumprod
+    pool = make_pool(settings.pool_clips, settings.images.seed, autoencoder, work / "pool.safetensors", accelerator)
+
+    def loss_on(generator: torch.Generator, count: int, *, still: bool) -> Tensor:
+        chosen = torch.randint(len(pool.specs), (count,), generator=generator)
+        latents = pool.latents[chosen]
+        if still:
+            frame = torch.randint(latents.shape[1], (count,), generator=generator)
+            latents = latents[torch.arange(count), frame].unsqueeze(1)
+        draws = torch.rand(count, generator=generator).tolist()
+        captions = [
+            caption_of(pool.specs[i], draw, still=still, dropout=settings.caption_dropout)
+            for i, draw in zip(chosen.tolist(), draws, strict=True)
+        ]
+        clean = latents.float().transpose(1, 2).to(accelerator.device)
+        ids = tokenize(tokenizer, captions).to(accelerator.device)
+        with accelerator.autocast():
+            return velocity_loss(model, clean, ids, alphas, settings.snr_cap, generator)
+
+    def image_loss(step: int, _micro: int) -> Tensor:
+        with temporal_layers_skipped(unet):
+            return loss_on(generator_at(settings.images.seed, step), settings.image_batch, still=True)
+
+    def clip_loss(step: int, _micro: int) -> Tensor:
+        generator = generator_at(settings.clips.seed, step)
+        still = float(torch.rand((), generator=generator)) < settings.image_step_share
+        return loss_on(generator, settings.image_batch if still else settings.clip_batch, still=still)
+
+    shared = {"work": work, "accelerator": accelerator, "ema_decay": settings.ema_decay, "settings": settings}
+    temporal = {id(p) for layer in _temporal_layers(unet) for p in layer.parameters()}
+    spatial = {name: p for name, p in model.named_parameters() if id(p) not in temporal}
+    run_stage("images", model, image_loss, settings.images, trained=spatial, **shared)
+    model.train()
+    run_stage("clips", model, clip_loss, settings.clips, **shared)
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,110 @@
+"""Every setting of the recipe, in one place.
+
+`CPU` is meant for hours on two cores, over several sittings; `GPU` for 20 minutes of a data-centre card.
+The models are the same in both, so that either may go on where the other stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.training import LoopConfig
+
+
+@dataclass(frozen=True)
+class AutoencoderSettings:
+    """`AutoencoderKL`, 8x down, 16 channels; L1 + half squared error, doubled on the sprite, + gradients."""
+
+    loop: LoopConfig
+    batch_size: int = 16
+    widths: tuple[int, ...] = (32, 48, 64, 96)
+    latent_channels: int = 16
+    kl_weight: float = 3e-4
+    gradient_weight: float = 0.5
+    any_emoji_share: float = 0.5
+    ema_decay: float = 0.998
+
+
+@dataclass(frozen=True)
+class ContrastiveSettings:
+    """A CLIP: image and text tower of the same width, trained with the symmetric contrastive loss."""
+
+    loop: LoopConfig
+    batch_size: int = 96
+    width: int = 96
+    image_layers: int = 4
+    text_layers: int = 3
+    patch_size: int = 8
+    projection: int = 96
+    max_tokens: int = 32
+    any_emoji_share: float = 0.5
+    ema_decay: float = 0.995
+
+
+@dataclass(frozen=True)
+class SelfSupervisedSettings:
+    """A small ViT trained DINO's way (arXiv 2104.14294): two global and four local views, centred teacher."""
+
+    loop: LoopConfig
+    batch_size: int = 32
+    width: int = 96
+    layers: int = 4
+    patch_size: int = 8
+    prototypes: int = 1024
+    teacher_momentum: float = 0.99
+    student_temperature: float = 0.1
+    teacher_temperature: float = 0.04
+    centre_momentum: float = 0.9
+
+
+@dataclass(frozen=True)
+class DenoiserSettings:
+    """`UNet3DConditionModel` with v-prediction; images with the temporal layers skipped, then clips."""
+
+    images: LoopConfig
+    clips: LoopConfig
+    image_batch: int = 48
+    clip_batch: int = 8
+    pool_clips: int = 6000
+    widths: tuple[int, ...] = (96, 112)
+    attention_head_dim: int = 16
+    caption_dropout: float = 0.1
+    snr_cap: float = 5.0
+    image_step_share: float = 0.2
+    """Of the clip stage's steps, how many are of single frames, so that F = 1 stays in range."""
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The whole recipe: one entry a stage, in the order in which they run."""
+
+    autoencoder: AutoencoderSettings
+    text_image: ContrastiveSettings
+    denoiser: DenoiserSettings
+    judge: ContrastiveSettings
+    self_supervised: SelfSupervisedSettings
+    merges: int = 900
+
+
+def _loop(steps: int, learning_rate: float, seed: int) -> LoopConfig:
+    return LoopConfig(
+        steps=steps, learning_rate=learning_rate, seed=seed, betas=(0.9, 0.99), weight_decay=0.01,
+        max_grad_norm=1.0, warmup_steps=100, decay_steps=steps // 4,
+    )  # fmt: skip
+
+
+def recipe(*, autoencoder: int, contrastive: int, images: int, clips: int, self_supervised: int) -> Recipe:
+    """A recipe from the number of steps of each stage."""
+    return Recipe(
+        autoencoder=AutoencoderSettings(_loop(autoencoder, 1e-3, 11)),
+        text_image=ContrastiveSettings(_loop(contrastive, 1e-3, 22)),
+        denoiser=DenoiserSettings(_loop(images, 6e-4, 33), _loop(clips, 5e-4, 34)),
+        judge=ContrastiveSettings(_loop(contrastive, 1e-3, 44), text_layers=2),
+        self_supervised=SelfSupervisedSettings(_loop(self_supervised, 5e-4, 55)),
+    )
+
+
+CPU = recipe(autoencoder=4000, contrastive=1500, images=5000, clips=1500, self_supervised=600)
+GPU = recipe(autoencoder=20000, contrastive=6000, images=30000, clips=15000, self_supervised=4000)
+PRESETS = {"cpu": CPU, "gpu": GPU}

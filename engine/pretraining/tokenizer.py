@@ -1,0 +1,49 @@
+"""The tokenizer: byte-level BPE in CLIP's layout, with every byte in it, so that no prompt meets an unknown token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import CLIPTokenizer
+
+from engine.world import clips, motions, scenes, sprites
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def build(emoji_names: Iterable[str], *, merges: int, max_tokens: int) -> CLIPTokenizer:
+    """Learn `merges` merges from the world's captions and the drawings' names."""
+    learnt = _learn_merges([*_captions(), *emoji_names], merges)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = [*alphabet, *(c + "</w>" for c in alphabet)]
+    vocabulary += ["".join(pair) for pair in learnt]
+    unique = list(dict.fromkeys([*vocabulary, START, END]))
+    return CLIPTokenizer(
+        vocab={token: i for i, token in enumerate(unique)}, merges=learnt, model_max_length=max_tokens
+    )
+
+
+def _captions() -> list[str]:
+    """Every caption of the known world, often enough that its words become whole tokens."""
+    return [
+        clips.caption(word, motion, scene)
+        for word in sprites.words("known")
+        for motion in motions.KNOWN
+        for scene in scenes.PHRASES
+    ]
+
+
+def _learn_merges(texts: list[str], count: int) -> list[tuple[str, str]]:
+    trained = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    trained.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.ByteLevel(False)])
+    trainer = trainers.BpeTrainer(
+        vocab_size=512 + count,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    trained.train_from_iterator(texts, trainer)
+    pairs = json.loads(trained.to_str())["model"]["merges"]
+    return [(str(a), str(b)) for a, b in pairs][:count]

@@ -1,0 +1,220 @@
+"""THE training loop. Every method, and the embedded base's pretraining, goes through it.
+
+The randomness of step n comes from (seed, n) alone, see `generator_at`, so a snapshot holds weights and
+optimizer only, and a run that was stopped ends in the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from engine.errors import DivergedError, OutOfMemoryError, ResumeError
+from engine.files import written_aside
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How weights are updated. Defaults are the paper's (AdamW, appendix A of arXiv 2312.04433)."""
+
+    steps: int
+    learning_rate: float
+    seed: int = 0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    gradient_accumulation: int = 1
+    max_grad_norm: float | None = None
+    warmup_steps: int = 0
+    decay_steps: int = 0
+    """The learning rate falls linearly to zero over the last `decay_steps` steps; 0 keeps it constant."""
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of step `step`, counted from 0."""
+        up = (step + 1) / self.warmup_steps if step < self.warmup_steps else 1.0
+        left = self.steps - step
+        down = left / self.decay_steps if left < self.decay_steps else 1.0
+        return self.learning_rate * min(up, down)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the loop tells after each step. `loss` is the mean over the step's micro-batches."""
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """Where a run keeps its state, and how often. `identity` is whatever must be equal for a resume."""
+
+    path: Path
+    identity: Mapping[str, object]
+    every: int = 100
+
+    @property
+    def digest(self) -> str:
+        text = json.dumps(self.identity, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def generator_at(seed: int, step: int, stream: str = "") -> torch.Generator:
+    """The CPU generator of one step: a function of its arguments, whatever was drawn before."""
+    digest = hashlib.sha256(f"{seed}/{step}/{stream}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def train(
+    parameters: Mapping[str, nn.Parameter],
+    loss_at: Callable[[int, int], Tensor],
+    config: LoopConfig,
+    *,
+    accelerator: Accelerator | None = None,
+    extra_state: Mapping[str, Tensor] | None = None,
+    snapshots: Snapshots | None = None,
+    after_step: Callable[[Progress], None] | None = None,
+) -> float:
+    """Minimise `loss_at(step, micro_batch)` over `parameters`; return the last step's loss.
+
+    `extra_state` are further tensors that `after_step` changes in place (a weight average, say) and that
+    a snapshot must hold. With `snapshots`, a state found at its path is continued, one is written every
+    `every` steps and when the loop is left by Ctrl-C, and at the end (the caller removes it once its result is safe).
+
+    Raises `ResumeError` when the snapshot was made by another run, `DivergedError` at a loss that is not
+    finite, `OutOfMemoryError` when the device is too small.
+    """
+    accelerator = accelerator or Accelerator(cpu=True)
+    trained = list(parameters.values())
+    optimizer = torch.optim.AdamW(
+        trained, lr=config.learning_rate, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay
+    )
+    state = _State(parameters, optimizer, extra_state or {}, accelerator)
+    start = state.load(snapshots) if snapshots is not None else 0
+    done, loss = start, math.nan
+    try:
+        for step in range(start, config.steps):
+            began = time.perf_counter()
+            rate = config.learning_rate_at(step)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss = _update(loss_at, step, trained, optimizer, config, accelerator)
+            done = step + 1
+            if after_step is not None:
+                after_step(Progress(done, config.steps, loss, rate, time.perf_counter() - began))
+            if snapshots is not None and done % snapshots.every == 0 and done < config.steps:
+                state.save(snapshots, done)
+    except KeyboardInterrupt:
+        if snapshots is not None and done > start:
+            state.save(snapshots, done)
+        raise
+    if snapshots is not None:
+        state.save(snapshots, done)
+    return loss
+
+
+def _update(
+    loss_at: Callable[[int, int], Tensor],
+    step: int,
+    trained: list[nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    config: LoopConfig,
+    accelerator: Accelerator,
+) -> float:
+    """One optimizer step over `gradient_accumulation` micro-batches; the gradients' mean is applied."""
+    total = 0.0
+    try:
+        for micro in range(config.gradient_accumulation):
+            loss = loss_at(step, micro) / config.gradient_accumulation
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise DivergedError(
+                    f"the loss became {value} at step {step + 1}: lower the learning rate, or use fp32"
+                )
+            accelerator.backward(loss)
+            total += value
+        if config.max_grad_norm is not None:
+            accelerator.clip_grad_norm_(trained, config.max_grad_norm)
+        scaler = accelerator.scaler
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+    except RuntimeError as error:
+        raise_if_out_of_memory(error)
+        raise
+    return total
+
+
+def raise_if_out_of_memory(error: RuntimeError) -> None:
+    """Raise `OutOfMemoryError` in place of torch's own ways of saying so; return for any other error."""
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        raise OutOfMemoryError(
+            "the device ran out of memory: lower --batch-size, --frames or --size, raise "
+            "--gradient-accumulation, turn on --gradient-checkpointing, or choose --dtype bf16"
+        ) from error
+
+
+class _State:
+    """What a snapshot holds: the trained weights, the optimizer, and the caller's extra tensors."""
+
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        extra: Mapping[str, Tensor],
+        accelerator: Accelerator,
+    ) -> None:
+        self.parameters, self.optimizer, self.extra, self.accelerator = parameters, optimizer, extra, accelerator
+
+    def save(self, snapshots: Snapshots, step: int) -> None:
+        scaler = self.accelerator.scaler
+        state = {
+            "step": step,
+            "digest": snapshots.digest,
+            "parameters": {name: p.detach() for name, p in self.parameters.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "extra": dict(self.extra),
+            "scaler": scaler.state_dict() if scaler is not None else None,
+        }
+        with written_aside(snapshots.path) as partial:
+            torch.save(state, partial)
+
+    def load(self, snapshots: Snapshots) -> int:
+        """Restore in place; return the steps done, 0 where there is no snapshot."""
+        if not snapshots.path.exists():
+            return 0
+        state = torch.load(snapshots.path, map_location="cpu", weights_only=True)
+        if state["digest"] != snapshots.digest:
+            raise ResumeError(
+                f"the snapshot {snapshots.path} was made with other settings or sources: repeat the run's "
+                "own settings to resume it, or start anew without --resume"
+            )
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(state["parameters"][name])
+            for name, tensor in self.extra.items():
+                tensor.copy_(state["extra"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.accelerator.scaler is not None and state["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        return int(state["step"])
+
+
+def settings_of(config: object) -> dict[str, object]:
+    """A frozen dataclass as plain values, for a snapshot's identity or an adapter's row."""
+    return asdict(config)  # type: ignore[call-overload,no-any-return]

@@ -1,0 +1,5 @@
+"""The small world that the embedded base was trained on: emoji that move over simple scenes.
+
+A clip is rendered from a few numbers on the fly, so a data set is a seed. Benchmarks, tests and the
+demo draw their references from here, pretraining its data.
+"""
