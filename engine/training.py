@@ -102,8 +102,8 @@ def train(
         trained, lr=config.learning_rate, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay
     )
     state = _State(parameters, optimizer, extra_state or {}, accelerator)
-    start = state.load(snapshots) if snapshots is not None else 0
-    done, loss = start, math.nan
+    start, loss = state.load(snapshots) if snapshots is not None else (0, math.nan)
+    done = start
     try:
         for step in range(start, config.steps):
             began = time.perf_counter()
@@ -115,13 +115,13 @@ def train(
             if after_step is not None:
                 after_step(Progress(done, config.steps, loss, rate, time.perf_counter() - began))
             if snapshots is not None and done % snapshots.every == 0 and done < config.steps:
-                state.save(snapshots, done)
+                state.save(snapshots, done, loss)
     except KeyboardInterrupt:
         if snapshots is not None and done > start:
-            state.save(snapshots, done)
+            state.save(snapshots, done, loss)
         raise
     if snapshots is not None:
-        state.save(snapshots, done)
+        state.save(snapshots, done, loss)
     return loss
 
 
@@ -140,9 +140,7 @@ def _update(
             loss = loss_at(step, micro) / config.gradient_accumulation
             value = float(loss.detach())
             if not math.isfinite(value):
-                raise DivergedError(
-                    f"the loss became {value} at step {step + 1}: lower the learning rate, or use fp32"
-                )
+                raise DivergedError(f"the loss became {value} at step {step + 1}: lower the learning rate, or use fp32")
             accelerator.backward(loss)
             total += value
         if config.max_grad_norm is not None:
@@ -179,12 +177,18 @@ class _State:
         extra: Mapping[str, Tensor],
         accelerator: Accelerator,
     ) -> None:
-        self.parameters, self.optimizer, self.extra, self.accelerator = parameters, optimizer, extra, accelerator
+        self.parameters, self.optimizer, self.extra, self.accelerator = (
+            parameters,
+            optimizer,
+            extra,
+            accelerator,
+        )
 
-    def save(self, snapshots: Snapshots, step: int) -> None:
+    def save(self, snapshots: Snapshots, step: int, loss: float) -> None:
         scaler = self.accelerator.scaler
         state = {
             "step": step,
+            "loss": loss,
             "digest": snapshots.digest,
             "parameters": {name: p.detach() for name, p in self.parameters.items()},
             "optimizer": self.optimizer.state_dict(),
@@ -194,10 +198,10 @@ class _State:
         with written_aside(snapshots.path) as partial:
             torch.save(state, partial)
 
-    def load(self, snapshots: Snapshots) -> int:
-        """Restore in place; return the steps done, 0 where there is no snapshot."""
+    def load(self, snapshots: Snapshots) -> tuple[int, float]:
+        """Restore in place; return the steps done and the last loss, (0, nan) where there is no snapshot."""
         if not snapshots.path.exists():
-            return 0
+            return 0, math.nan
         state = torch.load(snapshots.path, map_location="cpu", weights_only=True)
         if state["digest"] != snapshots.digest:
             raise ResumeError(
@@ -212,7 +216,7 @@ class _State:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.accelerator.scaler is not None and state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        return int(state["step"])
+        return int(state["step"]), float(state["loss"])
 
 
 def settings_of(config: object) -> dict[str, object]:

@@ -36,9 +36,7 @@ def reconstruction_loss(output: Tensor, target: Tensor, masks: Tensor, gradient_
     error = output - target
     weight = 1 + masks
     pixel = (weight * (error.abs() + 0.5 * error.square())).mean()
-    edges = (weight[..., 1:] * error.diff(dim=-1).abs()).mean() + (
-        weight[..., 1:, :] * error.diff(dim=-2).abs()
-    ).mean()
+    edges = (weight[..., 1:] * error.diff(dim=-1).abs()).mean() + (weight[..., 1:, :] * error.diff(dim=-2).abs()).mean()
     return pixel + gradient_weight * edges
 
 
@@ -57,7 +55,8 @@ def pretrain(settings: AutoencoderSettings, drawings: Drawings, work: Path, acce
             output = model.decode(posterior.mean + posterior.std * noise).sample
         loss = reconstruction_loss(output.float(), pixels, masks, settings.gradient_weight)
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).float().mean()
-        return loss + settings.kl_weight * kl
+        total: Tensor = loss + settings.kl_weight * kl
+        return total
 
     run_stage(
         "autoencoder", model, loss_at, settings.loop,

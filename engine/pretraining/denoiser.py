@@ -37,16 +37,17 @@ class Conditioned(nn.Module):
         return prediction
 
 
-def build(settings: DenoiserSettings, latent_channels: int, text_width: int) -> UNet3DConditionModel:
+def build(settings: DenoiserSettings, autoencoder: AutoencoderKL, text_width: int) -> UNet3DConditionModel:
     """The UNet, its temporal layers starting as identity."""
-    levels = len(settings.widths)
+    deeper = len(settings.widths) - 1
+    channels = autoencoder.config.latent_channels
     unet = UNet3DConditionModel(
-        sample_size=clips.SIZE // 8,
-        in_channels=latent_channels,
-        out_channels=latent_channels,
+        sample_size=clips.SIZE // 2 ** (len(autoencoder.config.block_out_channels) - 1),
+        in_channels=channels,
+        out_channels=channels,
         block_out_channels=settings.widths,
-        down_block_types=("CrossAttnDownBlock3D",) * levels,
-        up_block_types=("CrossAttnUpBlock3D",) * levels,
+        down_block_types=("DownBlock3D", *["CrossAttnDownBlock3D"] * deeper),
+        up_block_types=(*["CrossAttnUpBlock3D"] * deeper, "UpBlock3D"),
         layers_per_block=1,
         norm_num_groups=16,
         cross_attention_dim=text_width,
@@ -130,7 +131,7 @@ def caption_of(spec: clips.ClipSpec, draw: float, *, still: bool, dropout: float
     if draw < dropout:
         return ""
     motion = None if still or draw < dropout + 0.08 else spec.motion
-    scene = None if 0.82 < draw else spec.scene
+    scene = None if draw > 0.82 else spec.scene
     return clips.caption(spec.word, motion, scene)
 
 
@@ -152,7 +153,8 @@ def velocity_loss(
     error = (model(noisy, timesteps.to(latents.device), ids).float() - target).square().mean(dim=(1, 2, 3, 4))
     # 1 / (1 - alpha) is SNR + 1.
     weight = (1 / (1 - kept.flatten())).clamp(max=cap) * (1 - kept.flatten())
-    return (weight * error).mean()
+    loss: Tensor = (weight * error).mean()
+    return loss
 
 
 def pretrain(
@@ -165,8 +167,7 @@ def pretrain(
 ) -> Conditioned:
     """Run both stages and return UNet and text encoder in eval mode."""
     torch.manual_seed(settings.images.seed)
-    channels = autoencoder.config.latent_channels
-    unet = build(settings, channels, text_encoder.config.hidden_size)
+    unet = build(settings, autoencoder, text_encoder.config.hidden_size)
     model = Conditioned(unet, text_encoder.requires_grad_(True)).to(accelerator.device)
     alphas = scheduler().alphas_cumprod
     pool = make_pool(settings.pool_clips, settings.images.seed, autoencoder, work / "pool.safetensors", accelerator)

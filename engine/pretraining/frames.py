@@ -52,7 +52,5 @@ def draw_frames(generator: torch.Generator, count: int, drawings: Drawings, any_
         )
         textures.append(texture)
     pixels, masks = clips.render_textures(torch.stack(textures), specs, frames=1)
-    captions = [
-        clips.caption(s.word, None, s.scene if between(0, 1) < 0.8 else None) for s in specs
-    ]
+    captions = [clips.caption(s.word, None, s.scene if between(0, 1) < 0.8 else None) for s in specs]
     return Frames(pixels=pixels[:, 0] * 2 - 1, masks=masks[:, 0], captions=captions)

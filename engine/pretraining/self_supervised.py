@@ -67,9 +67,7 @@ def random_views(pixels: Tensor, size: int, area: tuple[float, float], generator
     return (views * contrast.to(views) + (brightness + tint).to(views)).clamp(-1, 1)
 
 
-def pretrain(
-    settings: SelfSupervisedSettings, drawings: Drawings, work: Path, accelerator: Accelerator
-) -> ViTModel:
+def pretrain(settings: SelfSupervisedSettings, drawings: Drawings, work: Path, accelerator: Accelerator) -> ViTModel:
     """Train the judge and return its teacher's encoder, the average of the students, in eval mode."""
     torch.manual_seed(settings.loop.seed)
     student = Student(settings).to(accelerator.device)

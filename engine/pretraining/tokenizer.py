@@ -20,9 +20,7 @@ def build(emoji_names: Iterable[str], *, merges: int, max_tokens: int) -> CLIPTo
     vocabulary = [*alphabet, *(c + "</w>" for c in alphabet)]
     vocabulary += ["".join(pair) for pair in learnt]
     unique = list(dict.fromkeys([*vocabulary, START, END]))
-    return CLIPTokenizer(
-        vocab={token: i for i, token in enumerate(unique)}, merges=learnt, model_max_length=max_tokens
-    )
+    return CLIPTokenizer(vocab={token: i for i, token in enumerate(unique)}, merges=learnt, model_max_length=max_tokens)
 
 
 def _captions() -> list[str]:

@@ -47,7 +47,12 @@ def caption(word: str, motion: str | None = None, scene: str | None = None) -> s
 def draw_pose(generator: torch.Generator) -> dict[str, float]:
     """A random pose that keeps the sprite in the frame whatever it does."""
     r = (2 * torch.rand(4, generator=generator) - 1).tolist()
-    return {"x": 0.5 + 0.06 * r[0], "y": 0.5 + 0.06 * r[1], "size": motions.STILL_SIZE + 0.05 * r[2], "angle": 0.08 * r[3]}
+    return {
+        "x": 0.5 + 0.06 * r[0],
+        "y": 0.5 + 0.06 * r[1],
+        "size": motions.STILL_SIZE + 0.05 * r[2],
+        "angle": 0.08 * r[3],
+    }
 
 
 def draw_spec(

@@ -1,0 +1,101 @@
+"""An adapter's files: weights, learnt token, image embeddings. Names, times and paths stand elsewhere, in
+`adapter.json`, so that equal runs have equal files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from engine.errors import AdapterError
+from engine.files import written_aside
+from engine.prompts import PLACEHOLDER
+
+FORMAT_VERSION = 1
+WEIGHTS, TOKEN, EMBEDDINGS = (
+    "adapter.safetensors",
+    "learned_embeds.safetensors",
+    "image_embeddings.safetensors",
+)
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What is learnt of a subject or a motion, and what is needed to use it.
+
+    `weights` are an `AdapterSet`'s state (empty when only a token was learnt), `token` is `(D,)`,
+    `embeddings` are image embeddings `(N, C')` of training images or frames.
+    """
+
+    kind: str
+    method: str
+    base_fingerprint: str
+    weights: dict[str, Tensor]
+    widths: dict[str, int] = field(default_factory=dict)
+    token: Tensor | None = None
+    embeddings: Tensor | None = None
+
+
+def write_adapter(adapter: Adapter, folder: Path) -> None:
+    """Write an adapter's files into `folder`, which is created."""
+    metadata = {
+        "format_version": str(FORMAT_VERSION),
+        "kind": adapter.kind,
+        "method": adapter.method,
+        "base_fingerprint": adapter.base_fingerprint,
+        "widths": json.dumps(adapter.widths, sort_keys=True),
+    }
+    # One key, so that diffusers' `load_textual_inversion` takes the file as it is.
+    token = None if adapter.token is None else {PLACEHOLDER: adapter.token}
+    embeddings = None if adapter.embeddings is None else {"image_embeddings": adapter.embeddings}
+    _save(folder / WEIGHTS, adapter.weights, metadata)
+    for name, tensors in ((TOKEN, token), (EMBEDDINGS, embeddings)):
+        if tensors is not None:
+            _save(folder / name, tensors, None)
+
+
+def read_adapter(folder: Path) -> Adapter:
+    """Read what `write_adapter` wrote.
+
+    Raises `AdapterError` for files that are missing, damaged, or of a format newer than this.
+    """
+    weights, metadata = _read(folder / WEIGHTS)
+    try:
+        version = int(metadata["format_version"])
+        if version > FORMAT_VERSION:
+            raise AdapterError(
+                f"the adapter in {folder} has format {version}, this dv reads up to {FORMAT_VERSION}: update dv"
+            )
+        known = {"kind", "method", "base_fingerprint"}
+        fields = {key: metadata[key] for key in known}
+        widths = json.loads(metadata["widths"])
+    except (KeyError, ValueError) as error:
+        raise AdapterError(f"{folder / WEIGHTS} is not an adapter of dv's: {error}") from error
+    if unknown := set(metadata) - known - {"format_version", "widths"}:
+        raise AdapterError(f"{folder / WEIGHTS} says {', '.join(sorted(unknown))}, which this dv does not know")
+    token = _read(folder / TOKEN)[0][PLACEHOLDER] if (folder / TOKEN).exists() else None
+    embeddings = _read(folder / EMBEDDINGS)[0]["image_embeddings"] if (folder / EMBEDDINGS).exists() else None
+    return Adapter(weights=weights, widths=widths, token=token, embeddings=embeddings, **fields)
+
+
+def _save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None) -> None:
+    plain = {name: t.detach().to("cpu", torch.float32).contiguous() for name, t in tensors.items()}
+    with written_aside(path) as partial:
+        save_file(plain, partial, metadata=metadata)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise AdapterError(f"the adapter lacks its file {path}") from error
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(f"the adapter's file {path} is damaged: {error}") from error

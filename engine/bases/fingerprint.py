@@ -1,0 +1,75 @@
+"""A base's fingerprint: a hash of its weights that does not change when they are stored in half precision."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from engine.bases.location import BaseInfo
+from engine.errors import BaseError
+from engine.files import written_aside
+
+_PARTS = ("unet", "text_encoder", "vae", "image_encoder")
+
+
+def fingerprint(info: BaseInfo) -> str:
+    """Hex SHA-256 over the float16 values of UNet, text encoder, VAE and image encoder.
+
+    Tensors count by shape and values, not by name, so that a copy saved by another version of a library
+    keeps its fingerprint. Cached by path, size and modification time of the weights' files.
+    """
+    files = {part: weight_files(folder) for part, folder in _folders(info).items()}
+    stamps = [(part, str(f), f.stat().st_size, f.stat().st_mtime_ns) for part, found in files.items() for f in found]
+    key = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
+    cached = user_cache_path("dv") / "fingerprints" / key
+    if cached.exists():
+        return cached.read_text(encoding="ascii")
+    whole = hashlib.sha256()
+    for part in _PARTS:
+        whole.update(f"{part}:".encode())
+        for digest in sorted(d for f in files.get(part, []) for d in _tensor_digests(f)):
+            whole.update(digest)
+    value = whole.hexdigest()
+    try:
+        with written_aside(cached) as partial:
+            partial.write_text(value, encoding="ascii")
+    except OSError:
+        pass  # A cache that can't be written only costs time.
+    return value
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weights of one component: its safetensors, else its `.bin` files; variants only where alone."""
+    for pattern in ("*.safetensors", "*.bin"):
+        found = sorted(folder.glob(pattern))
+        plain = [f for f in found if ".fp16." not in f.name and ".non_ema." not in f.name]
+        if found:
+            return plain or found
+    raise BaseError(f"{folder} has no weights (*.safetensors or *.bin)")
+
+
+def _folders(info: BaseInfo) -> dict[str, Path]:
+    folders = {part: info.folder / part for part in ("unet", "text_encoder", "vae")}
+    if info.image_encoder is not None:
+        folders["image_encoder"] = info.image_encoder
+    return folders
+
+
+def _tensor_digests(path: Path) -> list[bytes]:
+    import torch
+    from safetensors import safe_open
+
+    def digest(tensor: torch.Tensor) -> bytes:
+        half = tensor.to(torch.float16).contiguous()
+        shape = ",".join(map(str, half.shape)).encode()
+        return hashlib.sha256(shape + b":" + half.numpy().tobytes()).digest()
+
+    if path.suffix == ".bin":
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return [digest(t) for t in state.values() if t.is_floating_point()]
+    with safe_open(path, framework="pt") as file:
+        tensors = (file.get_tensor(name) for name in file.keys())  # noqa: SIM118
+        return [digest(t) for t in tensors if t.is_floating_point()]

@@ -1,0 +1,142 @@
+"""Loading a base: safetensors first, never remote code."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler
+from diffusers.utils import logging as diffusers_logging
+from transformers import CLIPImageProcessorPil, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
+from transformers.utils import logging as transformers_logging
+
+from engine.bases.base import TOKEN, Base, Objective
+from engine.bases.fingerprint import fingerprint, weight_files
+from engine.bases.location import BaseInfo, BaseLocation, inspect_base
+from engine.errors import BaseError, InputError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def best_device() -> str:
+    """cuda, else mps, else cpu."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def choose_device(device: str | None) -> torch.device:
+    """The device asked for, or the best there is. Raises `InputError` for one that is not there."""
+    name = device or best_device()
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if not there.get(name.split(":")[0], False):
+        present = ", ".join(k for k, v in there.items() if v)
+        raise InputError(f"there is no device {name} here; there is: {present}")
+    return torch.device(name)
+
+
+def choose_dtype(dtype: str) -> torch.dtype:
+    """Raises `InputError` for a name that is not in `DTYPES`."""
+    if dtype not in DTYPES:
+        raise InputError(f"unknown --dtype {dtype}: choose one of {', '.join(DTYPES)}")
+    return DTYPES[dtype]
+
+
+def load_base(
+    location: BaseLocation, *, device: str | None = None, dtype: str = "fp32", deterministic: bool = False
+) -> Base:
+    """Load a base, frozen and in eval mode.
+
+    `deterministic` makes CUDA's kernels repeatable (on a CPU they are, for a number of threads).
+    Raises `BaseError` for a base that is missing or damaged, `InputError` for an unknown device or dtype.
+    """
+    where, precision = choose_device(device), choose_dtype(dtype)
+    if deterministic:
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True)
+    info = inspect_base(location)
+    family = family_of(info)
+    with _quiet():
+        denoiser = _load(family.DENOISER, info.folder / "unet", where, precision)
+        vae = _load(AutoencoderKL, info.folder / "vae", where, precision)
+        text_encoder = _load(CLIPTextModel, info.folder / "text_encoder", where, precision)
+        image_encoder = None
+        if info.image_encoder is not None:
+            image_encoder = _load(CLIPVisionModelWithProjection, info.image_encoder, where, precision)
+        tokenizer = CLIPTokenizer.from_pretrained(info.folder / "tokenizer")
+        tokenizer.add_tokens([TOKEN])
+        scheduler = DDIMScheduler.from_pretrained(info.folder / "scheduler")
+    return Base(
+        info=info,
+        fingerprint=fingerprint(info),
+        device=where,
+        dtype=precision,
+        denoiser=denoiser,
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        image_encoder=image_encoder,
+        image_processor=_image_processor(info) if image_encoder is not None else None,
+        scheduler_config=dict(scheduler.config),
+        objective=Objective(scheduler.alphas_cumprod, info.prediction_type),
+        sites=family.sites(denoiser),
+        labels=family.labels(denoiser),
+    )
+
+
+def family_of(info: BaseInfo) -> ModuleType:
+    """The module of `engine/bases` that knows this base's denoiser."""
+    return importlib.import_module(f"engine.bases.{info.family}")
+
+
+def skeleton(info: BaseInfo) -> Any:
+    """The base's denoiser without weights, on the meta device: for counting."""
+    family = family_of(info)
+    with torch.device("meta"):
+        model = family.DENOISER.from_config(family.DENOISER.load_config(info.folder / "unet"))
+    return model.eval().requires_grad_(False)
+
+
+def _load(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+    """One component. Without safetensors the libraries read `.bin` files with `weights_only=True`."""
+    files = weight_files(folder)
+    safe = files[0].suffix == ".safetensors"
+    variant = "fp16" if ".fp16." in files[0].name else None
+    try:
+        model = kind.from_pretrained(folder, torch_dtype=dtype, use_safetensors=safe, variant=variant)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BaseError(f"the base's {folder.name} in {folder} can't be loaded: {reason}") from error
+    return model.to(device).eval().requires_grad_(False)
+
+
+def _image_processor(info: BaseInfo) -> CLIPImageProcessorPil:
+    """The image encoder's own preprocessing, or CLIP's at the encoder's size."""
+    folders = [info.image_encoder, info.folder / "feature_extractor"]
+    for folder in folders:
+        if folder is not None and (folder / "preprocessor_config.json").exists():
+            return CLIPImageProcessorPil.from_pretrained(folder)
+    return CLIPImageProcessorPil()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the libraries say of loading: progress bars and remarks meant for their developers."""
+    levels = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
+    diffusers_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        diffusers_logging.set_verbosity(levels[0])
+        transformers_logging.set_verbosity(levels[1])

@@ -1,0 +1,123 @@
+"""Where a base lies and what its files say of it, read without loading a weight."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import BaseError
+
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+"""The folders that a base must have: the layout of `ali-vilab/text-to-video-ms-1.7b`."""
+
+FAMILIES = {"UNet3DConditionModel": "unet3d"}
+"""The classes of denoiser that are known, and the file of `engine/bases` that knows each."""
+
+
+@dataclass(frozen=True)
+class BaseLocation:
+    """A base by name: a diffusers folder or hub id, and the image encoder's where it lies apart."""
+
+    name: str
+    model: str
+    image_encoder: str | None = None
+
+
+EMBEDDED = BaseLocation("embedded", str(Path(__file__).parent / "embedded"))
+"""The small base that ships with the package."""
+
+
+@dataclass(frozen=True)
+class BaseInfo:
+    """What a base's configs tell. `components` are bytes on disk; `recommended` has a table of settings for
+    "subject", "motion" and "compose" each."""
+
+    location: BaseLocation
+    folder: Path
+    image_encoder: Path | None
+    family: str
+    prediction_type: str
+    scheduler: str
+    components: dict[str, int]
+    recommended: Mapping[str, Mapping[str, object]]
+    cross_attention_dim: int
+    sample_size: int
+
+
+def inspect_base(location: BaseLocation) -> BaseInfo:
+    """Read a base's configs. Raises `BaseError` naming what is missing or not known."""
+    folder = local_folder(location.model)
+    for part in PARTS:
+        if not (folder / part).is_dir():
+            raise BaseError(
+                f"the base {location.name} ({location.model}) has no {part}/ folder: is it a diffusers model?"
+            )
+    unet = _read_json(folder / "unet" / "config.json")
+    scheduler = _read_json(folder / "scheduler" / "scheduler_config.json")
+    kind = str(unet.get("_class_name"))
+    if kind not in FAMILIES:
+        raise BaseError(f"the base {location.name} has a {kind}; known are: {', '.join(FAMILIES)}")
+    recommended = folder / "recommended.json"
+    image_encoder = _image_encoder(location, folder)
+    return BaseInfo(
+        location=location,
+        folder=folder,
+        image_encoder=image_encoder,
+        family=FAMILIES[kind],
+        prediction_type=str(scheduler.get("prediction_type", "epsilon")),
+        scheduler=str(scheduler.get("_class_name")),
+        components={part: _bytes(folder / part) for part in PARTS}
+        | ({"image_encoder": _bytes(image_encoder)} if image_encoder is not None else {}),
+        recommended=_read_json(recommended) if recommended.exists() else {},
+        cross_attention_dim=int(unet["cross_attention_dim"]),
+        sample_size=int(unet.get("sample_size") or 32),
+    )
+
+
+def local_folder(model: str) -> Path:
+    """The folder of a base or encoder: itself, or the hub's snapshot of an id like `owner/name`.
+
+    Only configs, tokenizers and weights are taken from the hub, never code. Raises `BaseError`.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder.resolve()
+    if model.count("/") != 1 or model.startswith((".", "/", "~")):
+        raise BaseError(f"there is no folder {model}, and it is not a hub id like owner/name")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    patterns = ["*.json", "*.txt", "*.safetensors", "*/*.bin"]
+    try:
+        return Path(snapshot_download(model, allow_patterns=patterns))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BaseError(f"the hub gave no model {model}: {reason}") from error
+
+
+def _image_encoder(location: BaseLocation, folder: Path) -> Path | None:
+    if location.image_encoder is None:
+        own = folder / "image_encoder"
+        return own if own.is_dir() else None
+    given = local_folder(location.image_encoder)
+    inner = given / "image_encoder"
+    return inner if inner.is_dir() else given
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BaseError(f"the base lacks the file {path}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BaseError(f"the base's file {path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise BaseError(f"the base's file {path} is not a JSON object")
+    return content
+
+
+def _bytes(folder: Path) -> int:
+    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())

@@ -1,0 +1,131 @@
+"""What a run will take: counted on a model without weights, timed by a moment's arithmetic on the device."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
+from engine.bases.fingerprint import weight_files
+from engine.bases.load import choose_device, choose_dtype, family_of, skeleton
+from engine.bases.location import BaseInfo, BaseLocation, inspect_base
+from engine.planning import MotionPlan, SubjectPlan
+
+_EFFICIENCY = 0.35
+"""Share of a matrix product's speed that a training step reaches: measured between 0.2 and 0.5."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take. `parameters` and `steps` are by part; memory is the peak on the device."""
+
+    parameters: dict[str, int]
+    steps: dict[str, int]
+    peak_bytes: int
+    seconds: float
+
+
+def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: str | None, dtype: str) -> Estimate:
+    """Count a run's parameters, memory and operations without loading a weight, and guess its time.
+
+    Counts are exact; memory leaves out the allocator's waste; time is good to about a factor of two.
+    """
+    where, precision = choose_device(device), choose_dtype(dtype)
+    info = inspect_base(location)
+    model, family = skeleton(info), family_of(info)
+    sites = family.sites(model)
+    config = plan.settings.config
+    if isinstance(plan, SubjectPlan):
+        identity = AdapterSet.create(identity_sites(sites), config.hidden_ratio, condition_width=None, seed=0)
+        steps = {"token": plan.settings.config.token_steps, "identity": plan.settings.config.adapter_steps}
+        parameters = {"token": info.cross_attention_dim, "identity": _count(identity)}
+        frames = 1
+    else:
+        condition = info.cross_attention_dim if plan.settings.config.appearance_guidance else None
+        moving = AdapterSet.create(motion_sites(sites), config.hidden_ratio, condition_width=condition, seed=0)
+        steps = {"motion": plan.settings.config.steps}
+        parameters = {"motion": _count(moving)}
+        frames = min(plan.settings.config.frames, max(s.frames for s in plan.sources))
+    batch = config.batch_size
+    latents = (
+        batch,
+        model.config.in_channels,
+        frames,
+        *(side // _latent_scale(info) for side in config.size[::-1]),
+    )
+    flops, saved = _cost(model, latents, info.cross_attention_dim, family, config.gradient_checkpointing)
+    bytes_each = torch.finfo(precision).bits // 8
+    weights = sum(_stored(info, part) for part in ("unet", "text_encoder", "vae")) * bytes_each
+    trained = sum(parameters.values()) * 4 * 4  # weight, gradient and AdamW's two averages, in float32
+    micro = config.gradient_accumulation
+    seconds = 3 * flops * micro * sum(steps.values()) / (_speed(where, precision) * _EFFICIENCY)
+    return Estimate(parameters, steps, weights + trained + saved * bytes_each, seconds)
+
+
+def _count(adapters: AdapterSet) -> int:
+    return sum(p.numel() for p in adapters.parameters().values())
+
+
+def _stored(info: BaseInfo, part: str) -> int:
+    """The number of values in a component's weights, from the files' sizes and headers."""
+    from safetensors import safe_open
+
+    total = 0
+    for path in weight_files(info.folder / part):
+        if path.suffix == ".bin":
+            total += path.stat().st_size // 4
+            continue
+        with safe_open(path, framework="pt") as file:
+            total += sum(prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+    return total
+
+
+def _latent_scale(info: BaseInfo) -> int:
+    from diffusers import AutoencoderKL
+
+    return int(2 ** (len(AutoencoderKL.load_config(info.folder / "vae")["block_out_channels"]) - 1))
+
+
+def _cost(model: Any, latents: tuple[int, ...], text_width: int, family: Any, checkpointing: bool) -> tuple[int, int]:
+    """Operations of one forward pass, and the number of values that it keeps for the backward pass."""
+    seen: set[int] = set()
+    kept = 0
+    alive: list[Tensor] = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        if not isinstance(tensor, nn.Parameter) and id(tensor) not in seen:
+            seen.add(id(tensor))
+            alive.append(tensor)
+            kept += tensor.numel()
+        return tensor
+
+    inputs = torch.empty(latents, device="meta")
+    text = torch.empty((latents[0], 77, text_width), device="meta", requires_grad=True)
+    timesteps = torch.empty((latents[0],), device="meta")
+    with ExitStack() as stack:
+        counter = stack.enter_context(FlopCounterMode(display=False))
+        stack.enter_context(torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t))
+        if checkpointing:
+            stack.enter_context(family.checkpointed(model))
+        model(inputs, timesteps, text)
+    return counter.get_total_flops(), kept
+
+
+def _speed(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of a matrix product on the device."""
+    size = 1024 if device.type == "cpu" else 4096
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    best = 0.0
+    for _ in range(4):
+        began = time.perf_counter()
+        float((a @ b)[0, 0])
+        best = max(best, 2 * size**3 / (time.perf_counter() - began))
+    return best

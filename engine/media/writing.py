@@ -1,0 +1,40 @@
+"""What every writer of media files checks before, and says when the disk refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine.errors import InputError, JobError
+from engine.files import written_aside
+from engine.media.ffmpeg import FfmpegError
+
+OUTPUT_SUFFIXES = (".mp4", ".gif", ".webp", ".png")
+
+
+def check_target(path: Path) -> None:
+    """Refuse, before any work is done, a path that can't become a video or a contact sheet.
+
+    Raises InputError for an unknown suffix, a folder that does not exist, and a path that is a folder.
+    """
+    if path.suffix.lower() not in OUTPUT_SUFFIXES:
+        raise InputError(f"{path} can't be written: its suffix must be one of {', '.join(OUTPUT_SUFFIXES)}.")
+    if not path.parent.is_dir():
+        raise InputError(f"There is no folder {path.parent} to write {path.name} into. Create it first.")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder. Name a file to write.")
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """`written_aside`, with a JobError for a full disk, a read-only folder, and an encoder that fails."""
+    try:
+        with written_aside(path) as partial:
+            yield partial
+    except FfmpegError as error:
+        raise JobError(f"{path} can't be written: {error}. Is the disk full?") from error
+    except OSError as error:
+        raise JobError(
+            f"{path} can't be written: {error.strerror or error}. Free some space, or write elsewhere."
+        ) from error

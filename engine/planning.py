@@ -1,0 +1,174 @@
+"""What a run is going to do, worked out before a model is loaded: sources, settings, and what it will take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.bases.location import BaseInfo
+from engine.data.clips import FrameSampling, caption_beside, find_clips, probe_clip
+from engine.data.images import find_images, find_masks, probe_image, read_mask, sha256_of, unused_files
+from engine.errors import InputError
+from engine.methods.dreamvideo import MotionConfig, SubjectConfig
+from engine.settings import Resolved, resolve
+
+
+@dataclass(frozen=True)
+class PlannedSource:
+    """One image, mask or clip: what it is, what of it is used, and what is dropped and why."""
+
+    path: Path
+    role: Literal["image", "mask", "clip"]
+    sha256: str
+    bytes: int
+    width: int
+    height: int
+    frames: int
+    fps: float | None
+    used: str
+    dropped: str
+    prompt: str | None = None
+
+
+@dataclass(frozen=True)
+class SubjectPlan:
+    """A run of subject learning. `notes` are things that a person should know before it starts."""
+
+    class_word: str
+    settings: Resolved[SubjectConfig]
+    sources: tuple[PlannedSource, ...]
+    notes: tuple[str, ...]
+
+    def of_role(self, role: str) -> list[PlannedSource]:
+        """The sources of one role, in order."""
+        return [s for s in self.sources if s.role == role]
+
+
+@dataclass(frozen=True)
+class MotionPlan:
+    """A run of motion learning. Times are in seconds of the clips."""
+
+    prompt: str
+    settings: Resolved[MotionConfig]
+    sources: tuple[PlannedSource, ...]
+    notes: tuple[str, ...]
+    start: float = 0.0
+    end: float | None = None
+    source_fps: float | None = None
+
+
+def plan_subject(
+    images: Sequence[Path],
+    class_word: str,
+    *,
+    info: BaseInfo,
+    masks: Path | None = None,
+    options: Mapping[str, object],
+) -> SubjectPlan:
+    """Look at every image (and mask) and resolve the settings. Raises `InputError` for what can't be used."""
+    if not class_word.strip():
+        raise InputError("--class is empty: give the word for what the subject is, e.g. --class dog")
+    settings = resolve(SubjectConfig(), info.recommended.get("subject", {}), options)
+    config = settings.config
+    found = find_images(images)
+    paired = find_masks(found, masks) if config.use_masks else {}
+    sources, notes = [], []
+    for path in found:
+        image = probe_image(path)
+        used, dropped = _fitted(image.width, image.height, config.size)
+        sources.append(
+            PlannedSource(path, "image", image.sha256, image.bytes, image.width, image.height, 1, None, used, dropped)
+        )
+        if path in paired:
+            mask = paired[path]
+            read_mask(mask, (image.width, image.height))
+            sources.append(
+                PlannedSource(
+                    mask,
+                    "mask",
+                    sha256_of(mask),
+                    mask.stat().st_size,
+                    image.width,
+                    image.height,
+                    1,
+                    None,
+                    f"masks the loss of {path.name}",
+                    "nothing",
+                )
+            )
+    if info.image_encoder is None:
+        notes.append("the base has no image encoder: nothing is stored for appearance guidance")
+    if len(found) > 5:
+        notes.append(f"{len(found)} images; the paper uses 3 to 5")
+    notes += [f"{path} is no image and is not used" for path in unused_files(images, found)]
+    return SubjectPlan(class_word.strip(), settings, tuple(sources), tuple(notes))
+
+
+def plan_motion(
+    clips: Sequence[Path],
+    prompt: str | None,
+    *,
+    info: BaseInfo,
+    start: float = 0.0,
+    end: float | None = None,
+    source_fps: float | None = None,
+    options: Mapping[str, object],
+) -> MotionPlan:
+    """Look at every clip and resolve the settings. Raises `InputError` for what can't be used.
+
+    A clip's own `.txt` is its prompt; the others take `prompt`.
+    """
+    found = find_clips(clips)
+    settings = resolve(MotionConfig.for_clips(len(found)), info.recommended.get("motion", {}), options)
+    config = settings.config
+    if config.appearance_guidance and info.image_encoder is None:
+        raise InputError(
+            f"the base {info.location.name} has no image encoder, which appearance guidance needs: add the base "
+            "with --image-encoder, or learn with --no-appearance-guidance"
+        )
+    sampling = FrameSampling(config.frames, config.fps)
+    sources, notes = [], []
+    for path in found:
+        clip = probe_clip(path, source_fps=source_fps, start=start, end=end)
+        own = caption_beside(path)
+        if own is None and prompt is None:
+            raise InputError(
+                f'{path.name} has no prompt: give --prompt "a person is playing guitar", or write it into '
+                f"{path.stem}.txt beside the clip"
+            )
+        used, dropped = sampling.describe(clip)
+        _, cropped = _fitted(clip.width, clip.height, config.size)
+        lost = "; ".join(x for x in (dropped, cropped) if x != "nothing") or "nothing"
+        sources.append(
+            PlannedSource(
+                path,
+                "clip",
+                clip.sha256,
+                clip.bytes,
+                clip.width,
+                clip.height,
+                clip.frames,
+                clip.fps,
+                used,
+                lost,
+                own or prompt,
+            )
+        )
+        if clip.note:
+            notes.append(f"{path.name}: {clip.note}")
+        if clip.frames < config.frames:
+            notes.append(f"{path.name} has {clip.frames} of the {config.frames} frames asked for and trains on those")
+    notes += [f"{path} is no clip and is not used" for path in unused_files(clips, found)]
+    shared = prompt or next(s.prompt for s in sources if s.prompt)
+    return MotionPlan(shared, settings, tuple(sources), tuple(notes), start, end, source_fps)
+
+
+def _fitted(width: int, height: int, size: tuple[int, int]) -> tuple[str, str]:
+    """What resizing and cropping to `size` uses and drops."""
+    scale = max(size[0] / width, size[1] / height)
+    kept = min(1.0, size[0] * size[1] / (width * height * scale**2))
+    dropped = "nothing" if kept > 0.995 else f"{1 - kept:.0%} at the edges (centre crop)"
+    used = "all" if kept > 0.995 else "the centre"
+    return (f"{used}, enlarged {scale:.1f}x" if scale > 1 else used), dropped

@@ -1,0 +1,77 @@
+"""THE denoising loop, and what wraps the denoiser: guidance. Neither prints, neither knows a model's class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+from engine.bases.base import Objective
+
+Denoise = Callable[[Tensor, int], Tensor]
+"""From a noisy sample and its timestep to what the base predicts (epsilon or v)."""
+
+
+def ddim(
+    denoise: Denoise,
+    sample: Tensor,
+    timesteps: list[int],
+    objective: Objective,
+    *,
+    final_alpha: float,
+    eta: float = 0.0,
+    generator: torch.Generator | None = None,
+    callback: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """DDIM (arXiv 2010.02502, equation 12) from pure noise `(B, ...)` down `timesteps`; the clean sample.
+
+    `final_alpha` is the cumulative alpha after the last step. `callback(done, of)` is called after each step.
+    """
+    alphas = [float(objective.alphas_cumprod[t]) for t in timesteps] + [final_alpha]
+    for i, timestep in enumerate(timesteps):
+        prediction = denoise(sample, timestep)
+        clean, noise = objective.split(sample, prediction, torch.tensor([timestep]))
+        alpha, following = alphas[i], alphas[i + 1]
+        sigma = 0.0
+        if eta > 0:
+            sigma = eta * ((1 - following) / (1 - alpha) * (1 - alpha / following)) ** 0.5
+        sample = following**0.5 * clean + max(1 - following - sigma**2, 0.0) ** 0.5 * noise
+        if sigma > 0:
+            sample = sample + sigma * torch.randn(sample.shape, generator=generator).to(sample)
+        if callback is not None:
+            callback(i + 1, len(timesteps))
+    return sample
+
+
+def guided(denoise: Callable[[Tensor, int], Tensor], scale: float) -> Denoise:
+    """Classifier-free guidance (arXiv 2207.12598): uncond + scale * (cond - uncond); at 1 it is off.
+
+    `denoise` takes the sample of both branches, unconditional first, `(2B, ...)`; at scale 1 the
+    conditional one alone, `(B, ...)`.
+    """
+    if scale == 1:
+        return denoise
+
+    def both(sample: Tensor, timestep: int) -> Tensor:
+        unconditional, conditional = denoise(torch.cat([sample, sample]), timestep).chunk(2)
+        return unconditional + scale * (conditional - unconditional)
+
+    return both
+
+
+def schedule(scheduler_config: dict[str, Any], steps: int) -> tuple[list[int], float]:
+    """The timesteps of a base's own spacing, and the cumulative alpha that the last step leads to."""
+    scheduler = DDIMScheduler.from_config(scheduler_config)
+    scheduler.set_timesteps(steps)
+    return [int(t) for t in scheduler.timesteps], float(scheduler.final_alpha_cumprod)
+
+
+def offset_noise(shape: tuple[int, ...], strength: float, generator: torch.Generator) -> Tensor:
+    """N(0, 1) + strength * N(0, 1), the second constant over h and w (the authors' code); `(B, C, F, h, w)`."""
+    noise = torch.randn(shape, generator=generator)
+    if strength > 0:
+        noise = noise + strength * torch.randn((*shape[:-2], 1, 1), generator=generator)
+    return noise

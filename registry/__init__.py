@@ -1,0 +1,59 @@
+"""What was learnt, where it is, and from what: SQLite through SQLModel, with the adapters' folders beside it.
+
+Names of the public classes are looked up when first used, so that `import registry` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from registry.errors import (
+        DamagedAdapterError,
+        InvalidNameError,
+        NameTakenError,
+        NewerRegistryError,
+        RegistryError,
+        RegistryUnavailableError,
+        UnknownNameError,
+    )
+    from registry.names import EMBEDDED, AdapterSpec, check_name
+    from registry.places import home
+    from registry.records import Adapter, BaseRow, Kind, NewAdapter, Role, Source
+    from registry.store import Registry
+
+__all__ = [
+    "EMBEDDED",
+    "Adapter",
+    "AdapterSpec",
+    "BaseRow",
+    "DamagedAdapterError",
+    "InvalidNameError",
+    "Kind",
+    "NameTakenError",
+    "NewAdapter",
+    "NewerRegistryError",
+    "Registry",
+    "RegistryError",
+    "RegistryUnavailableError",
+    "Role",
+    "Source",
+    "UnknownNameError",
+    "check_name",
+    "home",
+]
+
+_HOMES = {
+    "registry.names": ("EMBEDDED", "AdapterSpec", "check_name"),
+    "registry.places": ("home",),
+    "registry.records": ("Adapter", "BaseRow", "Kind", "NewAdapter", "Role", "Source"),
+    "registry.store": ("Registry",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF.get(name, "registry.errors")), name)

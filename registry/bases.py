@@ -1,0 +1,81 @@
+"""What the registry asks and tells the table of bases, inside a transaction of the caller's."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from sqlmodel import Session, col, select
+
+from registry.errors import InvalidNameError, NameTakenError, UnknownNameError
+from registry.names import EMBEDDED, check_name
+from registry.records import BaseRow
+from registry.tables import BaseTableRow
+
+
+def listed(session: Session) -> list[BaseRow]:
+    rows = session.exec(select(BaseTableRow).order_by(col(BaseTableRow.name)))
+    return [_base(row) for row in rows]
+
+
+def found(session: Session, name: str) -> BaseRow:
+    return _base(_row(session, name))
+
+
+def add(session: Session, base: BaseRow) -> BaseRow:
+    name = check_name(base.name)
+    if name == EMBEDDED:
+        raise NameTakenError(f"{EMBEDDED!r} is the base that dv brings along. Choose another name.")
+    if session.get(BaseTableRow, name) is not None:
+        raise NameTakenError(f"There is a base named {name!r} already. Choose another name, or remove that one first.")
+    row = BaseTableRow(
+        name=name,
+        model=_storable(base.model),
+        image_encoder=None if base.image_encoder is None else _storable(base.image_encoder),
+        fingerprint=base.fingerprint,
+    )
+    session.add(row)
+    session.flush()
+    return _base(row)
+
+
+def use(session: Session, name: str) -> None:
+    chosen = None if name == EMBEDDED else _row(session, name)
+    for row in session.exec(select(BaseTableRow)):
+        row.is_default = row is chosen
+        session.add(row)
+
+
+def remove(session: Session, name: str) -> None:
+    session.delete(_row(session, name))
+
+
+def remember_fingerprint(session: Session, name: str, fingerprint: str) -> None:
+    row = _row(session, name)
+    row.fingerprint = fingerprint
+    session.add(row)
+
+
+def _row(session: Session, name: str) -> BaseTableRow:
+    name = check_name(name)
+    row = session.get(BaseTableRow, name)
+    if row is not None:
+        return row
+    if name == EMBEDDED:
+        raise UnknownNameError(f"{EMBEDDED!r} comes with dv; it isn't one of the bases that were added.")
+    known = [EMBEDDED, *session.exec(select(BaseTableRow.name))]
+    close = get_close_matches(name, known) or known
+    raise UnknownNameError(f"There is no base named {name!r}. Did you mean {' or '.join(close)}?")
+
+
+def _base(row: BaseTableRow) -> BaseRow:
+    return BaseRow(**row.model_dump())
+
+
+def _storable(place: str) -> str:
+    try:
+        place.encode()
+    except UnicodeEncodeError:
+        raise InvalidNameError(
+            f"{place!r} has bytes that aren't text, so it can't be stored. Rename the folder, or link to it."
+        ) from None
+    return place

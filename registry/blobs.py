@@ -1,0 +1,173 @@
+"""Adapters' folders on disk: put in place whole or not at all, taken away whole."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+
+DOCUMENT = "adapter.json"
+STAGING = ".staging-"
+LEFTOVER_AFTER_S = 7 * 24 * 3600.0
+"""A staging folder that nobody has touched for a week belongs to a process that was killed."""
+
+_CHUNK = 1 << 20
+
+
+class Blobs:
+    """The folders `<root>/<name>/<version>`, and the staging folders beside them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, name: str, version: int) -> Path:
+        return self.root / name / str(version)
+
+    def newest_version(self, name: str) -> int:
+        """Give the highest number that a folder of this name has, 0 where there is none."""
+        try:
+            entries = os.listdir(self.root / name)
+        except FileNotFoundError:
+            return 0
+        return max((int(entry) for entry in entries if entry.isascii() and entry.isdigit()), default=0)
+
+    def new_staging(self) -> Path:
+        """Make an empty folder on the same file system."""
+        folder = self._staging_path()
+        folder.mkdir(parents=True)
+        return folder
+
+    def discard(self, staged: Path) -> None:
+        """Remove a staging folder, if it wasn't placed."""
+        shutil.rmtree(staged, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left in staging."""
+        for folder in self.root.glob(f"{STAGING}*"):
+            if _last_touched(folder) < time.time() - LEFTOVER_AFTER_S:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def place(self, staged: Path, name: str, version: int) -> Path:
+        """Rename `staged` to the folder of this version, durably."""
+        folder = self.folder(name, version)
+        while True:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                staged.rename(folder)
+                break
+            except FileNotFoundError:
+                # Another process removed the name's last version in between, and the empty folder with it.
+                if not staged.exists():
+                    raise
+        for parent in (folder.parent, self.root):
+            sync_folder(parent)
+        return folder
+
+    def take_back(self, folder: Path, staged: Path) -> None:
+        """Undo `place`."""
+        folder.rename(staged)
+        self._drop_if_empty(folder.parent)
+
+    def remove(self, name: str, version: int) -> int:
+        """Remove the folder of this version, if it is there, and give the bytes that this freed."""
+        folder = self.folder(name, version)
+        aside = self._staging_path()
+        try:
+            # Touched, so that no other process takes it for a leftover and sweeps it meanwhile.
+            os.utime(folder)
+            # Renamed first, so that nobody meets a folder that is half gone.
+            folder.rename(aside)
+        except FileNotFoundError:
+            return 0
+        self._drop_if_empty(folder.parent)
+        freed = _bytes_on_disk(aside)
+        shutil.rmtree(aside)
+        return freed
+
+    def _staging_path(self) -> Path:
+        # Not tempfile.mkdtemp: its folders are closed to others, and a published one is only renamed.
+        return self.root / f"{STAGING}{secrets.token_hex(8)}"
+
+    @staticmethod
+    def _drop_if_empty(folder: Path) -> None:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Give all files below `folder`, by their relative names. Raises ValueError for a link or a device."""
+    entries = sorted(folder.rglob("*"), key=lambda entry: entry.relative_to(folder).as_posix())
+    for entry in entries:
+        if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
+            raise ValueError(f"{entry} is neither a plain file nor a folder")
+    return [entry for entry in entries if entry.is_file()]
+
+
+def measure(folder: Path) -> tuple[str, int]:
+    """Give the SHA-256 over the names and contents of the folder's files, and their bytes.
+
+    `adapter.json` is left out: it states both. Lengths go into the hash before what they measure, so that
+    no two folders look alike.
+    """
+    digest = hashlib.sha256()
+    total = 0
+    for file in files_in(folder):
+        name = file.relative_to(folder).as_posix()
+        if name == DOCUMENT:
+            continue
+        size = file.stat().st_size
+        encoded = name.encode("utf-8", "surrogateescape")
+        digest.update(len(encoded).to_bytes(8, "big") + encoded + size.to_bytes(8, "big"))
+        with file.open("rb") as opened:
+            while chunk := opened.read(_CHUNK):
+                digest.update(chunk)
+        total += size
+    return digest.hexdigest(), total
+
+
+def sync(folder: Path) -> None:
+    """Flush every file below `folder`, and the folders that name them, to the disk."""
+    for file in files_in(folder):
+        descriptor = os.open(file, os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    for inner in (entry for entry in folder.rglob("*") if entry.is_dir()):
+        sync_folder(inner)
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's own entries to the disk, where the system can (Windows can't)."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems know no fsync of a folder.
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _last_touched(folder: Path) -> float:
+    times = [0.0]
+    for path in (folder, *folder.rglob("*")):
+        # Gone meanwhile: its own process, or another sweep, was quicker.
+        with suppress(FileNotFoundError):
+            times.append(path.lstat().st_mtime)
+    return max(times)
+
+
+def _bytes_on_disk(folder: Path) -> int:
+    """Give the bytes that go with `folder`: a file that is linked from elsewhere as well stays."""
+    stats = [entry.lstat() for entry in folder.rglob("*") if not entry.is_dir()]
+    return sum(stat.st_size for stat in stats if stat.st_nlink == 1)

@@ -1,0 +1,43 @@
+"""Connections to the database, and what a transaction on one is."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+
+PATIENCE_S = 30.0
+"""How long a transaction waits for another process's."""
+
+
+def open_engine(file: Path, *, foreign_keys: bool = True) -> Engine:
+    """Give an engine whose transactions really begin with BEGIN, or BEGIN IMMEDIATE with `writes=True`.
+
+    Python's sqlite3 begins none before a CREATE TABLE or a SELECT; then a migration would not be all or
+    nothing, and a reader would not see one moment.
+    """
+    engine = create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": PATIENCE_S})
+
+    def set_up(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+        _let_readers_and_writers_be(connection)
+
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    event.listen(engine, "connect", set_up)
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def _let_readers_and_writers_be(connection: sqlite3.Connection) -> None:
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as error:
+        # Switching needs a moment alone. The file remembers the mode, so whoever opens it next will do it.
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise

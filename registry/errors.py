@@ -1,0 +1,31 @@
+"""What can go wrong with the registry through no fault of ours. Everything else stays a traceback."""
+
+from __future__ import annotations
+
+
+class RegistryError(Exception):
+    """Root of the registry's errors. The message says what was wrong, with what, and what to do."""
+
+
+class UnknownNameError(RegistryError):
+    """No adapter or base of this name (or no such version of it) is in the registry."""
+
+
+class NameTakenError(RegistryError):
+    """The name belongs to something else already."""
+
+
+class InvalidNameError(RegistryError):
+    """The text can't be a name, or can't name a version."""
+
+
+class DamagedAdapterError(RegistryError):
+    """An adapter's folder lacks files, or holds other ones than were published."""
+
+
+class NewerRegistryError(RegistryError):
+    """The registry, or an adapter's `adapter.json`, was written by a newer dv."""
+
+
+class RegistryUnavailableError(RegistryError):
+    """The disk stands in the way: read-only, full, damaged, or held by another process."""

@@ -1,0 +1,83 @@
+"""What may be a name, and how a name and a version are written together: `chowchow@2`."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from registry.errors import InvalidNameError
+
+LONGEST = 64
+# A name is also a folder's name, and file systems allow 255 bytes for one.
+LONGEST_BYTES = 240
+EMBEDDED = "embedded"
+"""The base that dv brings along. It is never a row, so no other base may be called this."""
+
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+
+
+def check_name(name: str) -> str:
+    """Give `name` in Unicode's composed form (NFC), or raise InvalidNameError.
+
+    A name has 1 to 64 letters and digits of any script, `-`, `_` and `.`; it starts with a letter or a
+    digit and has no two dots in a row.
+    """
+    name = unicodedata.normalize("NFC", name)
+    flaw = _flaw(name)
+    if flaw:
+        raise InvalidNameError(
+            f"{name!r} can't be a name: {flaw}. A name has letters, digits, '-', '_' and '.', starts with "
+            f"a letter or a digit, and is at most {LONGEST} characters long."
+        )
+    return name
+
+
+def _flaw(name: str) -> str | None:
+    if not name:
+        return "it is empty"
+    strange = next((character for character in name if not _may_stand_inside(character)), None)
+    if strange is not None:
+        return f"{strange!r} isn't allowed"
+    if not _is_letter_or_digit(name[0]):
+        return f"it starts with {name[0]!r}"
+    if ".." in name:
+        return "it has two dots in a row"
+    if len(name) > LONGEST:
+        return f"it has {len(name)} characters"
+    if len(name.encode()) > LONGEST_BYTES:
+        return f"it takes more than {LONGEST_BYTES} bytes as UTF-8"
+    return None
+
+
+def _is_letter_or_digit(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category.startswith("L") or category == "Nd"
+
+
+def _may_stand_inside(character: str) -> bool:
+    # Marks (M) are the vowel signs and accents that many scripts write as characters of their own.
+    return character in "-_." or _is_letter_or_digit(character) or unicodedata.category(character)[0] == "M"
+
+
+@dataclass(frozen=True)
+class AdapterSpec:
+    """A name, and the version meant; None means the newest."""
+
+    name: str
+    version: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> AdapterSpec:
+        """Read `chowchow` or `chowchow@2`. Raises InvalidNameError."""
+        name, at, version = text.partition("@")
+        if not at:
+            return cls(check_name(name))
+        if not _VERSION.fullmatch(version):
+            raise InvalidNameError(
+                f"{text!r} names no version: after '@' comes a number from 1 on, as in '{name or 'name'}@2'."
+            )
+        return cls(check_name(name), int(version))
+
+    def __str__(self) -> str:
+        return self.name if self.version is None else f"{self.name}@{self.version}"

@@ -1,0 +1,82 @@
+"""What goes into the registry and what comes out of it: plain, frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal["subject", "motion"]
+Role = Literal["image", "mask", "clip"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewAdapter:
+    """What a finished run says about the adapter that it made.
+
+    `hyperparameters`, `origins` (where each of them came from) and `library_versions` hold what JSON can
+    hold. `started_at` and `ended_at` are ISO times in UTC. `seed` fits 64 bits with a sign.
+    """
+
+    kind: Kind
+    name: str
+    base_fingerprint: str
+    base_name: str
+    method: str
+    hyperparameters: dict[str, Any]
+    origins: dict[str, Any]
+    seed: int
+    device: str
+    dtype: str
+    library_versions: dict[str, Any]
+    started_at: str
+    ended_at: str
+    steps: int
+    final_loss: float
+    dv_version: str
+    class_word: str | None = None
+    prompt: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter(NewAdapter):
+    """A published adapter.
+
+    `file_hash` is the SHA-256 over the names and contents of its folder's files, `size` their bytes; both
+    leave out `adapter.json`, which states them.
+    """
+
+    version: int
+    file_hash: str
+    size: int
+
+    @property
+    def id(self) -> str:
+        """Name and version, as a user writes them: `chowchow@2`."""
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One file that an adapter learnt from. `path` is absolute; an image or a mask has one frame.
+
+    Bytes of a path that aren't text are kept as `\\udcNN`, as Python shows them.
+    """
+
+    path: str
+    sha256: str
+    bytes: int
+    width: int
+    height: int
+    frames: int
+    role: Role
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseRow:
+    """A base model that the user added. `model` and `image_encoder` are directories or hub ids."""
+
+    name: str
+    model: str
+    image_encoder: str | None
+    fingerprint: str | None
+    is_default: bool

@@ -1,0 +1,239 @@
+"""The registry itself: rows in SQLite, folders beside it, and the order in which the two change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from registry import bases, documents, rows
+from registry.blobs import Blobs, measure, sync
+from registry.database import Database
+from registry.errors import DamagedAdapterError, RegistryUnavailableError
+from registry.names import AdapterSpec, check_name
+from registry.places import home
+from registry.records import Adapter, BaseRow, Kind, NewAdapter, Source
+from registry.troubles import clear_errors
+
+DATABASE = "registry.sqlite3"
+
+
+class Registry:
+    """Everything that was learnt, and the bases that were added.
+
+    Any method raises RegistryUnavailableError when the disk stands in the way. Several processes may work
+    with one registry at a time. Open with `Registry.open()`, close with `close()` or a `with` block.
+    """
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.folder = folder
+        self._database = database
+        self._blobs = Blobs(folder / "adapters")
+
+    @classmethod
+    def open(cls, folder: Path | None = None) -> Registry:
+        """Open the registry in `folder` (default: `home()`); make or migrate it where needed.
+
+        Raises NewerRegistryError for one that a newer dv wrote.
+        """
+        folder = home() if folder is None else folder.absolute()
+        return cls(folder, Database(folder / DATABASE))
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run_folder(self, name: str) -> Path:
+        """Give the folder for an unfinished run of this name. Not created. Raises InvalidNameError."""
+        return self.folder / "runs" / check_name(name)
+
+    # Publishing
+
+    def next_version(self, name: str, kind: Kind) -> int:
+        """Give the number that `publish` would choose now: what to ask before a long run.
+
+        Raises InvalidNameError, and NameTakenError where the name belongs to the other kind.
+        """
+        name = check_name(name)
+        with self._database.reading() as session:
+            return self._last_version(rows.last_version(session, name, kind), name) + 1
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """Give a fresh folder to fill and publish; if it isn't published, it is removed at the end.
+
+        Meant for minutes, not for a whole run: one that nobody touches for a week counts as left over.
+        """
+        with clear_errors(self._database.file):
+            self._blobs.sweep()
+            staged = self._blobs.new_staging()
+        try:
+            yield staged
+        finally:
+            self._blobs.discard(staged)
+
+    def publish(
+        self,
+        staged: Path,
+        adapter: NewAdapter,
+        sources: Sequence[Source],
+        describe: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Adapter:
+        """Make the staged folder the next version of `adapter.name`, and give it as it stands.
+
+        Writes `adapter.json` into the folder; `describe` may add keys to it. The row comes last: whatever
+        happens in between, no row is without whole files. Raises InvalidNameError and NameTakenError.
+        """
+        name = check_name(adapter.name)
+        with clear_errors(self._database.file):
+            with self._database.writing() as session:
+                version = self._last_version(rows.last_version(session, name, adapter.kind), name) + 1
+                rows.take(session, name, adapter.kind, version)
+            file_hash, size = measure(staged)
+            numbered = Adapter(**{**asdict(adapter), "name": name}, version=version, file_hash=file_hash, size=size)
+            published, plain_sources = documents.write(staged, numbered, sources, describe)
+            sync(staged)
+            self._place(staged, published, plain_sources)
+        return published
+
+    def _place(self, staged: Path, adapter: Adapter, sources: Sequence[Source]) -> None:
+        placed = None
+        try:
+            with self._database.writing() as session:
+                # Asked again: while the name had no version, the other kind may have taken it.
+                rows.last_version(session, adapter.name, adapter.kind)
+                rows.take(session, adapter.name, adapter.kind, adapter.version)
+                placed = self._blobs.place(staged, adapter.name, adapter.version)
+                rows.insert(session, adapter, sources)
+        except BaseException:
+            # Ctrl-C may come just after the row was written; then the files must stay.
+            if placed is not None and adapter.id not in {known.id for known in self.adapters(name=adapter.name)}:
+                self._blobs.take_back(placed, staged)
+            raise
+
+    def restore(self, folder: Path) -> Adapter:
+        """Insert the row of a published folder whose row was lost, from its `adapter.json`.
+
+        `folder` is `adapters/<name>/<version>` in this registry. A row that is there already stays. Raises
+        DamagedAdapterError, NewerRegistryError, NameTakenError.
+        """
+        with clear_errors(self._database.file):
+            adapter, sources = documents.read(folder)
+            place = self.path(adapter)
+            if not place.exists() or not place.samefile(folder):
+                raise DamagedAdapterError(
+                    f"{folder} holds {adapter.id}, whose place in this registry is {place}. Move it there first."
+                )
+            if measure(folder) != (adapter.file_hash, adapter.size):
+                raise DamagedAdapterError(
+                    f"The files in {folder} aren't those that were published as {adapter.id}. "
+                    "Put whole copies in their place, or learn the adapter anew."
+                )
+            with self._database.writing() as session:
+                for known in rows.listed(session, None, adapter.name):
+                    if known.version == adapter.version:
+                        return known
+                rows.last_version(session, adapter.name, adapter.kind)
+                rows.take(session, adapter.name, adapter.kind, adapter.version)
+                rows.insert(session, adapter, sources)
+        return adapter
+
+    def _last_version(self, counted: int, name: str) -> int:
+        # The folders have a say too: their rows may have been lost, or another name's letters may differ
+        # only in case, on a file system that doesn't tell the two apart.
+        return max(counted, self._blobs.newest_version(name))
+
+    # Looking
+
+    def adapters(self, *, kind: Kind | None = None, name: str | None = None) -> list[Adapter]:
+        """Give all adapters, or those of one kind or name, newest last."""
+        with self._database.reading() as session:
+            return rows.listed(session, kind, None if name is None else check_name(name))
+
+    def find(self, spec: str, *, kind: Kind | None = None) -> Adapter:
+        """Give the adapter that `chowchow@2` means, or the newest version of `chowchow`.
+
+        Raises InvalidNameError and UnknownNameError, which suggests names that are written alike.
+        """
+        parsed = AdapterSpec.parse(spec)
+        with self._database.reading() as session:
+            return rows.found(session, parsed, kind)
+
+    def path(self, adapter: Adapter) -> Path:
+        """Give the folder of a published adapter."""
+        return self._blobs.folder(adapter.name, adapter.version)
+
+    def sources(self, adapter: Adapter) -> list[Source]:
+        """Give what an adapter learnt from, in the order it was published with. Raises UnknownNameError."""
+        with self._database.reading() as session:
+            return rows.sources_of(session, adapter)
+
+    # Removing
+
+    def remove(self, adapters: Sequence[Adapter]) -> int:
+        """Remove adapters, all or none, and give the bytes that were really freed.
+
+        Raises UnknownNameError if one is no longer there; RegistryUnavailableError names folders that
+        would not go.
+        """
+        each = list({adapter.id: adapter for adapter in adapters}.values())
+        with self._database.writing() as session:
+            rows.delete(session, each)
+        freed = 0
+        stuck = []
+        for adapter in each:
+            try:
+                freed += self._blobs.remove(adapter.name, adapter.version)
+            except OSError as error:
+                stuck.append(f"{error.filename or self.path(adapter)}: {error.strerror}")
+        if stuck:
+            raise RegistryUnavailableError(
+                f"The adapters are out of the registry, but not all their files could be deleted "
+                f"({'; '.join(stuck)}). Delete them by hand."
+            )
+        return freed
+
+    # Bases
+
+    def bases(self) -> list[BaseRow]:
+        """Give the bases that were added, by name. None is the default while the embedded base is."""
+        with self._database.reading() as session:
+            return bases.listed(session)
+
+    def base(self, name: str) -> BaseRow:
+        """Give one base that was added. Raises UnknownNameError."""
+        with self._database.reading() as session:
+            return bases.found(session, name)
+
+    def add_base(
+        self, name: str, model: str, *, image_encoder: str | None = None, fingerprint: str | None = None
+    ) -> BaseRow:
+        """Add a base. Raises InvalidNameError, and NameTakenError for a name that a base has."""
+        base = BaseRow(name=name, model=model, image_encoder=image_encoder, fingerprint=fingerprint, is_default=False)
+        with self._database.writing() as session:
+            return bases.add(session, base)
+
+    def use_base(self, name: str) -> None:
+        """Make a base the default; with "embedded" none of the added ones is. Raises UnknownNameError."""
+        with self._database.writing() as session:
+            bases.use(session, name)
+
+    def remove_base(self, name: str) -> None:
+        """Forget a base, not its files; the embedded one follows a default. Raises UnknownNameError."""
+        with self._database.writing() as session:
+            bases.remove(session, name)
+
+    def remember_fingerprint(self, name: str, fingerprint: str) -> None:
+        """Store the fingerprint that was computed for a base. Raises UnknownNameError."""
+        with self._database.writing() as session:
+            bases.remember_fingerprint(session, name, fingerprint)

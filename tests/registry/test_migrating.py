@@ -1,0 +1,127 @@
+"""From blank to the newest layout; what happens to an old, a newer, a half-migrated one."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlmodel import SQLModel
+
+from registry import Adapter, NewerRegistryError, Registry, RegistryUnavailableError, migrating
+from registry.connection import open_engine
+
+Publish = Callable[..., Adapter]
+
+NEXT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.add_column("adapters", sa.Column("note", sa.String(), nullable=True))
+    # Rebuilds the table that the sources' rows hang from.
+    with op.batch_alter_table("adapters", recreate="always") as table:
+        table.alter_column("device", nullable=True)
+    {last}
+"""
+
+
+def ask(folder: Path, question: str) -> list[Any]:
+    with closing(sqlite3.connect(folder / "registry.sqlite3")) as raw:
+        return raw.execute(question).fetchall()
+
+
+def offer_next_revision(monkeypatch: pytest.MonkeyPatch, folder: Path, last: str = "") -> None:
+    """Pretend that this dv has a second revision."""
+    scripts = folder / "100% scripts"
+    shutil.copytree(migrating.SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    (scripts / "versions" / "revision_0002.py").write_text(NEXT.format(last=last))
+    monkeypatch.setattr(migrating, "SCRIPTS", scripts)
+    monkeypatch.setattr(migrating, "REVISIONS", ("0001", "0002"))
+
+
+def test_from_blank_the_migrations_make_the_tables_of_the_code(registry: Registry) -> None:
+    engine = open_engine(registry.folder / "registry.sqlite3")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+    engine.dispose()
+
+
+def test_the_code_knows_every_revision_in_order() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrating.SCRIPTS))
+    newest_first = ScriptDirectory.from_config(config).walk_revisions()
+    assert tuple(script.revision for script in newest_first)[::-1] == migrating.REVISIONS
+
+
+def test_an_empty_file_is_a_blank_database(tmp_path: Path) -> None:
+    (tmp_path / "registry.sqlite3").touch()
+    with Registry.open(tmp_path) as registry:
+        assert registry.adapters() == []
+    assert [file.name for file in tmp_path.iterdir()] == ["registry.sqlite3"]
+
+
+def test_a_newer_database_is_refused_and_left_alone(registry: Registry, publish: Publish) -> None:
+    publish("dog")
+    registry.close()
+    file = registry.folder / "registry.sqlite3"
+    with closing(sqlite3.connect(file)) as raw, raw:
+        raw.execute("UPDATE alembic_version SET version_num = '0999'")
+    with pytest.raises(NewerRegistryError, match=r"revision 0999.*up to 0001.*Update dv") as caught:
+        Registry.open(registry.folder)
+    assert str(file) in str(caught.value)
+    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0999",)]
+    assert ask(registry.folder, "SELECT name FROM adapters") == [("dog",)]
+
+
+def test_an_old_database_is_copied_then_migrated_with_all_its_rows(
+    registry: Registry, publish: Publish, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dog = publish("dog")
+    registry.close()
+    offer_next_revision(monkeypatch, tmp_path)
+    with Registry.open(registry.folder) as migrated:
+        assert migrated.find("dog") == dog
+        assert len(migrated.sources(dog)) == 1
+    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert ask(registry.folder, "SELECT name, note FROM adapters") == [("dog", None)]
+    with closing(sqlite3.connect(registry.folder / "registry.sqlite3.revision-0001")) as copy:
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert copy.execute("SELECT name FROM adapters").fetchall() == [("dog",)]
+    assert not list(registry.folder.glob("*.partial"))
+
+
+def test_a_migration_that_fails_changes_nothing(
+    registry: Registry, publish: Publish, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dog = publish("dog")
+    registry.close()
+    before = ask(registry.folder, "SELECT * FROM sqlite_master ORDER BY name")
+    with monkeypatch.context() as patch:
+        offer_next_revision(patch, tmp_path, last='op.execute("SELECT * FROM nowhere")')
+        with pytest.raises(RegistryUnavailableError, match="nowhere"):
+            Registry.open(registry.folder)
+    assert ask(registry.folder, "SELECT * FROM sqlite_master ORDER BY name") == before
+    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0001",)]
+    with Registry.open(registry.folder) as again:
+        assert again.find("dog") == dog
+
+
+def test_a_blank_database_goes_through_every_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    offer_next_revision(monkeypatch, tmp_path)
+    Registry.open(tmp_path / "home").close()
+    assert ask(tmp_path / "home", "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert not list((tmp_path / "home").glob("*revision*"))
