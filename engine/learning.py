@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TypeVar
 
@@ -222,7 +223,8 @@ class _Session:
     def learned(
         self, kind: str, folder: Path, steps: int, losses: dict[str, float], parameters: dict[str, int]
     ) -> Learned:
-        return Learned(kind, "dreamvideo", folder, steps, list(losses.values())[-1], losses, parameters)
+        taken = {part: loss for part, loss in losses.items() if isfinite(loss)}  # a part of 0 steps has none
+        return Learned(kind, "dreamvideo", folder, steps, list(taken.values())[-1], taken, parameters)
 
 
 def _subject_loss(

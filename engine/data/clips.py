@@ -115,8 +115,8 @@ def probe_clip(
     if path.is_dir():
         frames = _frame_files(path)
         width, height = _common_size(frames)
-        fps = source_fps or DEFAULT_SOURCE_FPS
-        note = "" if source_fps else f"frame rate not given, taken as {fps:g} fps"
+        fps = _folder_rate(source_fps)
+        note = "" if source_fps is not None else f"frame rate not given, taken as {fps:g} fps"
         times: Sequence[float] = [index / fps for index in range(len(frames))]
         size = sum(frame.stat().st_size for frame in frames)
     else:
@@ -143,6 +143,14 @@ def probe_clip(
         end=end,
         note=note,
     )
+
+
+def _folder_rate(source_fps: float | None) -> float:
+    if source_fps is None:
+        return DEFAULT_SOURCE_FPS
+    if not (math.isfinite(source_fps) and source_fps > 0):
+        raise InputError(f"Frames can't have a rate of {source_fps:g} a second. Give a number above 0.")
+    return source_fps
 
 
 def _check_range(start: float, end: float | None) -> None:
@@ -202,7 +210,7 @@ def read_clip(
     """
     _check_range(start, end)
     if path.is_dir():
-        frames = list(_read_folder(path, start, end, source_fps or DEFAULT_SOURCE_FPS, size))
+        frames = list(_read_folder(path, start, end, _folder_rate(source_fps), size))
     else:
         try:
             decoded = ffmpeg.decode(path, _filters(start, end))

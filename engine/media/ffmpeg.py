@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -117,5 +118,7 @@ def decode(path: Path, filters: str) -> Iterator[npt.NDArray[np.uint8]]:
 
 
 def _last_line(output: bytes) -> str:
-    lines = [line.strip() for line in output.decode("utf-8", "replace").splitlines()]
+    """Without the address in memory that ffmpeg puts before it, which is another one each time."""
+    text = re.sub(r"\[(\S+) @ 0x[0-9a-f]+\]", r"\1:", output.decode("utf-8", "replace"))
+    lines = [line.strip() for line in text.splitlines()]
     return next((line for line in reversed(lines) if line), "")

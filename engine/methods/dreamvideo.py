@@ -63,6 +63,8 @@ class SubjectConfig(OptimizerConfig):
         super().__post_init__()
         if self.token_prompt.count("*") != 1:
             raise InputError(f'--token-prompt is "{self.token_prompt}": it must hold exactly one *')
+        if self.token_steps == self.adapter_steps == 0:
+            raise InputError("--token-steps and --adapter-steps are both 0: there is nothing to learn")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class MotionConfig(OptimizerConfig):
     """
 
     batch_size: int = _setting(2, "Clips a step.", least=1)
-    steps: int = _setting(1000, "Steps of the motion adapter.", least=0)
+    steps: int = _setting(1000, "Steps of the motion adapter.", least=1)
     learning_rate: float = _setting(1e-5, "Learning rate of the motion adapter.", least=0)
     frames: int = _setting(32, "Frames of a training window.", least=1)
     fps: float = _setting(8.0, "Frame rate to which clips are thinned.", least=0.001)

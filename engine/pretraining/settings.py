@@ -109,6 +109,6 @@ def recipe(*, autoencoder: int, contrastive: int, images: int, clips: int, self_
     )
 
 
-CPU = recipe(autoencoder=2500, contrastive=800, images=3200, clips=800, self_supervised=500)
+CPU = recipe(autoencoder=2500, contrastive=800, images=2800, clips=700, self_supervised=400)
 GPU = recipe(autoencoder=20000, contrastive=6000, images=30000, clips=15000, self_supervised=4000)
 PRESETS = {"cpu": CPU, "gpu": GPU}

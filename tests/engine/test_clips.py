@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -124,6 +126,9 @@ def test_folder_of_frames_is_a_clip(tmp_path: Path) -> None:
     assert read_clip(folder, size=(4, 4)).shape == (12, 4, 4, 3)
     told, assumed = probe_clip(folder, source_fps=24), probe_clip(folder)
     assert (told.frames, told.fps, told.duration, told.note) == (12, 24, 0.5, "")
+    for reads in (read_clip, probe_clip):
+        with pytest.raises(InputError, match="rate of 0 a second"):
+            reads(folder, source_fps=0)
     assert (assumed.fps, assumed.note) == (8, "frame rate not given, taken as 8 fps")
 
 
@@ -153,11 +158,24 @@ def test_text_named_mp4_is_refused_with_what_ffmpeg_says(tmp_path: Path) -> None
             reads(clip)
 
 
-def test_playlist_named_mp4_opens_nothing_else(tmp_path: Path) -> None:
-    clip = tmp_path / "list.mp4"
-    clip.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/secret.ts\n")
-    with pytest.raises(InputError, match=r"list\.mp4"):
-        find_clips([clip])
+def test_playlist_fetches_nothing_from_the_network(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Asked(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+    with HTTPServer(("127.0.0.1", 0), Asked) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        clip = tmp_path / "list.m3u8"
+        clip.write_text(
+            f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:{server.server_port}/a.ts\n#EXT-X-ENDLIST\n"
+        )
+        with pytest.raises(InputError, match=r"list\.m3u8"):
+            find_clips([clip])
+        server.shutdown()
+    assert asked == []
 
 
 def test_truncated_video_is_refused(tmp_path: Path) -> None:
@@ -165,6 +183,17 @@ def test_truncated_video_is_refused(tmp_path: Path) -> None:
     clip.write_bytes(clip.read_bytes()[:500])
     with pytest.raises(InputError, match=r"a\.mp4"):
         find_clips([clip])
+
+
+def test_video_cut_off_in_the_middle_is_used_with_a_note(tmp_path: Path) -> None:
+    whole, cut = made(tmp_path / "a.avi", extra=",noise=alls=60"), tmp_path / "cut.avi"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    info = probe_clip(cut)
+    assert 0 < info.frames < 20
+    assert info.frames == len(read_clip(cut))
+    assert info.note.startswith("decoded with errors: ")
+    assert " @ 0x" not in info.note
+    assert (probe_clip(whole).frames, probe_clip(whole).note) == (20, "")
 
 
 def test_nothing_to_find_is_said(tmp_path: Path) -> None:

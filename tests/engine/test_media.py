@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,8 +116,6 @@ def test_any_note_comes_back(tmp_path_factory: pytest.TempPathFactory, suffix: s
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_very_long_note_comes_back(tmp_path: Path, suffix: str) -> None:
     note = {"prompt": "wide = open; " * 20_000}
-    if suffix == ".webp":
-        note = {"prompt": "wide = open; " * 2_000}
     write_video(ball(2, 16, 16), tmp_path / f"a{suffix}", 8, note)
     assert read_metadata(tmp_path / f"a{suffix}") == note
 
@@ -197,7 +196,8 @@ def test_failing_encoder_is_a_failed_job(tmp_path: Path) -> None:
 
 
 def test_frames_of_another_shape_are_a_bug(tmp_path: Path) -> None:
-    for frames in (np.zeros((0, 8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8), np.zeros((1, 8, 8, 3))):
+    wrong: list[Any] = [np.zeros((0, 8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8), np.zeros((1, 8, 8, 3))]
+    for frames in wrong:
         with pytest.raises(ValueError, match="frames must be"):
             write_video(frames, tmp_path / "a.mp4", 8, {})
 

@@ -1,0 +1,199 @@
+"""What all figures share: the base, its instruments and judges, and everything made before, kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.bases.fingerprint import fingerprint
+from engine.bases.load import load_base
+from engine.bases.location import BaseLocation, inspect_base
+from engine.evaluation.features import Judges, judges_of
+from engine.evaluation.instruments.reading import Instruments
+from engine.files import written_aside
+from engine.learning import learn_motion, learn_subject
+from engine.media.sheets import contact_sheet, write_sheet
+from engine.methods.dreamvideo import ComposeConfig
+from engine.planning import plan_motion, plan_subject
+from engine.settings import as_values, resolve
+from engine.training import Progress
+from engine.world import sprites
+from figures.generation import Learnt, generate
+from figures.material import Frames, Request, render, write_photographs, write_training_clips
+
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured."""
+
+    clips: int = 500
+    subjects: int = 6
+    motions: int = 3
+    subject_prompts: int = 18
+    motion_objects: int = 6
+    motion_seeds: int = 2
+    check_clips: int = 1000
+
+
+QUICK = Scale(clips=48, subjects=2, motions=1, subject_prompts=4, motion_objects=2, motion_seeds=1, check_clips=200)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what was measured, its value, and the target where there is one."""
+
+    what: str
+    value: float
+    target: str = ""
+    met: bool | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure's rows, the details behind them, and the sheets that show it."""
+
+    title: str
+    rows: list[Row]
+    details: dict[str, Any] = field(default_factory=dict)
+    sheets: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """An adapter that was learnt here: its folder and the seconds that took, encoding included."""
+
+    folder: Path
+    seconds: float
+
+
+class Bench:
+    """One base under measurement. What takes long (clips, adapters) lies in `work`, and is made once."""
+
+    def __init__(self, location: BaseLocation, scale: Scale, out: Path, work: Path, device: str | None) -> None:
+        self.location, self.scale, self.out, self.device = location, scale, out, device
+        self.info = inspect_base(location)
+        self.fingerprint = fingerprint(self.info)
+        self.work = work / self.fingerprint[:12]
+        self.config: ComposeConfig = resolve(ComposeConfig(), self.info.recommended.get("compose", {}), {}).config
+        self.figures: dict[str, Figure] = {}
+
+    @cached_property
+    def instruments(self) -> Instruments:
+        def told(name: str, progress: Progress) -> None:
+            if progress.step % 100 == 0:
+                say(f"training the {name} instrument: step {progress.step} of {progress.steps}")
+
+        return Instruments.load(told=told)
+
+    @cached_property
+    def judges(self) -> Judges:
+        return judges_of(self.info, device="cpu")
+
+    def generate(
+        self, requests: list[Request], learnt: Learnt | None = None, config: ComposeConfig | None = None
+    ) -> Frames:
+        """Clips `(N, F, H, W, 3)`, batch by batch, those kept from before read back."""
+        learnt, config = learnt or Learnt(), config or self.config
+        base, chunks = None, []
+        for start in range(0, len(requests), BATCH):
+            batch = requests[start : start + BATCH]
+            asked = [(r.prompt, r.seed) for r in batch]
+            path = self.work / "clips" / f"{_digest(asked, as_values(config), *_hashes(learnt))}.npy"
+            if not path.exists():
+                base = base or load_base(self.location, device=self.device)
+                began = time.perf_counter()
+                made = generate(base, batch, config, learnt)
+                with written_aside(path) as partial:
+                    np.save(partial, made)
+                seconds = (time.perf_counter() - began) / len(batch)
+                say(f"generated {start + len(batch)} of {len(requests)} clips, {seconds:.1f} s each")
+            chunks.append(np.load(path))
+        return np.concatenate(chunks)
+
+    def teach_subject(self, word: str, **options: object) -> Taught:
+        """Learn a subject from its photographs, with the recommended settings but for `options`."""
+        photographs = write_photographs(word, self.work / "photographs" / word)
+        class_word = sprites.catalogue()[word].class_word
+        plan = plan_subject(photographs, class_word, info=self.info, options=options)
+        folder = (
+            self.work
+            / "subjects"
+            / f"{word}-{_digest(plan.settings.values(), *sorted(s.sha256 for s in plan.sources))}"
+        )
+        if not (folder / "seconds.json").exists():
+            say(f"learning {word}")
+            began = time.perf_counter()
+            learn_subject(plan, load_base(self.location, device=self.device), folder)
+            _keep_seconds(folder, time.perf_counter() - began)
+        return Taught(folder, _seconds(folder))
+
+    def teach_motion(self, motion: str, words: tuple[str, ...], **options: object) -> Taught:
+        """Learn a motion from clips of `words`, with the recommended settings but for `options`."""
+        clips = write_training_clips(motion, words, self.work / "training clips" / motion)
+        plan = plan_motion(clips, None, info=self.info, source_fps=self.config.fps, options=options)
+        folder = (
+            self.work
+            / "motions"
+            / f"{motion}-{_digest(plan.settings.values(), *sorted(s.sha256 for s in plan.sources))}"
+        )
+        if not (folder / "seconds.json").exists():
+            say(f"learning {motion}")
+            began = time.perf_counter()
+            learn_motion(plan, load_base(self.location, device=self.device), folder)
+            _keep_seconds(folder, time.perf_counter() - began)
+        return Taught(folder, _seconds(folder))
+
+    def sheet(self, name: str, rows: list[tuple[str, Frames]]) -> str:
+        """Write a contact sheet, rows of clips or of pictures, and return its file's name."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        sheet = contact_sheet([(label, list(frames)) for label, frames in rows], cell=64)
+        write_sheet(sheet, self.out / f"{name}.png", {"base": self.fingerprint, "figure": name})
+        return f"{name}.png"
+
+    def photographs(self, word: str) -> Frames:
+        """The photographs of a subject, `(R, H, W, 3)`."""
+        from figures.material import reference_specs
+
+        return render(reference_specs(word))[:, 0]
+
+
+def say(line: str) -> None:
+    """Tell how far the work is, on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:20]
+
+
+def _hashes(learnt: Learnt) -> list[str]:
+    """What of the adapters decides a clip: the bytes of their files."""
+    hashes = []
+    for folder in (learnt.subject, learnt.motion):
+        files = sorted(folder.glob("*.safetensors")) if folder else []
+        hashes.append("".join(hashlib.sha256(f.read_bytes()).hexdigest() for f in files))
+    return hashes
+
+
+def _keep_seconds(folder: Path, seconds: float) -> None:
+    with written_aside(folder / "seconds.json") as partial:
+        partial.write_text(json.dumps(round(seconds, 1)), encoding="utf-8")
+
+
+def _seconds(folder: Path) -> float:
+    return float(json.loads((folder / "seconds.json").read_text(encoding="utf-8")))
+
+
+def as_plain(figure: Figure) -> dict[str, Any]:
+    """A figure as JSON's values."""
+    return asdict(figure)

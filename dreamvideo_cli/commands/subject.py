@@ -1,0 +1,65 @@
+"""`dv subject learn`: a subject from a few photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dreamvideo_cli.jobs import Choices, learn
+from dreamvideo_cli.options import (
+    BaseOption,
+    DeviceOption,
+    DryRunOption,
+    DtypeOption,
+    JsonOption,
+    NewNameArgument,
+    QuietOption,
+    RestartOption,
+    ResumeOption,
+    options_of,
+)
+from dreamvideo_cli.output import Out
+from dreamvideo_cli.requests import given, new_request
+from engine.methods.dreamvideo import SubjectConfig
+
+app = typer.Typer(help="Learn subjects: a dog, a toy, a face.", no_args_is_help=True)
+
+
+@app.callback()
+def subject() -> None:
+    """Learn subjects: a dog, a toy, a face."""
+
+
+@app.command("learn")
+@options_of(SubjectConfig, panel="Settings (else the base's recommendation, else the paper's, shown here)")
+def learn_subject(
+    name: NewNameArgument,
+    images: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGES", help="JPEG, PNG or WebP files, or a folder of them.")
+    ] = None,
+    class_word: Annotated[
+        str | None, typer.Option("--class", metavar="WORD", help="What the subject is, as in: dog.")
+    ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option("--masks", metavar="DIR", help="Masks by the images' names; a masks/ beside them is found."),
+    ] = None,
+    base: BaseOption = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    resume: ResumeOption = False,
+    restart: RestartOption = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    **options: Any,
+) -> None:
+    """Learn a subject from images, and print the new adapter's id.
+
+    Example: dv subject learn chowchow photos/ --class dog
+    """
+    about = given(**{"class": class_word}, masks=masks, base=base, device=device, dtype=dtype)
+    request = new_request("subject", name, images, about, options)
+    learn(request, Choices(resume, restart, dry_run), Out(json=json, quiet=quiet))

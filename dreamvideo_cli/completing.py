@@ -1,0 +1,46 @@
+"""What the shell offers after a tab: names of adapters and bases. Reads the registry, never makes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from registry import Registry
+
+
+def adapter_names(kind: Literal["subject", "motion"] | None = None) -> Callable[[str], list[str]]:
+    """A completion of `name` and, once an @ is typed, of `name@version`."""
+
+    def complete(incomplete: str) -> list[str]:
+        with _existing() as registry:
+            adapters = registry.adapters(kind=kind) if registry is not None else []
+        names = [adapter.id if "@" in incomplete else adapter.name for adapter in adapters]
+        return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
+
+    return complete
+
+
+def base_names(incomplete: str) -> list[str]:
+    """A completion of the known bases' names."""
+    with _existing() as registry:
+        added = [base.name for base in registry.bases()] if registry is not None else []
+    return [name for name in ("embedded", *added) if name.startswith(incomplete)]
+
+
+@contextmanager
+def _existing() -> Iterator[Registry | None]:
+    """The registry where there is one that can be read. A tab press is no place for an error message."""
+    from registry import Registry, RegistryError, home
+
+    if not home().is_dir():
+        yield None
+        return
+    try:
+        registry = Registry.open()
+    except RegistryError:
+        yield None
+        return
+    with registry:
+        yield registry

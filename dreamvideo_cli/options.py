@@ -1,0 +1,115 @@
+"""Options that several commands share, and options made from the fields of a config."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import Field, fields
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+import typer
+
+from dreamvideo_cli.completing import adapter_names, base_names
+from dreamvideo_cli.wording import option_name, value_text
+
+Command = TypeVar("Command", bound=Callable[..., None])
+Device = Literal["cuda", "mps", "cpu"]
+Dtype = Literal["fp32", "bf16", "fp16"]
+AdapterKind = Literal["subject", "motion"]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
+DeviceOption = Annotated[
+    Device | None, typer.Option("--device", help="Where to compute.", show_default="the best there is")
+]
+DtypeOption = Annotated[
+    Dtype | None, typer.Option("--dtype", help="Precision of the frozen base.", show_default="fp32")
+]
+BaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--base",
+        metavar="BASE",
+        help="A base's name, a diffusers folder, or a hub id.",
+        autocompletion=base_names,
+    ),
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with the unfinished run of this name; NAME alone is enough.")
+]
+RestartOption = Annotated[bool, typer.Option("--restart", help="Drop the unfinished run of this name.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+NewNameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the adapter to learn.")]
+AnyAdapterArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME[@N]", help="An adapter; without @N its newest version.", autocompletion=adapter_names()
+    ),
+]
+BaseArgument = Annotated[str, typer.Argument(metavar="NAME", autocompletion=base_names)]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE")]
+
+
+def size_from_text(text: str | tuple[int, int]) -> tuple[int, int]:
+    """`320x256` is 320 wide and 256 high; one number is a square. Raises ValueError for anything else."""
+    if isinstance(text, tuple):
+        return text
+    width, cross, height = text.lower().partition("x")
+    if not all(part.isascii() and part.isdigit() for part in (width, height if cross else width)):
+        raise typer.BadParameter(f"{text!r} is not a size: write WIDTHxHEIGHT, as in 320x256, or one number.")
+    return int(width), int(height if cross else width)
+
+
+def options_of(config: type[Any], *, panel: str) -> Callable[[Command], Command]:
+    """Give a command one option for every field of a config dataclass, instead of its `**options`.
+
+    Types, values and help texts are the fields' own; what the user didn't give isn't passed on, so that a
+    recommendation of the base may take its place.
+    """
+    added = [_parameter(field, hint, panel) for field, hint in _hinted(config)]
+    names = {parameter.name for parameter in added}
+
+    def decorate(command: Command) -> Command:
+        own = inspect.signature(command, eval_str=True)
+        kept = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+
+        @wraps(command)
+        def called(**values: Any) -> None:
+            given = {name: values.pop(name) for name in names}
+            command(**values, **{name: value for name, value in given.items() if value is not None})
+
+        every = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*kept, *added)]
+        called.__signature__ = own.replace(parameters=every)  # type: ignore[attr-defined]
+        called.__annotations__ = {p.name: p.annotation for p in every} | {"return": None}
+        return called  # type: ignore[return-value]
+
+    return decorate
+
+
+def _hinted(config: type[Any]) -> list[tuple[Field[Any], Any]]:
+    hints = get_type_hints(config)
+    return [(field, hints[field.name]) for field in fields(config)]
+
+
+def _parameter(field: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
+    """One field as an option. A flag has both directions: the base may recommend either."""
+    flag = option_name(field.name)
+    about: dict[str, Any] = {
+        "help": f"{field.metadata['help']} ({value_text(field.default) or 'empty'})",
+        "show_default": False,
+        "rich_help_panel": panel,
+    }
+    if hint is bool:
+        flag = f"{flag}/{option_name('no_' + field.name)}"
+    elif hint == tuple[int, int]:
+        hint = Any
+        about |= {"parser": size_from_text, "metavar": "WxH"}
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[hint | None if hint is not Any else Any, typer.Option(flag, **about)],
+    )

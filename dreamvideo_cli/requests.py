@@ -1,0 +1,124 @@
+"""What a user asked a learning run for, kept in the run's folder so that NAME --resume alone goes on."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from dreamvideo_cli.wording import option_name, value_text
+from engine.bases.location import BaseLocation
+from engine.errors import InputError
+from engine.files import written_aside
+
+_FORMAT = 1
+_REQUEST = "request.json"
+_REACHED = "reached.json"
+# Where a run is computed may change on the way; what it computes may not.
+_MAY_CHANGE = ("device",)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One `learn` command. `given` holds the options that the user gave, by field; paths are absolute.
+
+    `base` and `started_at` (ISO, UTC) are filled in when the run starts.
+    """
+
+    kind: Literal["subject", "motion"]
+    name: str
+    sources: tuple[str, ...]
+    given: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    base: BaseLocation | None = None
+    started_at: str = ""
+
+    def command(self, flag: str) -> str:
+        """The command that goes on with this run (`--resume`) or drops it (`--restart`)."""
+        return f"dv {self.kind} learn {shlex.quote(self.name)} {flag}"
+
+    def save(self, run: Path) -> None:
+        """Write the request into the run's folder."""
+        data = {"format": _FORMAT, **asdict(self)}
+        with written_aside(run / _REQUEST) as partial:
+            partial.write_text(json.dumps(data, indent=2), encoding="utf-8")
+
+    def continuing(self, stored: Request) -> Request:
+        """`stored`, after checking that this one asks for nothing else. Raises `InputError`."""
+        asked: dict[str, Any] = {**self.given, **self.settings}
+        before: dict[str, Any] = {**stored.given, **stored.settings}
+        if self.sources and self.sources != stored.sources:
+            raise self._other(stored, "other files")
+        for field, value in asked.items():
+            if field not in _MAY_CHANGE and _plain(value) != before.get(field):
+                had = f", not {value_text(before[field])}" if field in before else ""
+                raise self._other(stored, f"{option_name(field)} {value_text(value)}{had}")
+        changed = {field: asked[field] for field in _MAY_CHANGE if field in asked}
+        return replace(stored, given={**stored.given, **changed})
+
+    def _other(self, stored: Request, difference: str) -> InputError:
+        return InputError(
+            f"the unfinished run of {self.name} was started differently: this command has {difference}.\n"
+            f"Go on with it as it was: {stored.command('--resume')}\n"
+            f"Or start anew: repeat this command with --restart instead of --resume."
+        )
+
+
+def given(**options: object) -> dict[str, Any]:
+    """The options that the user gave: those that aren't None. Paths become absolute text."""
+    return {
+        name: str(value.absolute()) if isinstance(value, Path) else value
+        for name, value in options.items()
+        if value is not None
+    }
+
+
+def new_request(
+    kind: Literal["subject", "motion"],
+    name: str,
+    sources: Sequence[Path] | None,
+    about: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> Request:
+    """A request as the command line states it."""
+    return Request(kind, name, tuple(str(source.absolute()) for source in sources or ()), about, settings)
+
+
+def load_request(run: Path) -> Request | None:
+    """The request of an unfinished run, None where there is no such run.
+
+    Raises `InputError` for one that this version can't read.
+    """
+    try:
+        data = json.loads((run / _REQUEST).read_text(encoding="utf-8"))
+        if data.pop("format") != _FORMAT:
+            raise ValueError("an unknown format")
+        base = BaseLocation(**data.pop("base"))
+        return Request(**{**data, "sources": tuple(data["sources"]), "base": base})
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"the unfinished run in {run} can't be read ({error}): start anew with --restart") from error
+
+
+def save_reached(run: Path, reached: tuple[str, int, int]) -> None:
+    """Note how far a run got: part, step, steps."""
+    with written_aside(run / _REACHED) as partial:
+        partial.write_text(json.dumps(reached), encoding="utf-8")
+
+
+def reached_text(run: Path) -> str:
+    """How far an unfinished run got, in words: `step 120 of 800 (identity)`."""
+    try:
+        part, step, steps = json.loads((run / _REACHED).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return "before its first snapshot"
+    return f"at step {step} of {steps} ({part})"
+
+
+def _plain(value: object) -> object:
+    """A value as JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,18 @@
+"""Adapters and bases as plain values for --json, and as rows of the listings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from registry import Adapter, Source
+
+
+def adapter_data(adapter: Adapter, sources: Sequence[Source] | None = None) -> dict[str, Any]:
+    """An adapter's whole row, its id first; with its sources where they are given."""
+    data = {"id": adapter.id, **asdict(adapter)}
+    if sources is not None:
+        data["sources"] = [asdict(source) for source in sources]
+    return data

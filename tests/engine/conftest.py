@@ -1,0 +1,131 @@
+"""A base in miniature: every part a real one has, at random weights, in a folder of the test session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from engine.bases.base import Base
+
+MakeBase = Callable[..., Path]
+LoadBase = Callable[..., "Base"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fingerprints are cached in the user's cache folder: not while testing."""
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine.bases.fingerprint.user_cache_path", lambda _name: cache)
+        yield
+
+
+@pytest.fixture(scope="session")
+def make_base(tmp_path_factory: pytest.TempPathFactory) -> MakeBase:
+    """Write a base of a prediction type and a seed, once each; other scheduler settings as keywords."""
+    import torch
+
+    torch.set_num_threads(1)
+    made: dict[str, Path] = {}
+
+    def make(prediction_type: str = "epsilon", seed: int = 0, **scheduler: Any) -> Path:
+        key = f"{prediction_type}-{seed}-{scheduler}"
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("base")
+            _write(made[key], prediction_type, seed, scheduler)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def load(make_base: MakeBase) -> LoadBase:
+    """Load a base as `make_base` makes it, afresh: learning lets go of a base's encoders."""
+
+    def load(prediction_type: str = "epsilon", seed: int = 0, *, dtype: str = "fp32") -> Base:
+        from engine.bases.load import load_base
+        from engine.bases.location import BaseLocation
+
+        folder = make_base(prediction_type, seed)
+        return load_base(BaseLocation(f"tiny{seed}", str(folder)), device="cpu", dtype=dtype)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def base(load: LoadBase) -> Base:
+    """One base for the tests that leave it as it was."""
+    return load()
+
+
+def _write(folder: Path, prediction_type: str, seed: int, scheduler: dict[str, Any]) -> None:
+    import torch
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
+    from transformers import (
+        CLIPImageProcessorPil,
+        CLIPTextConfig,
+        CLIPTextModel,
+        CLIPVisionConfig,
+        CLIPVisionModelWithProjection,
+    )
+
+    from engine.pretraining.tokenizer import END, START, build
+
+    tokenizer = build(["dog"], merges=40, max_tokens=16)
+    width: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
+    start, end = tokenizer.convert_tokens_to_ids([START, END])
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=16, bos_token_id=start, eos_token_id=end, **width
+    )
+    # The image embedding's width is no other width of the base, so that mixing them up is an error.
+    vision = CLIPVisionConfig(image_size=16, patch_size=8, projection_dim=24, **width)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = UNet3DConditionModel(
+            sample_size=8,
+            down_block_types=("DownBlock3D", "CrossAttnDownBlock3D"),
+            up_block_types=("CrossAttnUpBlock3D", "UpBlock3D"),
+            block_out_channels=(16, 32),
+            layers_per_block=1,
+            norm_num_groups=8,
+            cross_attention_dim=32,
+            attention_head_dim=8,
+        )
+        # A temporal convolution ends in zeros when it is fresh; a trained one does not.
+        for name, parameter in unet.named_parameters():
+            if ".conv4." in name:
+                torch.nn.init.normal_(parameter, std=0.05)
+        models = {
+            "unet": unet,
+            "vae": AutoencoderKL(
+                down_block_types=("DownEncoderBlock2D",) * 2,
+                up_block_types=("UpDecoderBlock2D",) * 2,
+                block_out_channels=(8, 8),
+                norm_num_groups=4,
+            ),
+            "text_encoder": CLIPTextModel(text),
+            "image_encoder": CLIPVisionModelWithProjection(vision),
+        }
+    for name, model in models.items():
+        model.save_pretrained(folder / name)
+    tokenizer.save_pretrained(folder / "tokenizer")
+    CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size=16).save_pretrained(folder / "image_encoder")
+    DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type=prediction_type,
+        **scheduler,
+    ).save_pretrained(folder / "scheduler")
