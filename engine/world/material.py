@@ -21,9 +21,7 @@ def subject_specs(word: str, count: int, seed: int) -> list[clips.ClipSpec]:
     order = torch.randperm(len(scenes.PHRASES), generator=generator).tolist()
     names = list(scenes.PHRASES)
     return [
-        clips.draw_spec(
-            generator, words=[word], motion_names=["still"], scene_names=[names[order[i % len(names)]]]
-        )
+        clips.draw_spec(generator, words=[word], motion_names=["still"], scene_names=[names[order[i % len(names)]]])
         for i in range(count)
     ]
 

@@ -271,7 +271,7 @@ def test_detaches_after_an_error(base: Base) -> None:
 def test_a_layer_that_is_not_there_is_named(base: Base) -> None:
     there = base.sites[0]
     adapters = AdapterSet.create([replace(there, name="down_blocks.9.attn1")], 0.5, condition_width=None, seed=0)
-    with pytest.raises(AdapterError, match=r"tiny0: at down_blocks\.9\.attn1 .* no such layer"), adapters.attached(base):
+    with pytest.raises(AdapterError, match=r"down_blocks\.9\.attn1 .* no such layer"), adapters.attached(base):
         pass
 
 
@@ -279,9 +279,9 @@ def test_another_width_is_named_and_nothing_stays_attached(base: Base) -> None:
     bare, sites = predicted(base), identity_sites(base.sites)
     wrong = replace(sites[-1], width=sites[-1].width * 2)
     adapters = filled(AdapterSet.create([*sites[:-1], wrong], 0.5, condition_width=None, seed=0))
-    with pytest.raises(AdapterError, match=f"has width {wrong.width}, the base has width {wrong.width // 2}"):
-        with adapters.attached(base):
-            pass
+    said = f"has width {wrong.width}, the base has width {wrong.width // 2}"
+    with pytest.raises(AdapterError, match=said), adapters.attached(base):
+        pass
     assert torch.equal(predicted(base), bare)
 
 

@@ -84,9 +84,7 @@ def raising(error: type[BaseException], at: int) -> Callable[[Progress], None]:
 
 
 @pytest.mark.parametrize("at", [1, 5, 9])
-def test_five_and_a_stop_and_five_are_ten(
-    tmp_path: Path, uninterrupted: tuple[list[Tensor], float], at: int
-) -> None:
+def test_five_and_a_stop_and_five_are_ten(tmp_path: Path, uninterrupted: tuple[list[Tensor], float], at: int) -> None:
     snapshots = snapshots_in(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         run(Problem(), snapshots, raising(KeyboardInterrupt, at))
