@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from engine.errors import DivergedError, OutOfMemoryError, ResumeError
 from engine.training import LoopConfig, Progress, Snapshots, generator_at, train
@@ -117,7 +118,7 @@ def test_ctrl_c_between_the_update_and_its_count_is_not_counted_twice(
         if len(done) == 5:
             raise KeyboardInterrupt
 
-    handle = torch.optim.optimizer.register_optimizer_step_post_hook(stop)
+    handle = register_optimizer_step_post_hook(stop)
     try:
         with pytest.raises(KeyboardInterrupt):
             run(Problem(), snapshots_in(tmp_path, every=2))
