@@ -103,21 +103,24 @@ def train(
     )
     state = _State(parameters, optimizer, extra_state or {}, accelerator)
     start, loss = state.load(snapshots) if snapshots is not None else (0, math.nan)
-    done = start
+    done, applying = start, False
     try:
         for step in range(start, config.steps):
             began = time.perf_counter()
             rate = config.learning_rate_at(step)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            loss = _update(loss_at, step, trained, optimizer, config, accelerator)
-            done = step + 1
+            gradients_loss = _gradients(loss_at, step, config, accelerator)
+            applying = True
+            _apply(trained, optimizer, config, accelerator)
+            done, loss, applying = step + 1, gradients_loss, False
             if after_step is not None:
                 after_step(Progress(done, config.steps, loss, rate, time.perf_counter() - began))
             if snapshots is not None and done % snapshots.every == 0 and done < config.steps:
                 state.save(snapshots, done, loss)
     except KeyboardInterrupt:
-        if snapshots is not None and done > start:
+        # Between the update and its count the weights belong to no step: the last snapshot stands.
+        if snapshots is not None and done > start and not applying:
             state.save(snapshots, done, loss)
         raise
     if snapshots is not None:
@@ -125,15 +128,8 @@ def train(
     return loss
 
 
-def _update(
-    loss_at: Callable[[int, int], Tensor],
-    step: int,
-    trained: list[nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    config: LoopConfig,
-    accelerator: Accelerator,
-) -> float:
-    """One optimizer step over `gradient_accumulation` micro-batches; the gradients' mean is applied."""
+def _gradients(loss_at: Callable[[int, int], Tensor], step: int, config: LoopConfig, accelerator: Accelerator) -> float:
+    """Add up the gradients of `gradient_accumulation` micro-batches, their mean; return the mean loss."""
     total = 0.0
     try:
         for micro in range(config.gradient_accumulation):
@@ -143,6 +139,17 @@ def _update(
                 raise DivergedError(f"the loss became {value} at step {step + 1}: lower the learning rate, or use fp32")
             accelerator.backward(loss)
             total += value
+    except RuntimeError as error:
+        raise_if_out_of_memory(error)
+        raise
+    return total
+
+
+def _apply(
+    trained: list[nn.Parameter], optimizer: torch.optim.Optimizer, config: LoopConfig, accelerator: Accelerator
+) -> None:
+    """One optimizer step with the gradients at hand."""
+    try:
         if config.max_grad_norm is not None:
             accelerator.clip_grad_norm_(trained, config.max_grad_norm)
         scaler = accelerator.scaler
@@ -155,7 +162,6 @@ def _update(
     except RuntimeError as error:
         raise_if_out_of_memory(error)
         raise
-    return total
 
 
 def raise_if_out_of_memory(error: RuntimeError) -> None:

@@ -6,30 +6,34 @@ import hashlib
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from engine.bases.base import Base
 from engine.bases.fingerprint import fingerprint
 from engine.bases.load import load_base
 from engine.bases.location import BaseLocation, inspect_base
 from engine.evaluation.features import Judges, judges_of
 from engine.evaluation.instruments.reading import Instruments
 from engine.files import written_aside
-from engine.learning import learn_motion, learn_subject
+from engine.learning import Learned, learn_motion, learn_subject
 from engine.media.sheets import contact_sheet, write_sheet
 from engine.methods.dreamvideo import ComposeConfig
-from engine.planning import plan_motion, plan_subject
+from engine.planning import MotionPlan, SubjectPlan, plan_motion, plan_subject
 from engine.settings import as_values, resolve
 from engine.training import Progress
 from engine.world import sprites
+from engine.world.material import write_motion, write_subject
 from figures.generation import Learnt, generate
-from figures.material import Frames, Request, render, write_photographs, write_training_clips
+from figures.material import SEED, SUBJECT_IMAGES, Frames, Request, reference_specs, render
 
 BATCH = 8
+_Plan = TypeVar("_Plan", SubjectPlan, MotionPlan)
 
 
 @dataclass(frozen=True)
@@ -122,36 +126,30 @@ class Bench:
 
     def teach_subject(self, word: str, **options: object) -> Taught:
         """Learn a subject from its photographs, with the recommended settings but for `options`."""
-        photographs = write_photographs(word, self.work / "photographs" / word)
+        photographs = write_subject(word, self.work / "photographs" / word, count=SUBJECT_IMAGES, seed=SEED)
         class_word = sprites.catalogue()[word].class_word
         plan = plan_subject(photographs, class_word, info=self.info, options=options)
-        folder = (
-            self.work
-            / "subjects"
-            / f"{word}-{_digest(plan.settings.values(), *sorted(s.sha256 for s in plan.sources))}"
-        )
-        if not (folder / "seconds.json").exists():
-            say(f"learning {word}")
-            began = time.perf_counter()
-            learn_subject(plan, load_base(self.location, device=self.device), folder)
-            _keep_seconds(folder, time.perf_counter() - began)
-        return Taught(folder, _seconds(folder))
+        return self._taught(word, plan, learn_subject)
 
     def teach_motion(self, motion: str, words: tuple[str, ...], **options: object) -> Taught:
         """Learn a motion from clips of `words`, with the recommended settings but for `options`."""
-        clips = write_training_clips(motion, words, self.work / "training clips" / motion)
-        plan = plan_motion(clips, None, info=self.info, source_fps=self.config.fps, options=options)
-        folder = (
-            self.work
-            / "motions"
-            / f"{motion}-{_digest(plan.settings.values(), *sorted(s.sha256 for s in plan.sources))}"
-        )
-        if not (folder / "seconds.json").exists():
-            say(f"learning {motion}")
+        clips = write_motion(motion, self.work / "training clips" / motion, words=words, seed=SEED)
+        plan = plan_motion(clips, None, info=self.info, options=options)
+        return self._taught(motion, plan, learn_motion)
+
+    def _taught(self, name: str, plan: _Plan, learn: Callable[[_Plan, Base, Path], Learned]) -> Taught:
+        """What `learn` makes of `plan`, or made of it before."""
+        key = _digest(plan.settings.values(), *sorted(s.sha256 for s in plan.sources))
+        folder = self.work / "adapters" / f"{name}-{key}"
+        clock = folder / "seconds.json"
+        if not clock.exists():
+            say(f"learning {name}")
+            base = load_base(self.location, device=self.device)
             began = time.perf_counter()
-            learn_motion(plan, load_base(self.location, device=self.device), folder)
-            _keep_seconds(folder, time.perf_counter() - began)
-        return Taught(folder, _seconds(folder))
+            learn(plan, base, folder)
+            with written_aside(clock) as partial:
+                partial.write_text(json.dumps(round(time.perf_counter() - began, 1)), encoding="utf-8")
+        return Taught(folder, float(json.loads(clock.read_text(encoding="utf-8"))))
 
     def sheet(self, name: str, rows: list[tuple[str, Frames]]) -> str:
         """Write a contact sheet, rows of clips or of pictures, and return its file's name."""
@@ -162,8 +160,6 @@ class Bench:
 
     def photographs(self, word: str) -> Frames:
         """The photographs of a subject, `(R, H, W, 3)`."""
-        from figures.material import reference_specs
-
         return render(reference_specs(word))[:, 0]
 
 
@@ -183,15 +179,6 @@ def _hashes(learnt: Learnt) -> list[str]:
         files = sorted(folder.glob("*.safetensors")) if folder else []
         hashes.append("".join(hashlib.sha256(f.read_bytes()).hexdigest() for f in files))
     return hashes
-
-
-def _keep_seconds(folder: Path, seconds: float) -> None:
-    with written_aside(folder / "seconds.json") as partial:
-        partial.write_text(json.dumps(round(seconds, 1)), encoding="utf-8")
-
-
-def _seconds(folder: Path) -> float:
-    return float(json.loads((folder / "seconds.json").read_text(encoding="utf-8")))
 
 
 def as_plain(figure: Figure) -> dict[str, Any]:

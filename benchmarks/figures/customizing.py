@@ -38,6 +38,7 @@ from figures.measures import (
 )
 
 LEARNING_SECONDS = 180
+SIMILARITIES = ("clip_i", "dino_i", "colour")
 _GAP = "gap closed, mean of subjects: "
 
 
@@ -203,36 +204,26 @@ def compare(
 
 def _gap_rows(compared: dict[str, Compared], target: float | None) -> list[Row]:
     rows = []
-    for name in ("clip_i", "dino_i", "colour"):
+    for name in SIMILARITIES:
         each = [gap_closed(means(c.bare), means(c.made), means(c.real), name) for c in compared.values()]
         aimed = target is not None and name != "colour"
         rows.append(at_least(_GAP + name, mean(each), target) if aimed and target else Row(_GAP + name, mean(each)))
-    for name in ("clip_i", "dino_i", "colour"):
-        levels = [
-            [getattr(s, name) for c in compared.values() for s in getattr(c, k)] for k in ("bare", "made", "real")
-        ]
-        bare, made, real = map(mean, levels)
-        rows.append(Row(f"gap closed, all clips together: {name}", (made - bare) / (real - bare)))
-        rows += [
-            Row(f"{name} of {k}", v)
-            for k, v in zip(("the bare base", "composed", "rendered"), (bare, made, real), strict=True)
-        ]
+    kinds = {"bare": "the bare base", "made": "composed", "real": "rendered"}
+    pooled = {kind: means([s for c in compared.values() for s in getattr(c, kind)]) for kind in kinds}
+    for name in SIMILARITIES:
+        together = gap_closed(pooled["bare"], pooled["made"], pooled["real"], name)
+        rows.append(Row(f"gap closed, all clips together: {name}", together))
+        rows += [Row(f"{name} of {said}", pooled[kind][name]) for kind, said in kinds.items()]
     return rows
 
 
 def _details(compared: dict[str, Compared]) -> dict[str, Any]:
-    return {
-        "by subject": {
-            word: {kind: means(getattr(c, kind)) for kind in ("bare", "made", "real")}
-            | {
-                "gap closed": {
-                    n: gap_closed(means(c.bare), means(c.made), means(c.real), n)
-                    for n in ("clip_i", "dino_i", "colour")
-                }
-            }
-            for word, c in compared.items()
-        }
-    }
+    by_subject: dict[str, Any] = {}
+    for word, c in compared.items():
+        kinds = {kind: means(getattr(c, kind)) for kind in ("bare", "made", "real")}
+        gaps = {n: gap_closed(kinds["bare"], kinds["made"], kinds["real"], n) for n in SIMILARITIES}
+        by_subject[word] = kinds | {"gap closed": gaps}
+    return {"by subject": by_subject}
 
 
 def _kept(bench: Bench, what: str, value: float) -> Row:

@@ -61,7 +61,7 @@ def generate(base: Base, requests: list[Request], config: ComposeConfig, learnt:
         )  # fmt: skip
     pictures = base.decode_latents(latents.transpose(1, 2).flatten(0, 1))
     pixels = ((pictures + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
-    frames: Frames = pixels.unflatten(0, (count, config.frames)).numpy()
+    frames: Frames = pixels.view(count, config.frames, height, width, 3).numpy()
     return frames
 
 

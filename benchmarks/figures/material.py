@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 
 from engine.training import generator_at
-from engine.world import clips, motions, scenes, sprites
+from engine.world import clips, material, motions, scenes, sprites
 
 Frames = npt.NDArray[np.uint8]
 SEED = 7310
@@ -46,17 +44,12 @@ def subject_specs(word: str, count: int) -> list[clips.ClipSpec]:
     """What is asked of a subject: every known motion in turn, in scenes drawn at random."""
     generator = generator_at(SEED, sprites.index_of(word), "subject prompts")
     names = tuple(motions.KNOWN)
-    return [
-        clips.draw_spec(
-            generator, words=[word], motion_names=[names[i % len(names)]], scene_names=tuple(scenes.PHRASES)
-        )
-        for i in range(count)
-    ]
+    return [clips.draw_spec(generator, words=[word], motion_names=[names[i % len(names)]]) for i in range(count)]
 
 
 def motion_specs(motion: str, words: tuple[str, ...], seeds: int) -> list[clips.ClipSpec]:
     """What is asked of a motion: each word, `seeds` times, in scenes drawn at random."""
-    generator = generator_at(SEED, list(motions.ALL).index(motion), "motion prompts")
+    generator = generator_at(SEED, list(motions.ALL).index(motion), f"motion prompts, {' '.join(words)}")
     return [clips.draw_spec(generator, words=[word], motion_names=[motion]) for word in words for _ in range(seeds)]
 
 
@@ -90,8 +83,7 @@ def render(specs: list[clips.ClipSpec]) -> Frames:
 
 def to_frames(pixels: Tensor) -> Frames:
     """Clips `(N, F, 3, H, W)` in [0, 1] to `(N, F, H, W, 3)` uint8."""
-    frames: Frames = (pixels * 255).round().to(torch.uint8).permute(0, 1, 3, 4, 2).numpy()
-    return frames
+    return material.to_uint8(pixels)
 
 
 def to_pixels(frames: Frames) -> Tensor:
@@ -100,44 +92,13 @@ def to_pixels(frames: Frames) -> Tensor:
 
 
 def reference_specs(word: str) -> list[clips.ClipSpec]:
-    """The photographs of a subject: standing still, each in another scene, sizes and tilts as a person's would."""
-    generator = generator_at(SEED, sprites.index_of(word), "photographs")
-    places = [list(scenes.PHRASES)[k] for k in torch.randperm(len(scenes.PHRASES), generator=generator).tolist()]
-    return [
-        clips.draw_spec(generator, words=[word], motion_names=["still"], scene_names=[place])
-        for place in places[:SUBJECT_IMAGES]
-    ]
-
-
-def write_photographs(word: str, folder: Path) -> list[Path]:
-    """Write the photographs of a subject as PNG."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for i, frames in enumerate(render(reference_specs(word))):
-        paths.append(folder / f"{i}.png")
-        Image.fromarray(frames[0]).save(paths[-1])
-    return paths
+    """The photographs of a subject: standing still, each in another scene."""
+    return material.subject_specs(word, SUBJECT_IMAGES, SEED)
 
 
 def teaching_specs(motion: str, words: tuple[str, ...]) -> list[clips.ClipSpec]:
     """The training clips of a motion, one for each word."""
-    generator = generator_at(SEED, list(motions.ALL).index(motion), "training clips")
-    return [clips.draw_spec(generator, words=[word], motion_names=[motion]) for word in words]
-
-
-def write_training_clips(motion: str, words: tuple[str, ...], folder: Path) -> list[Path]:
-    """Write the training clips of a motion as folders of frames, each with its caption beside it."""
-    specs = teaching_specs(motion, words)
-    paths = []
-    for spec, frames in zip(specs, render(specs), strict=True):
-        path = folder / spec.word
-        path.mkdir(parents=True, exist_ok=True)
-        for i, frame in enumerate(frames):
-            Image.fromarray(frame).save(path / f"{i:03}.png")
-        caption = clips.caption(spec.word, spec.motion, spec.scene)
-        path.with_name(f"{spec.word}.txt").write_text(caption + "\n", encoding="utf-8")
-        paths.append(path)
-    return paths
+    return material.motion_specs(motion, words, SEED)
 
 
 def track_of(spec: clips.ClipSpec) -> Tensor:

@@ -66,10 +66,8 @@ def autoencoder_keeps_sprites(bench: Bench) -> Figure:
         mean([float(found == s.word) for found, s in zip(bench.instruments.read_frames(x), specs, strict=True)])
         for x in (frames, (passed + 1) / 2)
     )
-    shown = [
-        (name, to_frames(x[None, :8])[0])
-        for name, x in (("rendered", frames), ("through the autoencoder", (passed + 1) / 2))
-    ]
+    pictures = {"rendered": frames, "through the autoencoder": (passed + 1) / 2}
+    shown = [(name, to_frames(x[None, :8])[0]) for name, x in pictures.items()]
     return Figure(
         f"The autoencoder keeps a sprite recognisable ({count} frames of held-out sprites)",
         [
