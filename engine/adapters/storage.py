@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from engine.errors import AdapterError
@@ -88,7 +88,15 @@ def read_adapter(folder: Path) -> Adapter:
 def _save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None) -> None:
     plain = {name: t.detach().to("cpu", torch.float32).contiguous() for name, t in tensors.items()}
     with written_aside(path) as partial:
-        save_file(plain, partial, metadata=metadata)
+        partial.write_bytes(_with_sorted_header(save(plain, metadata=metadata)))
+
+
+def _with_sorted_header(content: bytes) -> bytes:
+    """The same file with its header's keys in order: safetensors writes its metadata in a random one."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
