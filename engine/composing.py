@@ -61,7 +61,9 @@ def compose(
         "motion": _read(motion, "motion", base, allow_other_base),
     }
     _check(prompt, config, base, learnt["subject"])
+    _check_widths(base, learnt)
     embedding, source = _appearance(base, learnt, appearance, seed)
+    _check_embedding(learnt["motion"], embedding)
     try:
         frames = _sample(base, prompt, config, seed, learnt, embedding, on_step)
     except RuntimeError as error:
@@ -158,6 +160,30 @@ def _check(prompt: str, config: ComposeConfig, base: Base, subject: Adapter | No
         raise InputError(
             f"--size {config.size[0]}x{config.size[1]} does not fit the base {base.name}: width and height "
             f"must be multiples of {base.size_multiple}"
+        )
+
+
+def _check_widths(base: Base, learnt: dict[str, Adapter | None]) -> None:
+    """Refuse a token that this base's text encoder has no room for, as `attached` refuses weights."""
+    subject = learnt["subject"]
+    if subject is not None and subject.token is not None:
+        width = base.text_encoder.get_input_embeddings().embedding_dim
+        if len(subject.token) != width:
+            raise AdapterError(
+                f"the subject's token does not fit the base {base.name}: it has width {len(subject.token)}, "
+                f"the base {width}"
+            )
+
+
+def _check_embedding(motion: Adapter | None, embedding: Tensor | None) -> None:
+    """Refuse an image embedding that the motion's appearance guidance can't look at."""
+    if motion is None or embedding is None:
+        return
+    width = next(t.shape[1] for name, t in motion.weights.items() if name.endswith("/condition.weight"))
+    if len(embedding) != width:
+        raise AdapterError(
+            f"the image embedding for appearance guidance has width {len(embedding)}, the motion looks at {width}: "
+            "give a picture with --appearance, or adapters of one base"
         )
 
 

@@ -48,7 +48,7 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
         parameters = {"token": info.cross_attention_dim, "identity": _count(identity)}
         frames = 1
     else:
-        condition = info.cross_attention_dim if plan.settings.config.appearance_guidance else None
+        condition = info.image_embedding_width if plan.settings.config.appearance_guidance else None
         moving = AdapterSet.create(motion_sites(sites), config.hidden_ratio, condition_width=condition, seed=0)
         steps = {"motion": plan.settings.config.steps}
         parameters = {"motion": _count(moving)}

@@ -174,6 +174,7 @@ class _Session:
             "dtype": str(base.dtype),
             "settings": settings_of(config),
             "sources": [(s.role, s.sha256, s.prompt) for s in plan.sources],
+            "plan": _particulars(plan),
         }
         half = {torch.float16: "fp16", torch.bfloat16: "bf16"}.get(base.dtype, "no")
         # accelerate scales fp16 losses on CUDA only; elsewhere autocast is the base's own affair.
@@ -227,6 +228,13 @@ class _Session:
         return Learned(kind, "dreamvideo", folder, steps, list(taken.values())[-1], taken, parameters)
 
 
+def _particulars(plan: SubjectPlan | MotionPlan) -> list[object]:
+    """What else a run depends on: another class word or another part of the clips is another run."""
+    if isinstance(plan, SubjectPlan):
+        return [plan.class_word]
+    return [plan.prompt, plan.start, plan.end, plan.source_fps]
+
+
 def _subject_loss(
     base: Base, config: SubjectConfig, images: EncodedImages, text: Tensor, generator: torch.Generator
 ) -> Tensor:
@@ -247,36 +255,33 @@ def _motion_loss(
 ) -> Tensor:
     """The denoising loss on a batch of windows, drawn anew, under appearance guidance by a random frame.
 
-    `texts` is `(1 + clips, L, D)`, the empty prompt first. Clips of other lengths are run apart.
+    `texts` is `(1 + clips, L, D)`, the empty prompt first. A batch holds windows of one length, that of the
+    clip drawn first, so each clip is still drawn as often as any other.
     """
     sampling = FrameSampling(config.frames, config.fps)
-    by_length: dict[int, list[tuple[Tensor, Tensor, Tensor | None]]] = {}
-    for index in torch.randint(len(clips), (config.batch_size,), generator=generator).tolist():
+    lengths = [min(config.frames, len(clip.latents.mean)) for clip in clips]
+    first = int(torch.randint(len(clips), (), generator=generator))
+    alike = [i for i, length in enumerate(lengths) if length == lengths[first]]
+    others = torch.randint(len(alike), (config.batch_size - 1,), generator=generator).tolist()
+    chosen = [first, *(alike[i] for i in others)]
+    samples, embeddings = [], []
+    for index in chosen:
         clip = clips[index]
         available = len(clip.latents.mean)
         start = int(torch.randint(sampling.windows(available, clip.fps), (), generator=generator))
         window = torch.from_numpy(sampling.indices(start, available, clip.fps))
-        no_caption, no_image = (
-            torch.rand(2, generator=generator) < torch.tensor([config.p_zero, config.p_image_zero])
-        ).tolist()
-        text = texts[0 if no_caption else 1 + index]
-        embedding = None
+        samples.append(clip.latents.sample(window, generator).transpose(0, 1))
         if clip.embeddings is not None:
-            frame = int(torch.randint(available, (), generator=generator))
-            embedding = clip.embeddings[frame] * (0.0 if no_image else 1.0)
-        latents = clip.latents.sample(window, generator).transpose(0, 1)
-        by_length.setdefault(len(window), []).append((latents, text, embedding))
-    total = torch.zeros((), device=base.device)
-    for samples in by_length.values():
-        clean, text = torch.stack([s[0] for s in samples]), torch.stack([s[1] for s in samples])
-        embeddings = [s[2] for s in samples if s[2] is not None]
-        if embeddings:
-            strength = torch.full((len(samples),), config.appearance_strength, device=base.device)
-            with base.autocast():
-                adapters.condition(torch.stack(embeddings).to(base.device), strength)
-        loss = denoising_loss(base, clean, text, config.offset_noise, generator)
-        total = total + loss * (len(samples) / config.batch_size)
-    return total
+            embeddings.append(clip.embeddings[int(torch.randint(available, (), generator=generator))])
+    captioned = torch.rand(len(chosen), generator=generator) >= config.p_zero
+    looked_at = torch.rand(len(chosen), generator=generator) >= config.p_image_zero
+    text = texts[torch.where(captioned, 1 + torch.tensor(chosen), 0)]
+    if embeddings:
+        strength = torch.full((len(chosen),), config.appearance_strength, device=base.device)
+        seen = torch.stack(embeddings) * looked_at[:, None]
+        with base.autocast():
+            adapters.condition(seen.to(base.device), strength)
+    return denoising_loss(base, torch.stack(samples), text, config.offset_noise, generator)
 
 
 def denoising_loss(

@@ -7,6 +7,10 @@ import re
 from engine.errors import InputError
 
 PLACEHOLDER = "*"
+"""What people write for the subject."""
+
+TOKEN = "<dv-subject>"
+"""The tokenizer's own word for the learnt token, in no vocabulary, as `*` is in CLIP's."""
 
 
 def place_subject(prompt: str, *, subject: str | None, class_word: str | None) -> str:

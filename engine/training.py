@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -150,9 +151,11 @@ def _apply(
 ) -> None:
     """One optimizer step with the gradients at hand."""
     try:
-        if config.max_grad_norm is not None:
-            accelerator.clip_grad_norm_(trained, config.max_grad_norm)
         scaler = accelerator.scaler
+        if config.max_grad_norm is not None:
+            if scaler is not None:
+                scaler.unscale_(optimizer)  # the norm is meant without the loss's scale
+            nn.utils.clip_grad_norm_(trained, config.max_grad_norm)
         if scaler is None:
             optimizer.step()
         else:
@@ -166,7 +169,7 @@ def _apply(
 
 def raise_if_out_of_memory(error: RuntimeError) -> None:
     """Raise `OutOfMemoryError` in place of torch's own ways of saying so; return for any other error."""
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+    if isinstance(error, torch.OutOfMemoryError) or re.search("out of memory|can't allocate memory", str(error)):
         raise OutOfMemoryError(
             "the device ran out of memory: lower --batch-size, --frames or --size, raise "
             "--gradient-accumulation, turn on --gradient-checkpointing, or choose --dtype bf16"

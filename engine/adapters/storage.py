@@ -16,10 +16,10 @@ from torch import Tensor
 
 from engine.errors import AdapterError
 from engine.files import written_aside
-from engine.prompts import PLACEHOLDER
+from engine.prompts import TOKEN
 
 FORMAT_VERSION = 1
-WEIGHTS, TOKEN, EMBEDDINGS = (
+WEIGHTS, TOKENS, EMBEDDINGS = (
     "adapter.safetensors",
     "learned_embeds.safetensors",
     "image_embeddings.safetensors",
@@ -53,10 +53,10 @@ def write_adapter(adapter: Adapter, folder: Path) -> None:
         "widths": json.dumps(adapter.widths, sort_keys=True),
     }
     # One key, so that diffusers' `load_textual_inversion` takes the file as it is.
-    token = None if adapter.token is None else {PLACEHOLDER: adapter.token}
+    token = None if adapter.token is None else {TOKEN: adapter.token}
     embeddings = None if adapter.embeddings is None else {"image_embeddings": adapter.embeddings}
     _save(folder / WEIGHTS, adapter.weights, metadata)
-    for name, tensors in ((TOKEN, token), (EMBEDDINGS, embeddings)):
+    for name, tensors in ((TOKENS, token), (EMBEDDINGS, embeddings)):
         if tensors is not None:
             _save(folder / name, tensors, None)
 
@@ -80,9 +80,18 @@ def read_adapter(folder: Path) -> Adapter:
         raise AdapterError(f"{folder / WEIGHTS} is not an adapter of dv's: {error}") from error
     if unknown := set(metadata) - known - {"format_version", "widths"}:
         raise AdapterError(f"{folder / WEIGHTS} says {', '.join(sorted(unknown))}, which this dv does not know")
-    token = _read(folder / TOKEN)[0][PLACEHOLDER] if (folder / TOKEN).exists() else None
-    embeddings = _read(folder / EMBEDDINGS)[0]["image_embeddings"] if (folder / EMBEDDINGS).exists() else None
+    token, embeddings = _read_one(folder / TOKENS, TOKEN, 1), _read_one(folder / EMBEDDINGS, "image_embeddings", 2)
     return Adapter(weights=weights, widths=widths, token=token, embeddings=embeddings, **fields)
+
+
+def _read_one(path: Path, key: str, dimensions: int) -> Tensor | None:
+    """The one tensor of a file, or None where there is no file."""
+    if not path.exists():
+        return None
+    tensor = _read(path)[0].get(key)
+    if tensor is None or tensor.ndim != dimensions:
+        raise AdapterError(f"{path} is not an adapter's file of dv's: it has no {key} of {dimensions} dimensions")
+    return tensor
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from engine.bases.location import BaseInfo
 from engine.errors import InputError
-from engine.prompts import PLACEHOLDER
+from engine.prompts import PLACEHOLDER, TOKEN
 
 Axis = Literal["spatial", "temporal", "time_embedding"]
 LayerKind = Literal["cross_attention", "self_attention", "feed_forward", "other"]
@@ -132,7 +133,8 @@ class Base:
 
         Gradients flow to `token` where it asks for them.
         """
-        texts = [p.replace(PLACEHOLDER, f" {TOKEN} ") if token is not None else p for p in prompts]
+        plain = [_without_token(prompt) for prompt in prompts]
+        texts = [p.replace(PLACEHOLDER, f" {TOKEN} ") for p in plain] if token is not None else plain
         ids = self.tokenizer(
             texts, padding="max_length", truncation=True, max_length=self.tokenizer.model_max_length,
             return_tensors="pt",
@@ -146,7 +148,7 @@ class Base:
 
     def word_embedding(self, word: str) -> Tensor:
         """The input embedding of a word, `(D,)`; of several tokens, their mean (paper: the class word's)."""
-        ids = self.tokenizer(word, add_special_tokens=False).input_ids
+        ids = self.tokenizer(_without_token(word), add_special_tokens=False).input_ids
         if not ids:
             raise InputError(f'the class word "{word}" is empty')
         table = self.text_encoder.get_input_embeddings().weight
@@ -209,8 +211,9 @@ class _Released:
         self.config = config
 
 
-TOKEN = "<dv-subject>"
-"""The tokenizer's own word for the learnt token; people write `*`."""
+def _without_token(text: str) -> str:
+    """The text with our own word for the token, should somebody write it, as ordinary words."""
+    return re.sub(re.escape(TOKEN), TOKEN[1:-1], text, flags=re.IGNORECASE)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from pickle import UnpicklingError
 
 from platformdirs import user_cache_path
 
@@ -30,7 +31,7 @@ def fingerprint(info: BaseInfo) -> str:
     whole = hashlib.sha256()
     for part in _PARTS:
         whole.update(f"{part}:".encode())
-        for digest in sorted(d for f in files.get(part, []) for d in _tensor_digests(f)):
+        for digest in sorted(d for f in files.get(part, []) for d in _digests_of(f)):
             whole.update(digest)
     value = whole.hexdigest()
     try:
@@ -56,6 +57,16 @@ def _folders(info: BaseInfo) -> dict[str, Path]:
     if info.image_encoder is not None:
         folders["image_encoder"] = info.image_encoder
     return folders
+
+
+def _digests_of(path: Path) -> list[bytes]:
+    from safetensors import SafetensorError
+
+    try:
+        return _tensor_digests(path)
+    except (OSError, RuntimeError, SafetensorError, UnpicklingError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BaseError(f"the base's weights {path} can't be read: {reason}") from error
 
 
 def _tensor_digests(path: Path) -> list[bytes]:

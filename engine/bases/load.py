@@ -7,19 +7,22 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from types import ModuleType
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler
 from diffusers.utils import logging as diffusers_logging
+from safetensors import SafetensorError
 from transformers import CLIPImageProcessorPil, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 from transformers.utils import logging as transformers_logging
 
-from engine.bases.base import TOKEN, Base, Objective
+from engine.bases.base import Base, Objective
 from engine.bases.fingerprint import fingerprint, weight_files
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.errors import BaseError, InputError
+from engine.prompts import TOKEN
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -109,10 +112,14 @@ def _load(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> 
     safe = files[0].suffix == ".safetensors"
     variant = "fp16" if ".fp16." in files[0].name else None
     try:
-        model = kind.from_pretrained(folder, torch_dtype=dtype, use_safetensors=safe, variant=variant)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+        model, told = kind.from_pretrained(
+            folder, torch_dtype=dtype, use_safetensors=safe, variant=variant, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, UnpicklingError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BaseError(f"the base's {folder.name} in {folder} can't be loaded: {reason}") from error
+    if missing := sorted(told["missing_keys"]):
+        raise BaseError(f"the base's {folder.name} in {folder} lacks {len(missing)} weights, such as {missing[0]}")
     return model.to(device).eval().requires_grad_(False)
 
 

@@ -45,6 +45,7 @@ class BaseInfo:
     recommended: Mapping[str, Mapping[str, object]]
     cross_attention_dim: int
     sample_size: int
+    image_embedding_width: int | None
 
 
 def inspect_base(location: BaseLocation) -> BaseInfo:
@@ -74,6 +75,7 @@ def inspect_base(location: BaseLocation) -> BaseInfo:
         recommended=_read_json(recommended) if recommended.exists() else {},
         cross_attention_dim=int(unet["cross_attention_dim"]),
         sample_size=int(unet.get("sample_size") or 32),
+        image_embedding_width=_embedding_width(image_encoder),
     )
 
 
@@ -105,6 +107,11 @@ def _image_encoder(location: BaseLocation, folder: Path) -> Path | None:
     given = local_folder(location.image_encoder)
     inner = given / "image_encoder"
     return inner if inner.is_dir() else given
+
+
+def _embedding_width(image_encoder: Path | None) -> int | None:
+    """The width C' of the image encoder's embeddings; CLIP's default where its config leaves it out."""
+    return None if image_encoder is None else int(_read_json(image_encoder / "config.json").get("projection_dim", 512))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

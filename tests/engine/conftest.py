@@ -26,17 +26,17 @@ def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 @pytest.fixture(scope="session")
 def make_base(tmp_path_factory: pytest.TempPathFactory) -> MakeBase:
-    """Write a base of a prediction type and a seed, once each; other scheduler settings as keywords."""
+    """Write a base of a prediction type and a seed, once each."""
     import torch
 
     torch.set_num_threads(1)
-    made: dict[str, Path] = {}
+    made: dict[tuple[str, int], Path] = {}
 
-    def make(prediction_type: str = "epsilon", seed: int = 0, **scheduler: Any) -> Path:
-        key = f"{prediction_type}-{seed}-{scheduler}"
+    def make(prediction_type: str = "epsilon", seed: int = 0) -> Path:
+        key = (prediction_type, seed)
         if key not in made:
             made[key] = tmp_path_factory.mktemp("base")
-            _write(made[key], prediction_type, seed, scheduler)
+            _write(made[key], prediction_type, seed)
         return made[key]
 
     return make
@@ -62,7 +62,7 @@ def base(load: LoadBase) -> Base:
     return load()
 
 
-def _write(folder: Path, prediction_type: str, seed: int, scheduler: dict[str, Any]) -> None:
+def _write(folder: Path, prediction_type: str, seed: int) -> None:
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
     from transformers import (
@@ -127,5 +127,4 @@ def _write(folder: Path, prediction_type: str, seed: int, scheduler: dict[str, A
         set_alpha_to_one=False,
         steps_offset=1,
         prediction_type=prediction_type,
-        **scheduler,
     ).save_pretrained(folder / "scheduler")

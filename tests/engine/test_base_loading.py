@@ -1,0 +1,335 @@
+"""A base: found, fingerprinted, loaded frozen; its objective and its encoders."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+import engine.bases.fingerprint as fingerprints
+from engine.bases.base import Base
+from engine.bases.fingerprint import fingerprint
+from engine.bases.load import load_base
+from engine.bases.location import BaseLocation, inspect_base
+from engine.errors import BaseError, InputError
+from engine.prompts import TOKEN
+
+MakeBase = Callable[..., Path]
+LoadBase = Callable[..., Base]
+
+UNET = "unet/diffusion_pytorch_model.safetensors"
+TEXT = "text_encoder/model.safetensors"
+
+
+@pytest.fixture
+def folder(make_base: MakeBase, tmp_path: Path) -> Path:
+    """A base that a test may spoil."""
+    return Path(shutil.copytree(make_base(), tmp_path / "base"))
+
+
+def at(folder: Path, image_encoder: Path | None = None) -> BaseLocation:
+    return BaseLocation("mine", str(folder), str(image_encoder) if image_encoder else None)
+
+
+def fingerprint_of(folder: Path) -> str:
+    return fingerprint(inspect_base(at(folder)))
+
+
+def loaded(folder: Path) -> Base:
+    return load_base(at(folder), device="cpu")
+
+
+# --- what its files say ---
+
+
+def test_inspecting_tells_what_the_configs_say(folder: Path) -> None:
+    (folder / "recommended.json").write_text('{"compose": {"frames": 8}}')
+    info = inspect_base(at(folder))
+    assert (info.family, info.prediction_type, info.scheduler) == ("unet3d", "epsilon", "DDIMScheduler")
+    assert info.cross_attention_dim == 32
+    assert info.recommended == {"compose": {"frames": 8}}
+    assert info.components["unet"] == sum(f.stat().st_size for f in (folder / "unet").iterdir())
+    assert set(info.components) == {"unet", "vae", "text_encoder", "tokenizer", "scheduler", "image_encoder"}
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
+def test_a_missing_part_is_named(folder: Path, part: str) -> None:
+    shutil.rmtree(folder / part)
+    with pytest.raises(BaseError, match=f"mine .* has no {part}/ folder"):
+        inspect_base(at(folder))
+
+
+def test_a_missing_folder_is_no_hub_id(tmp_path: Path) -> None:
+    with pytest.raises(BaseError, match="there is no folder"):
+        inspect_base(at(tmp_path / "nowhere"))
+
+
+def test_an_unknown_family_is_named_with_those_that_are_known(folder: Path) -> None:
+    config = folder / "unet" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "_class_name": "UNet2DConditionModel"}))
+    with pytest.raises(BaseError, match="UNet2DConditionModel; known are: UNet3DConditionModel"):
+        inspect_base(at(folder))
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "\x00\xff"])
+def test_a_damaged_config_is_named(folder: Path, content: str) -> None:
+    (folder / "scheduler" / "scheduler_config.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(BaseError, match=r"scheduler_config\.json is not"):
+        inspect_base(at(folder))
+
+
+def test_an_image_encoder_may_lie_apart(folder: Path, tmp_path: Path) -> None:
+    (folder / "image_encoder").rename(tmp_path / "apart")
+    assert inspect_base(at(folder)).image_encoder is None
+    assert inspect_base(at(folder, tmp_path / "apart")).image_encoder == (tmp_path / "apart").resolve()
+
+
+# --- fingerprint ---
+
+
+def rewritten(path: Path, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> None:
+    save_file(change(load_file(path)), path)
+
+
+def test_fingerprint_is_the_weights_and_not_their_precision(make_base: MakeBase, folder: Path) -> None:
+    for path in folder.rglob("*.safetensors"):
+        rewritten(path, lambda tensors: {k: t.half() if t.is_floating_point() else t for k, t in tensors.items()})
+    assert fingerprint_of(folder) == fingerprint_of(make_base())
+
+
+def test_fingerprint_is_not_the_names(make_base: MakeBase, folder: Path) -> None:
+    rewritten(folder / UNET, lambda tensors: {f"renamed.{k}": t for k, t in tensors.items()})
+    assert fingerprint_of(folder) == fingerprint_of(make_base())
+
+
+def test_fingerprint_differs_for_other_weights(make_base: MakeBase) -> None:
+    assert fingerprint_of(make_base(seed=1)) != fingerprint_of(make_base(seed=0))
+
+
+@pytest.mark.parametrize("part", ["unet", "text_encoder", "vae", "image_encoder"])
+def test_fingerprint_sees_every_part(make_base: MakeBase, folder: Path, part: str) -> None:
+    path = next((folder / part).glob("*.safetensors"))
+
+    def nudged(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        name = next(k for k in sorted(tensors) if tensors[k].is_floating_point())
+        return {**tensors, name: tensors[name] + 0.5}
+
+    rewritten(path, nudged)
+    assert fingerprint_of(folder) != fingerprint_of(make_base())
+
+
+def test_fingerprint_is_cached_until_the_files_change(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = fingerprint_of(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(fingerprints, "_tensor_digests", lambda _path: pytest.fail("the cache was not asked"))
+        assert fingerprint_of(folder) == first
+    rewritten(folder / UNET, lambda tensors: {k: t + 1 for k, t in tensors.items()})
+    assert fingerprint_of(folder) != first
+
+
+def test_fingerprint_does_without_a_cache(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = fingerprint_of(folder)
+    blocked = tmp_path / "file"
+    blocked.write_text("a file where the cache's folder should be")
+    monkeypatch.setattr(fingerprints, "user_cache_path", lambda _name: blocked)
+    assert fingerprint_of(folder) == expected
+
+
+# --- loading ---
+
+
+def test_a_loaded_base_is_frozen_and_in_eval_mode(base: Base) -> None:
+    for model in (base.denoiser, base.vae, base.text_encoder, base.image_encoder):
+        assert not any(module.training for module in model.modules())
+        assert not any(p.requires_grad for p in model.parameters())
+    assert base.fingerprint == fingerprint(base.info)
+    assert (base.latent_scale, base.size_multiple, base.latent_channels) == (2, 4, 4)
+
+
+@pytest.mark.parametrize("path", [UNET, TEXT])
+def test_bin_weights_load_as_data(make_base: MakeBase, folder: Path, base: Base, path: str) -> None:
+    as_bin(folder / path)
+    mine = loaded(folder)
+    assert mine.fingerprint == base.fingerprint
+    text = base.encode_text(["a dog"])
+    assert torch.equal(mine.encode_text(["a dog"]), text)
+    noisy, timesteps = torch.ones(1, 4, 2, 8, 8), torch.tensor([500])
+    assert torch.equal(mine.predict(noisy, timesteps, text), base.predict(noisy, timesteps, text))
+
+
+@pytest.mark.parametrize("path", [UNET, TEXT])
+@pytest.mark.parametrize("ask", [loaded, fingerprint_of])
+def test_a_pickle_with_code_is_refused_and_not_run(
+    folder: Path, tmp_path: Path, path: str, ask: Callable[[Path], object]
+) -> None:
+    trace = tmp_path / "it-ran"
+    bin_file = as_bin(folder / path)
+    torch.save({"weight": Malicious(trace)}, bin_file)
+    with pytest.raises(BaseError, match=bin_file.parent.name):
+        ask(folder)
+    assert not trace.exists()
+
+
+class Malicious:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.trace,)
+
+
+def as_bin(path: Path) -> Path:
+    target = path.with_name("pytorch_model.bin" if path.name == "model.safetensors" else f"{path.stem}.bin")
+    torch.save(load_file(path), target)
+    path.unlink()
+    return target
+
+
+def test_a_part_without_weights_is_named(folder: Path) -> None:
+    (folder / UNET).unlink()
+    with pytest.raises(BaseError, match="unet has no weights"):
+        loaded(folder)
+
+
+@pytest.mark.parametrize("path", [UNET, TEXT])
+def test_damaged_weights_are_named(folder: Path, path: str) -> None:
+    (folder / path).write_bytes((folder / path).read_bytes()[:1000])
+    with pytest.raises(BaseError, match=Path(path).parent.name):
+        loaded(folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [(UNET, "conv_in.weight"), (TEXT, "final_layer_norm.weight"), ("vae/diffusion_pytorch_model.safetensors", "conv")],
+)
+def test_weights_that_lack_a_tensor_are_not_made_up(folder: Path, path: str, name: str) -> None:
+    rewritten(folder / path, lambda tensors: {k: t for k, t in tensors.items() if name not in k})
+    with pytest.raises(BaseError, match=Path(path).parent.name):
+        loaded(folder)
+
+
+def test_unknown_devices_and_dtypes_are_refused(make_base: MakeBase) -> None:
+    with pytest.raises(InputError, match="there is no device abacus"):
+        load_base(at(make_base()), device="abacus")
+    with pytest.raises(InputError, match="--dtype fp8: choose one of fp32, bf16, fp16"):
+        load_base(at(make_base()), device="cpu", dtype="fp8")
+
+
+def test_without_an_image_encoder_only_looking_is_an_error(folder: Path) -> None:
+    shutil.rmtree(folder / "image_encoder")
+    mine = loaded(folder)
+    assert mine.image_encoder is None
+    with pytest.raises(InputError, match="mine has no image encoder"):
+        mine.encode_images([torch.zeros(16, 16, 3, dtype=torch.uint8).numpy()])
+
+
+def test_half_precision_predicts_about_the_same(load: LoadBase, base: Base) -> None:
+    text = base.encode_text(["a dog"])
+    noisy, timesteps = torch.randn(1, 4, 2, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([500])
+    half = load(dtype="bf16").predict(noisy, timesteps, text)
+    assert half.dtype == torch.float32
+    whole = base.predict(noisy, timesteps, text)
+    assert not torch.equal(half, whole)
+    assert (half - whole).abs().mean() < 0.05 * whole.abs().mean()
+
+
+# --- objective ---
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("kind", [DDIMScheduler, DDPMScheduler])
+def test_objective_is_diffusers(load: LoadBase, make_base: MakeBase, prediction_type: str, kind: type) -> None:
+    objective = load(prediction_type).objective
+    scheduler = kind.from_pretrained(make_base(prediction_type) / "scheduler")  # type: ignore[attr-defined]
+    clean, noise = torch.randn(2, 5, 4, 3, 8, 8, generator=torch.Generator().manual_seed(0)).unbind()
+    timesteps = torch.tensor([0, 1, 500, 998, 999])
+    noisy = objective.add_noise(clean, noise, timesteps)
+    torch.testing.assert_close(noisy, scheduler.add_noise(clean, noise, timesteps))
+    target = objective.target(clean, noise, timesteps)
+    velocity = scheduler.get_velocity(clean, noise, timesteps)
+    torch.testing.assert_close(target, noise if prediction_type == "epsilon" else velocity)
+    back = objective.split(noisy, target, timesteps)
+    torch.testing.assert_close(back[0], clean, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(back[1], noise, atol=1e-3, rtol=1e-3)
+
+
+def test_another_objective_is_refused(folder: Path) -> None:
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "prediction_type": "sample"}))
+    with pytest.raises(InputError, match="'sample'; known are epsilon and v_prediction"):
+        loaded(folder)
+
+
+# --- encoders ---
+
+
+def test_a_token_is_textual_inversion(base: Base) -> None:
+    """As if the embedding were a row of the encoder's own table."""
+    token = torch.randn(32, generator=torch.Generator().manual_seed(0))
+    encoder, tokenizer = copy.deepcopy(base.text_encoder), copy.deepcopy(base.tokenizer)
+    tokenizer.add_tokens(["<by-hand>"])
+    place = tokenizer.convert_tokens_to_ids("<by-hand>")
+    encoder.resize_token_embeddings(place + 1)
+    with torch.no_grad():
+        encoder.get_input_embeddings().weight[place] = token
+    for prompt in ("a *", "a * dances", "*, and another *!", "the*"):
+        written = prompt.replace("*", " <by-hand> ")
+        ids = tokenizer(written, padding="max_length", max_length=16, truncation=True, return_tensors="pt").input_ids
+        expected = encoder(ids)[0]
+        assert (ids == place).sum() == prompt.count("*")
+        torch.testing.assert_close(base.encode_text([prompt], token), expected)
+        assert not torch.allclose(base.encode_text([prompt]), expected, atol=0.01)
+
+
+def test_a_token_leaves_the_encoder_as_it_was(base: Base) -> None:
+    before = base.encode_text(["a dog"])
+    base.encode_text(["a *"], torch.randn(32))
+    assert torch.equal(base.encode_text(["a dog"]), before)
+    assert torch.equal(base.encode_text(["a dog"], torch.randn(32)), before)
+
+
+def test_the_class_word_is_its_embedding_or_their_mean(base: Base) -> None:
+    table = base.text_encoder.get_input_embeddings().weight
+    for word in ("dog", "xylophone"):
+        ids = base.tokenizer(word, add_special_tokens=False).input_ids
+        torch.testing.assert_close(base.word_embedding(word), table[ids].mean(dim=0))
+    assert len(base.tokenizer("xylophone", add_special_tokens=False).input_ids) > 1
+    with pytest.raises(InputError, match="is empty"):
+        base.word_embedding(" ")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text(st.characters(codec="utf-8"), max_size=12))
+def test_any_prompt_is_encoded_without_an_unknown_token(base: Base, prompt: str) -> None:
+    ids = base.tokenizer(prompt, add_special_tokens=False).input_ids
+    assert base.tokenizer.unk_token_id is None or base.tokenizer.unk_token_id not in ids[:-1]
+    assert base.encode_text([prompt]).shape == (1, 16, 32)
+    assert base.encode_text([prompt, "*"], torch.zeros(32)).isfinite().all()
+
+
+def test_the_tokens_own_name_is_only_text(base: Base) -> None:
+    assert base.encode_text([f"a {TOKEN}"]).shape == (1, 16, 32)
+
+
+def test_pictures_go_through_the_autoencoder_at_its_scale(base: Base) -> None:
+    pixels = torch.rand(3, 3, 16, 24, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    mean, std = base.encode_latents(pixels, chunk=2)
+    posterior = base.vae.encode(pixels).latent_dist
+    factor = base.vae.config.scaling_factor
+    torch.testing.assert_close(mean, posterior.mean * factor, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(std, posterior.std * factor, atol=1e-5, rtol=1e-4)
+    decoded = base.decode_latents(mean, chunk=2)
+    torch.testing.assert_close(
+        decoded, base.vae.decode(posterior.mean).sample.clamp(-1, 1), atol=1e-4, rtol=1e-3
+    )  # fmt: skip

@@ -1,0 +1,335 @@
+"""Composing on a base in miniature: what is put together, what is refused, what the record says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
+from engine.adapters.storage import Adapter, read_adapter, write_adapter
+from engine.bases.base import Base
+from engine.composing import ComposeConfig, Composition, compose
+from engine.errors import AdapterError, InputError
+
+LoadBase = Callable[..., Base]
+CONFIG = ComposeConfig(steps=2, frames=3, size=(16, 16), guidance_scale=3.0)
+DAMAGE = {"adapter.safetensors", "learned_embeds.safetensors", "image_embeddings.safetensors"}
+
+
+def filled(adapters: AdapterSet, seed: int) -> AdapterSet:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in adapters.parameters().values():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    return adapters
+
+
+def random(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def subject_of(base: Base) -> Adapter:
+    adapters = filled(AdapterSet.create(identity_sites(base.sites), 0.5, condition_width=None, seed=0), 1)
+    return Adapter(
+        "subject", "dreamvideo", base.fingerprint, adapters.state(), adapters.widths, random(3, 32), random(4, 5, 24)
+    )
+
+
+def motion_of(base: Base, condition_width: int | None = 24) -> Adapter:
+    adapters = filled(AdapterSet.create(motion_sites(base.sites), 0.5, condition_width=condition_width, seed=0), 2)
+    embeddings = random(5, 6, 24) if condition_width else None
+    return Adapter("motion", "dreamvideo", base.fingerprint, adapters.state(), adapters.widths, None, embeddings)
+
+
+@pytest.fixture
+def subject(base: Base, tmp_path: Path) -> Path:
+    write_adapter(subject_of(base), tmp_path / "subject")
+    return tmp_path / "subject"
+
+
+@pytest.fixture
+def motion(base: Base, tmp_path: Path) -> Path:
+    write_adapter(motion_of(base), tmp_path / "motion")
+    return tmp_path / "motion"
+
+
+def made(
+    base: Base, prompt: str = "a dog", *, seed: int = 0, config: ComposeConfig = CONFIG, **more: Any
+) -> Composition:
+    return compose(base, prompt, config=config, seed=seed, **more)
+
+
+def same(a: Composition, b: Composition) -> bool:
+    return bool(np.array_equal(a.frames, b.frames))
+
+
+# --- what is put together ---
+
+
+def test_all_four_combinations_are_videos_of_their_own(base: Base, subject: Path, motion: Path) -> None:
+    all_four = [
+        made(base),
+        made(base, subject=subject),
+        made(base, motion=motion),
+        made(base, subject=subject, motion=motion),
+    ]
+    for video in all_four:
+        assert video.frames.shape == (3, 16, 16, 3)
+        assert video.frames.dtype == np.uint8
+        assert len(np.unique(video.frames)) > 50
+    assert not any(same(a, b) for i, a in enumerate(all_four) for b in all_four[:i])
+
+
+def test_the_same_seed_gives_the_same_frames_and_another_others(base: Base, subject: Path, motion: Path) -> None:
+    both = {"subject": subject, "motion": motion}
+    for prompt, learnt in (("a *", both), ("a dog", {})):
+        first = made(base, prompt, seed=1, **learnt)
+        made(base, prompt, seed=2, **learnt)
+        assert same(made(base, prompt, seed=1, **learnt), first)
+        assert made(base, prompt, seed=1, **learnt).record == first.record
+        assert not same(made(base, prompt, seed=2, **learnt), first)
+
+
+def test_a_composition_leaves_the_base_as_it_was(base: Base, subject: Path, motion: Path) -> None:
+    bare = made(base)
+    made(base, "a *", subject=subject, motion=motion)
+    assert same(made(base), bare)
+
+
+def test_strengths_of_zero_are_the_bare_base(base: Base, subject: Path, motion: Path) -> None:
+    off = replace(CONFIG, subject_strength=0.0, motion_strength=0.0)
+    assert same(made(base, config=off, subject=subject, motion=motion), made(base))
+    only_motion = replace(CONFIG, subject_strength=0.0)
+    # The subject's photographs still lend their look; given a picture of its own, a motion alone is the same.
+    assert not same(made(base, config=only_motion, subject=subject, motion=motion), made(base))
+
+
+def test_the_star_is_the_subjects_token(base: Base, subject: Path, tmp_path: Path) -> None:
+    star = made(base, "a *", subject=subject)
+    adapter = read_adapter(subject)
+    write_adapter(replace(adapter, token=random(9, 32)), tmp_path / "other")
+    assert not same(made(base, "a *", subject=tmp_path / "other"), star)
+    assert same(made(base, "a dog", subject=tmp_path / "other"), made(base, "a dog", subject=subject))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": 3},
+        {"guidance_scale": 1.0},
+        {"guidance_scale": 6.0},
+        {"negative_prompt": "a fox"},
+        {"eta": 1.0},
+        {"offset_noise": 0.5},
+        {"subject_strength": 0.5},
+        {"motion_strength": 0.5},
+        {"appearance_strength": 0.0},
+        {"unconditional_appearance_strength": 1.0},
+    ],
+)
+def test_each_setting_changes_the_video(base: Base, subject: Path, motion: Path, change: dict[str, Any]) -> None:
+    usual = made(base, "a *", subject=subject, motion=motion)
+    changed = made(base, "a *", subject=subject, motion=motion, config=replace(CONFIG, **change))
+    assert not same(changed, usual)
+
+
+def test_size_and_frames_are_as_asked(base: Base) -> None:
+    video = made(base, config=replace(CONFIG, size=(24, 16), frames=5))
+    assert video.frames.shape == (5, 16, 24, 3)
+
+
+def test_without_guidance_the_unconditional_branch_is_not_run(base: Base, motion: Path) -> None:
+    batches: list[int] = []
+    handle = base.denoiser.register_forward_pre_hook(lambda _m, inputs: batches.append(len(inputs[0])))
+    try:
+        made(base, motion=motion)
+        made(base, motion=motion, config=replace(CONFIG, guidance_scale=1.0))
+    finally:
+        handle.remove()
+    assert batches == [2, 2, 1, 1]
+
+
+def test_both_objectives_compose(load: LoadBase) -> None:
+    assert not same(made(load("v_prediction")), made(load("epsilon")))
+
+
+def test_it_tells_every_step(base: Base) -> None:
+    told: list[tuple[int, int]] = []
+    made(base, on_step=lambda done, of: told.append((done, of)))
+    assert told == [(1, 2), (2, 2)]
+
+
+# --- the record, and what guides the appearance ---
+
+
+def test_the_record_tells_how_it_was_made(base: Base, motion: Path) -> None:
+    record = made(base, "a dog spins", seed=7, motion=motion).record
+    assert (record["prompt"], record["seed"]) == ("a dog spins", 7)
+    assert record["base"] == {"name": "tiny0", "fingerprint": base.fingerprint}
+    assert record["dtype"] == "float32"
+    assert record["made_by"].startswith("dv ")
+    assert record["settings"]["guidance_scale"] == 3.0
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_the_look_is_a_subjects_else_a_motions_chosen_by_the_seed(base: Base, subject: Path, motion: Path) -> None:
+    def seen(**learnt: Path) -> list[dict[str, Any]]:
+        return [made(base, seed=seed, **learnt).record["appearance"] for seed in range(8)]  # type: ignore[arg-type]
+
+    one_step = seen(subject=subject, motion=motion)
+    assert {look["from"] for look in one_step} == {"subject"}
+    assert {look["index"] for look in one_step} <= set(range(5))
+    assert len({look["index"] for look in one_step}) > 1
+    assert {look["from"] for look in seen(motion=motion)} == {"motion"}
+    assert made(base, subject=subject).record["appearance"] is None
+    assert made(base).record["appearance"] is None
+
+
+def test_a_picture_decides_the_look(base: Base, subject: Path, motion: Path, tmp_path: Path) -> None:
+    videos = []
+    for name, colour in (("red.png", (255, 0, 0)), ("blue.png", (0, 0, 255))):
+        Image.new("RGB", (20, 20), colour).save(tmp_path / name)
+        videos.append(made(base, subject=subject, motion=motion, appearance=tmp_path / name))
+    assert [v.record["appearance"]["from"] for v in videos] == ["picture", "picture"]
+    assert videos[0].record["appearance"]["sha256"] != videos[1].record["appearance"]["sha256"]
+    assert not same(*videos)
+
+
+def test_a_picture_without_a_motion_that_looks_is_an_error(base: Base, tmp_path: Path) -> None:
+    picture = tmp_path / "red.png"
+    Image.new("RGB", (20, 20), "red").save(picture)
+    with pytest.raises(InputError, match="--appearance needs --motion"):
+        made(base, appearance=picture)
+    write_adapter(motion_of(base, condition_width=None), tmp_path / "blind")
+    with pytest.raises(InputError, match="--appearance needs --motion"):
+        made(base, appearance=picture, motion=tmp_path / "blind")
+    assert made(base, motion=tmp_path / "blind").record["appearance"] is None
+
+
+def test_a_motion_without_any_look_asks_for_one(base: Base, tmp_path: Path) -> None:
+    write_adapter(replace(motion_of(base), embeddings=None), tmp_path / "motion")
+    with pytest.raises(InputError, match="give a picture with --appearance"):
+        made(base, motion=tmp_path / "motion")
+
+
+# --- what is refused ---
+
+
+def test_a_star_without_a_token_is_an_error(base: Base, motion: Path) -> None:
+    with pytest.raises(InputError, match=r'"a \* spins" has a \*'):
+        made(base, "a * spins", motion=motion)
+
+
+@pytest.mark.parametrize("size", [(18, 16), (16, 18)])
+def test_a_size_that_does_not_fit_says_what_does(base: Base, size: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match=rf"--size {size[0]}x{size[1]} .* must be multiples of 4"):
+        made(base, config=replace(CONFIG, size=size))
+
+
+def test_the_other_kind_of_adapter_is_refused(base: Base, subject: Path, motion: Path) -> None:
+    with pytest.raises(AdapterError, match="is a motion, not a subject"):
+        made(base, subject=motion)
+    with pytest.raises(AdapterError, match="is a subject, not a motion"):
+        made(base, motion=subject)
+
+
+def test_another_base_is_refused_unless_insisted_on(load: LoadBase, base: Base, subject: Path, motion: Path) -> None:
+    other = load(seed=1)
+    for learnt in ({"subject": subject}, {"motion": motion}):
+        with pytest.raises(AdapterError) as caught:
+            made(other, **learnt)
+        assert base.fingerprint[:12] in str(caught.value)
+        assert other.fingerprint[:12] in str(caught.value)
+        assert not same(made(other, allow_other_base=True, **learnt), made(other))
+
+
+@pytest.mark.parametrize("part", ["weights", "token", "look"])
+def test_insisting_where_shapes_do_not_fit_is_an_error_and_no_crash(base: Base, tmp_path: Path, part: str) -> None:
+    subject, motion = replace(subject_of(base), base_fingerprint="f" * 64), motion_of(base)
+    if part == "weights":
+        name = next(k for k in subject.weights if k.endswith("/down.weight"))
+        site = name.rpartition("/")[0]
+        wider = {f"{site}/down.weight": random(0, 8, 48), f"{site}/up.weight": random(0, 48, 8)}
+        wider |= {f"{site}/down.bias": random(0, 8), f"{site}/up.bias": random(0, 48)}
+        subject = replace(subject, weights={**subject.weights, **wider})
+    elif part == "token":
+        subject = replace(subject, token=random(0, 48))
+    else:
+        subject = replace(subject, embeddings=random(0, 5, 40))
+    write_adapter(subject, tmp_path / "subject")
+    write_adapter(motion, tmp_path / "motion")
+    with pytest.raises(AdapterError):
+        made(base, "a *", subject=tmp_path / "subject", motion=tmp_path / "motion", allow_other_base=True)
+
+
+# --- damaged adapters ---
+
+
+@pytest.mark.parametrize("name", sorted(DAMAGE))
+@pytest.mark.parametrize("content", [b"", b"hello", b"\xff" * 200])
+def test_a_damaged_file_is_named(base: Base, subject: Path, name: str, content: bytes) -> None:
+    (subject / name).write_bytes(content)
+    with pytest.raises(AdapterError, match=name):
+        made(base, subject=subject)
+
+
+@pytest.mark.parametrize("name", sorted(DAMAGE))
+def test_a_file_of_something_else_is_named(base: Base, subject: Path, name: str) -> None:
+    save_file({"something": torch.zeros(3)}, subject / name)
+    with pytest.raises(AdapterError, match=name):
+        made(base, subject=subject)
+
+
+def test_missing_weights_are_named(base: Base, subject: Path, tmp_path: Path) -> None:
+    (subject / "adapter.safetensors").unlink()
+    with pytest.raises(AdapterError, match=r"lacks its file .*adapter\.safetensors"):
+        made(base, subject=subject)
+    shutil.rmtree(subject)
+    with pytest.raises(AdapterError, match="lacks its file"):
+        made(base, subject=subject)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format_version": "99"}, "format 99, this dv reads up to 1"),
+        ({"format_version": "one"}, "not an adapter"),
+        ({"rank": "4"}, "says rank, which this dv does not know"),
+        ({"kind": None}, "not an adapter"),
+    ],
+)
+def test_a_newer_or_unknown_format_is_refused(subject: Path, change: dict[str, str | None], message: str) -> None:
+    path = subject / "adapter.safetensors"
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = {**file.metadata(), **change}
+    save_file(load_file(path), path, metadata={k: v for k, v in metadata.items() if v is not None})
+    with pytest.raises(AdapterError, match=message):
+        read_adapter(subject)
+
+
+def test_an_adapter_comes_back_as_it_was_written(base: Base, tmp_path: Path) -> None:
+    for adapter in (subject_of(base), motion_of(base), replace(subject_of(base), weights={}, widths={})):
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        write_adapter(adapter, tmp_path / "out")
+        again = read_adapter(tmp_path / "out")
+        assert (again.kind, again.base_fingerprint, again.widths) == (
+            adapter.kind,
+            adapter.base_fingerprint,
+            adapter.widths,
+        )
+        assert again.weights.keys() == adapter.weights.keys()
+        assert all(torch.equal(again.weights[k], t) for k, t in adapter.weights.items())
+        for mine, theirs in ((again.token, adapter.token), (again.embeddings, adapter.embeddings)):
+            assert (mine is None and theirs is None) or torch.equal(mine, theirs)  # type: ignore[arg-type]
