@@ -65,7 +65,7 @@ def load_base(
         torch.use_deterministic_algorithms(True)
     info = inspect_base(location)
     family = family_of(info)
-    with _quiet():
+    with quiet_libraries():
         denoiser = _load(family.DENOISER, info.folder / "unet", where, precision)
         vae = _load(AutoencoderKL, info.folder / "vae", where, precision)
         text_encoder = _load(CLIPTextModel, info.folder / "text_encoder", where, precision)
@@ -133,7 +133,7 @@ def _image_processor(info: BaseInfo) -> CLIPImageProcessorPil:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """Silence what the libraries say of loading: progress bars and remarks meant for their developers."""
     levels = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
     diffusers_logging.set_verbosity_error()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTModel
 
+from engine.bases.load import quiet_libraries
 from engine.bases.location import BaseInfo
 from engine.errors import BaseError
 
@@ -98,7 +99,8 @@ def _load(kind: Any, model: str | Path, **options: Any) -> Any:
 
 def _load_part(kind: Any, model: str | Path, **options: Any) -> Any:
     try:
-        return kind.from_pretrained(str(model), **options)
+        with quiet_libraries():
+            return kind.from_pretrained(str(model), **options)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BaseError(
