@@ -31,13 +31,14 @@ def build(settings: AutoencoderSettings) -> AutoencoderKL:
     )
 
 
-def reconstruction_loss(output: Tensor, target: Tensor, masks: Tensor, gradient_weight: float) -> Tensor:
-    """L1 + half squared error, doubled on the sprite, + L1 between the pictures' gradients; `(B, 3, H, W)`."""
+def reconstruction_loss(output: Tensor, target: Tensor, masks: Tensor, settings: AutoencoderSettings) -> Tensor:
+    """L1 + squared error + L1 between the pictures' gradients, more of each on the sprite; `(B, 3, H, W)`."""
     error = output - target
-    weight = 1 + masks
-    pixel = (weight * (error.abs() + 0.5 * error.square())).mean()
+    weight = 1 + (settings.sprite_weight - 1) * masks
+    weight = weight / weight.mean()
+    pixel = (weight * (error.abs() + settings.squared_weight * error.square())).mean()
     edges = (weight[..., 1:] * error.diff(dim=-1).abs()).mean() + (weight[..., 1:, :] * error.diff(dim=-2).abs()).mean()
-    return pixel + gradient_weight * edges
+    return pixel + settings.gradient_weight * edges
 
 
 def pretrain(settings: AutoencoderSettings, drawings: Drawings, work: Path, accelerator: Accelerator) -> AutoencoderKL:
@@ -53,7 +54,7 @@ def pretrain(settings: AutoencoderSettings, drawings: Drawings, work: Path, acce
             posterior = model.encode(pixels).latent_dist
             noise = torch.randn(posterior.mean.shape, generator=generator).to(pixels)
             output = model.decode(posterior.mean + posterior.std * noise).sample
-        loss = reconstruction_loss(output.float(), pixels, masks, settings.gradient_weight)
+        loss = reconstruction_loss(output.float(), pixels, masks, settings)
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).float().mean()
         total: Tensor = loss + settings.kl_weight * kl
         return total

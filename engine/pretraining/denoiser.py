@@ -200,7 +200,8 @@ def pretrain(
     shared = {"work": work, "accelerator": accelerator, "ema_decay": settings.ema_decay, "settings": settings}
     temporal = {id(p) for layer in _temporal_layers(unet) for p in layer.parameters()}
     spatial = {name: p for name, p in model.named_parameters() if id(p) not in temporal}
-    run_stage("images", model, image_loss, settings.images, trained=spatial, **shared)
-    model.train()
+    if run_stage("images", model, image_loss, settings.images, trained=spatial, **shared):
+        # Clips learnt on the images' former weights are out of date.
+        (work / "clips.safetensors").unlink(missing_ok=True)
     run_stage("clips", model, clip_loss, settings.clips, **shared)
     return model.eval().requires_grad_(False)

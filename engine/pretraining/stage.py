@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -44,20 +45,24 @@ def run_stage(
     extra_state: Mapping[str, Tensor] | None = None,
     after_step: Callable[[int], None] | None = None,
     trained: Mapping[str, nn.Parameter] | None = None,
-) -> None:
-    """Train `model` (or `trained`, a part of it) and leave it holding its averaged weights.
+) -> bool:
+    """Train `model` (or `trained`, a part of it), leave it holding its averaged weights, tell whether it trained.
 
-    Finished weights lie at `work/NAME.safetensors` with the steps they took; a stage whose file has taken
-    enough is loaded, not run. A stage with more steps than its snapshot goes on from there.
+    Finished weights lie at `work/NAME.safetensors`, the steps they took stand in its log. A stage that took
+    enough is loaded, not run; one that took fewer goes on from its weights for the rest, its optimizer anew.
+    `loss_at` counts from the stage's very first step, so what was drawn before is not drawn again.
     """
-    finished = work / f"{name}.safetensors"
-    log = work / f"{name}.jsonl"
-    if finished.exists() and _steps_of(log) >= loop.steps:
-        model.load_state_dict(load_file(finished), strict=False)
-        return
+    finished, log, snapshot = (work / f"{name}.{kind}" for kind in ("safetensors", "jsonl", "snapshot"))
+    done = 0
+    if finished.exists():
+        model.load_state_dict({k: v.float() for k, v in load_file(finished).items()}, strict=False)
+        done = steps_taken(work, name)
+        if done >= loop.steps:
+            return False
+    rest = replace(loop, steps=loop.steps - done, decay_steps=min(loop.decay_steps, loop.steps - done))
     average = Average(model, ema_decay)
     identity = {k: v for k, v in settings_of(settings).items() if not isinstance(v, dict)}
-    snapshots = Snapshots(work / f"{name}.snapshot", {"stage": name, **identity}, every=100)
+    snapshots = Snapshots(snapshot, {"stage": name, "after": done, **identity}, every=100)
     started, window = time.perf_counter(), [0.0, 0]
 
     def report(progress: Progress) -> None:
@@ -68,7 +73,7 @@ def run_stage(
         window[1] += 1
         if progress.step % 50 == 0 or progress.step == progress.steps:
             row = {
-                "step": progress.step,
+                "step": done + progress.step,
                 "loss": round(window[0] / window[1], 5),
                 "learning_rate": progress.learning_rate,
                 "seconds": round(time.perf_counter() - started, 1),
@@ -83,12 +88,15 @@ def run_stage(
     parameters = dict(trained) if trained is not None else dict(model.named_parameters())
     model.train()
     train(
-        parameters, loss_at, loop, accelerator=accelerator, snapshots=snapshots, after_step=report,
+        parameters, lambda step, micro: loss_at(done + step, micro), rest,
+        accelerator=accelerator, snapshots=snapshots, after_step=report,
         extra_state={f"average.{k}": v for k, v in average.tensors.items()} | dict(extra_state or {}),
     )  # fmt: skip
     _write(finished, average.tensors)
+    snapshot.unlink(missing_ok=True)
     model.load_state_dict(average.tensors, strict=False)
     model.eval()
+    return True
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -96,8 +104,9 @@ def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
         save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial)
 
 
-def _steps_of(log: Path) -> int:
+def steps_taken(work: Path, name: str) -> int:
     """The last step that a stage's log tells of."""
+    log = work / f"{name}.jsonl"
     if not log.exists():
         return 0
     return int(json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["step"])
