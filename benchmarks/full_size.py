@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="a folder with 6 GB of room; kept for a next run")
     parser.add_argument("--out", type=Path, help="where to write the rows as JSON")
-    parser.add_argument("--dtype", default="bf16", choices=["fp32", "bf16", "fp16"])
+    parser.add_argument("--dtype", default="fp32", choices=["fp32", "bf16", "fp16"])
     options = parser.parse_args()
     work: Path = options.work
     base, sources = work / "base", work / "sources"

@@ -78,6 +78,8 @@ class DenoiserSettings:
     attention_head_dim: int = 16
     caption_dropout: float = 0.1
     snr_cap: float = 5.0
+    clip_noise_bias: float = 2.0
+    """How much clips prefer noisy timesteps: 1 is not at all, at 2 half of them lie above 0.75."""
     image_step_share: float = 0.2
     """Of the clip stage's steps, how many are of single frames, so that F = 1 stays in range."""
     ema_decay: float = 0.999
@@ -107,7 +109,7 @@ def recipe(*, autoencoder: int, contrastive: int, images: int, clips: int, self_
     return Recipe(
         autoencoder=AutoencoderSettings(_loop(autoencoder, 1.5e-3, 11)),
         text_image=ContrastiveSettings(_loop(contrastive, 1e-3, 22)),
-        denoiser=DenoiserSettings(_loop(images, 6e-4, 33), _loop(clips, 5e-4, 34)),
+        denoiser=DenoiserSettings(_loop(images, 6e-4, 33), _loop(clips, 7e-4, 34)),
         judge=ContrastiveSettings(_loop(contrastive, 1e-3, 44), text_layers=2),
         self_supervised=SelfSupervisedSettings(_loop(self_supervised, 5e-4, 55)),
     )
