@@ -107,8 +107,9 @@ def main() -> None:
     images, clips = [str(p) for p in sorted(sources.glob("*.png"))], [str(p) for p in sorted(sources.glob("*.mp4"))]
     rows = [
         measure(
-            "subject: 2 + 2 steps, 256 x 256, batch 4",
+            "subject: 2 + 2 steps, 256 x 256, batch 1",
             ["subject", "learn", "thing", *images, "--class", "dog", "--token-steps", "2", "--adapter-steps", "2",
+             "--batch-size", "1",
              *learning],
             home,
         ),

@@ -11,10 +11,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.files import written_aside
+from engine.pretraining.stage import write_stage
 
 TRAINING = "training.json"
 """In an exported base: the steps that each stage took."""
@@ -34,7 +35,7 @@ def start_from(base: Path, work: Path) -> None:
     exported by this recipe.
     """
     steps = json.loads((base / TRAINING).read_text(encoding="utf-8"))
-    taken = [name for name in STAGES if (work / f"{name}.jsonl").exists()]
+    taken = [name for name in STAGES if (work / f"{name}.safetensors").exists()]
     if taken:
         raise FileExistsError(f"{work} has trained {', '.join(taken)} already: choose another folder with --work")
     unet = _read(base / "unet" / "diffusion_pytorch_model.safetensors", "unet.")
@@ -51,9 +52,7 @@ def start_from(base: Path, work: Path) -> None:
     }
     shutil.copytree(base / "tokenizer", work / "tokenizer")
     for name, tensors in stages.items():
-        with written_aside(work / f"{name}.safetensors") as partial:
-            save_file(tensors, partial)
-        (work / f"{name}.jsonl").write_text(json.dumps({"step": steps[name]}) + "\n", encoding="utf-8")
+        write_stage(work / f"{name}.safetensors", tensors, steps[name])
 
 
 def _read(path: Path, prefix: str = "") -> dict[str, Tensor]:
