@@ -71,7 +71,7 @@ class DenoiserSettings:
     images: LoopConfig
     clips: LoopConfig
     image_batch: int = 48
-    clip_batch: int = 8
+    clip_batch: int = 4
     pool_clips: int = 4500
     widths: tuple[int, ...] = (48, 96, 112)
     """Attention stands in every level but the first, whose 16 x 16 positions would make it dear."""
@@ -109,12 +109,12 @@ def recipe(*, autoencoder: int, contrastive: int, images: int, clips: int, self_
     return Recipe(
         autoencoder=AutoencoderSettings(_loop(autoencoder, 1.5e-3, 11)),
         text_image=ContrastiveSettings(_loop(contrastive, 1e-3, 22)),
-        denoiser=DenoiserSettings(_loop(images, 6e-4, 33), _loop(clips, 7e-4, 34)),
+        denoiser=DenoiserSettings(_loop(images, 6e-4, 33), _loop(clips, 5e-4, 34)),
         judge=ContrastiveSettings(_loop(contrastive, 1e-3, 44), text_layers=2),
         self_supervised=SelfSupervisedSettings(_loop(self_supervised, 5e-4, 55)),
     )
 
 
-CPU = recipe(autoencoder=4600, contrastive=800, images=6400, clips=1500, self_supervised=400)
+CPU = recipe(autoencoder=4600, contrastive=800, images=3300, clips=4000, self_supervised=400)
 GPU = recipe(autoencoder=20000, contrastive=6000, images=30000, clips=15000, self_supervised=4000)
 PRESETS = {"cpu": CPU, "gpu": GPU}
