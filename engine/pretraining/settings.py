@@ -72,7 +72,7 @@ class DenoiserSettings:
     clips: LoopConfig
     image_batch: int = 48
     clip_batch: int = 4
-    pool_clips: int = 4500
+    pool_clips: int = 3000
     widths: tuple[int, ...] = (48, 96, 112)
     """Attention stands in every level but the first, whose 16 x 16 positions would make it dear."""
     attention_head_dim: int = 16
