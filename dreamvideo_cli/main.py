@@ -18,6 +18,8 @@ from registry.errors import RegistryError, RegistryUnavailableError
 
 # What a disk or its permissions refuse; any other OSError is a bug and stays a traceback.
 _DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
+# What is wrong with a path that a user gave.
+_NO_PATH = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
 
 app = typer.Typer(
     name="dv",
@@ -75,11 +77,13 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return ExitCode.FAILED
     except OSError as error:
-        if error.errno not in _DISK_TROUBLE:
+        if error.errno not in _DISK_TROUBLE | _NO_PATH:
             raise
+        wrong_path = error.errno in _NO_PATH
         where = f"{error.filename}: " if error.filename else ""
-        show_error(f"{where}{error.strerror}. Free some space, or allow writing there.", notes_of(error))
-        return ExitCode.FAILED
+        way_out = "Check the name." if wrong_path else "Free some space, or allow writing there."
+        show_error(f"{where}{error.strerror}. {way_out}", notes_of(error))
+        return ExitCode.BAD_INPUT if wrong_path else ExitCode.FAILED
     return ExitCode.OK
 
 

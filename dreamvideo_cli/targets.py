@@ -28,8 +28,9 @@ def targets(output: Path | None, prompt: str, seeds: Sequence[int], *, force: bo
     Raises `InputError` for a path that can't be written, or that exists where `force` isn't given.
     """
     if output is None:
-        return [Target(seed, _unused(Path(f"{_slug(prompt)}-{seed}.mp4"))) for seed in seeds]
-    chosen = [Target(seed, _for_seed(output, seed, alone=len(seeds) == 1)) for seed in seeds]
+        chosen = [Target(seed, _unused(Path(f"{_slug(prompt)}-{seed}.mp4"))) for seed in seeds]
+    else:
+        chosen = [Target(seed, _for_seed(output, seed, alone=len(seeds) == 1)) for seed in seeds]
     for target in chosen:
         check_writable(target.path, force=force)
     return chosen
