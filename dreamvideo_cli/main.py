@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -10,7 +11,8 @@ from typing import Annotated
 import typer
 
 from dreamvideo_cli import __version__
-from dreamvideo_cli.commands import adapters, base, batch, compose, demo, inspect, motion, subject
+from dreamvideo_cli.commands import adapters, base, batch, completion, compose, demo, inspect, motion, subject
+from dreamvideo_cli.completions import ASKING
 from dreamvideo_cli.exit_codes import ExitCode
 from dreamvideo_cli.output import flushed, show_error, show_version
 from engine.errors import EngineError, JobError
@@ -24,6 +26,7 @@ _NO_PATH = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
 app = typer.Typer(
     name="dv",
     pretty_exceptions_enable=False,
+    add_completion=False,  # `dv completion` does it
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -54,6 +57,7 @@ app.command("show")(adapters.show)
 app.command("rm")(adapters.remove)
 app.add_typer(base.app, name="base")
 app.command("demo")(demo.demo)
+app.add_typer(completion.app, name="completion")
 
 
 def main() -> None:
@@ -63,6 +67,10 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `dv` with `arguments` (none at all: show the help) and give the exit code."""
+    if ASKING in os.environ:
+        from typer.completion import get_completion_inspect_parameters
+
+        get_completion_inspect_parameters()  # makes the shells known, which `add_completion` would do
     try:
         app(list(arguments) or ["--help"], prog_name="dv")
     except SystemExit as end:
