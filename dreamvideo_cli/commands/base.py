@@ -51,7 +51,13 @@ def list_bases(
 @app.command("show")
 def show(
     name: Annotated[
-        str | None, typer.Argument(metavar="BASE", show_default="the default base", autocompletion=base_names)
+        str | None,
+        typer.Argument(
+            metavar="BASE",
+            help="A base's name, a diffusers folder, or a hub id.",
+            show_default="the default base",
+            autocompletion=base_names,
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:

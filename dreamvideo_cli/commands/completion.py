@@ -13,7 +13,9 @@ from dreamvideo_cli.output import Out
 
 app = typer.Typer(help="The tab key in bash, zsh and fish: install, show.", no_args_is_help=True)
 
-_ShellArgument = Annotated[Shell | None, typer.Argument(metavar="SHELL", show_default="your login shell")]
+_ShellArgument = Annotated[
+    Shell | None, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", show_default="your login shell")
+]
 
 
 @app.callback()

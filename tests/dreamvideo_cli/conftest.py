@@ -140,3 +140,39 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("this user may not mount a file system")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def base() -> Any:
+    """The embedded base, loaded once for the tests that leave it as it is."""
+    from engine.bases.load import load_base
+    from engine.bases.location import EMBEDDED
+
+    return load_base(EMBEDDED, device="cpu")
+
+
+@pytest.fixture
+def adapters(base: Any, publish: Publish) -> None:
+    """A subject `fox` and a motion `walk` for the embedded base, with weights that change the picture."""
+    import torch
+
+    from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
+    from engine.adapters.storage import Adapter, write_adapter
+    from registry import Registry
+
+    generator = torch.Generator().manual_seed(1)
+    for name, kind, sites, width in (
+        ("fox", "subject", identity_sites, None),
+        ("walk", "motion", motion_sites, None),
+    ):
+        made = AdapterSet.create(sites(base.sites), 0.5, condition_width=width, seed=0)
+        with torch.no_grad():
+            for parameter in made.parameters().values():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+        token = torch.randn(base.text_encoder.get_input_embeddings().embedding_dim, generator=generator)
+        adapter = Adapter(
+            kind, "dreamvideo", base.fingerprint, made.state(), made.widths, token if kind == "subject" else None, None
+        )
+        published = publish(name, kind=kind, base_fingerprint=base.fingerprint, base_name="embedded")
+        with Registry.open() as registry:
+            write_adapter(adapter, registry.path(published))

@@ -12,18 +12,9 @@ from typing import Any
 
 import pytest
 
-from engine.bases.location import EMBEDDED
-
 SHORT = {"steps": 2, "frames": 2, "size": "16", "guidance_scale": 1}
 OPTIONS = [part for name, value in SHORT.items() for part in (f"--{name.replace('_', '-')}", str(value))]
 Write = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def base() -> Any:
-    from engine.bases.load import load_base
-
-    return load_base(EMBEDDED, device="cpu")
 
 
 @pytest.fixture
@@ -37,33 +28,6 @@ def loads(base: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr("engine.bases.load.load_base", load_base)
     return names
-
-
-@pytest.fixture
-def adapters(base: Any, publish: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A subject `fox` and a motion `walk` for the embedded base, with weights that change the picture."""
-    import torch
-
-    from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
-    from engine.adapters.storage import Adapter, write_adapter
-    from registry import Registry
-
-    generator = torch.Generator().manual_seed(1)
-    for name, kind, sites, width in (
-        ("fox", "subject", identity_sites, None),
-        ("walk", "motion", motion_sites, None),
-    ):
-        made = AdapterSet.create(sites(base.sites), 0.5, condition_width=width, seed=0)
-        with torch.no_grad():
-            for parameter in made.parameters().values():
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
-        token = torch.randn(base.text_encoder.get_input_embeddings().embedding_dim, generator=generator)
-        adapter = Adapter(
-            kind, "dreamvideo", base.fingerprint, made.state(), made.widths, token if kind == "subject" else None, None
-        )
-        published = publish(name, kind=kind, base_fingerprint=base.fingerprint, base_name="embedded")
-        with Registry.open() as registry:
-            write_adapter(adapter, registry.path(published))
 
 
 @pytest.fixture
