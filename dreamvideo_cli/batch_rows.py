@@ -22,8 +22,8 @@ from engine.errors import InputError
 from engine.methods.dreamvideo import ComposeConfig
 from engine.prompts import PLACEHOLDER
 
-# How `dv compose` speaks is no part of a job.
-_NO_COLUMNS = ("json", "quiet")
+_OWN = tuple(field.name for field in fields(Wish) if field.name != "options")
+_SETTINGS = tuple(field.name for field in fields(ComposeConfig))
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 
 
@@ -58,8 +58,8 @@ def _parser() -> Any:
 
 @cache
 def _options() -> dict[str, Any]:
-    """Compose's parameters by name: the columns that there are."""
-    return {parameter.name: parameter for parameter in _parser().params if parameter.name not in _NO_COLUMNS}
+    """Compose's parameters that say what to make, by name: the columns that there are."""
+    return {parameter.name: parameter for parameter in _parser().params if parameter.name in (*_OWN, *_SETTINGS)}
 
 
 def _written(row: Row) -> dict[str, str]:
@@ -102,9 +102,8 @@ def _argument(option: Any, text: str) -> Sequence[str]:
 
 
 def _wish(values: dict[str, Any], row: Row, folder: Path) -> Wish:
-    own = {field.name: values[field.name] for field in fields(Wish) if field.name != "options"}
-    named = {field.name for field in fields(ComposeConfig)}
-    options = {name: value for name, value in values.items() if name in named and value is not None}
+    own = {name: values[name] for name in _OWN}
+    options = {name: values[name] for name in _SETTINGS if values[name] is not None}
     if own["output"] is None:
         subject = (own["subject"] or "").partition("@")[0]
         own["output"] = folder / f"{row.number:03}-{slug(own['prompt'].replace(PLACEHOLDER, subject))}.mp4"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from registry import Registry
 
 MANIFEST = "manifest.jsonl"
+_LOCK = ".batch.lock"
 _ERRORS_SHOWN = 20
 State = Literal["waiting", "kept", "made", "failed"]
 
@@ -75,18 +76,19 @@ def folder_of(folder: Path) -> Iterator[None]:
         raise InputError(f"{folder} is a file: choose the batch's folder with --folder") from None
     except FileNotFoundError:
         raise InputError(f"there is no folder {folder.parent} to make {folder.name} in: create it first") from None
-    lock = FileLock(folder / ".batch.lock", timeout=0)
+    lock = FileLock(folder / _LOCK, timeout=0)
     try:
-        with lock:
-            yield
+        lock.acquire()
     except Timeout:
         raise InputError(f"another process works on the batch in {folder}: wait for it, or give --folder") from None
+    try:
+        yield
     finally:
-        # The lock's file may be another process's by now, unless the folder was ours and holds nothing else.
-        if made and {path.name for path in folder.iterdir()} <= {".batch.lock"}:
+        if made and [path.name for path in folder.iterdir()] == [_LOCK]:
             with suppress(OSError):
-                (folder / ".batch.lock").unlink(missing_ok=True)
+                (folder / _LOCK).unlink()
                 folder.rmdir()
+        lock.release()
 
 
 def check(rows: Sequence[Row], folder: Path, registry: Registry, out: Out, *, force: bool) -> list[Entry]:

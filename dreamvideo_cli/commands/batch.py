@@ -59,8 +59,8 @@ def batch(
         kept = sum(entry.state == "kept" for entry in entries)
         out.note(f"{count_text(len(entries), 'row')}, {kept} of them there already")
         if dry_run:
-            for entry in entries if not json else ():
-                for result in entry.results:
+            for result in (result for entry in entries if entry.state == "waiting" for result in entry.results):
+                if not json:
                     out.result(str(result.path), None)
         else:
             carry_out(entries, folder, out)

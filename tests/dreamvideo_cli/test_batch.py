@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 SHORT = {"steps": 2, "frames": 2, "size": "16", "guidance_scale": 1}
 OPTIONS = [part for name, value in SHORT.items() for part in (f"--{name.replace('_', '-')}", str(value))]
@@ -167,6 +168,27 @@ def test_dry_run_tells_the_paths_and_makes_nothing(dv: Any, write: Write, loads:
     assert [line["state"] for line in json.loads(dv("batch", file, "--dry-run", "--json").out)] == ["waiting"] * 2
     assert set(tmp_path.iterdir()) - before <= {tmp_path / "home"}
     assert loads == []
+    dv("batch", write({"prompt": "a"}))
+    assert dv("batch", write({"prompt": "a"}, {"prompt": "c"}), "--dry-run").out == "shots/002-c.mp4\n"
+
+
+def test_two_processes_do_not_share_a_batch(dv: Any, write: Write, loads: list[str], tmp_path: Path) -> None:
+    file = write({"prompt": "a"})
+    (tmp_path / "shots").mkdir()
+    with FileLock(tmp_path / "shots" / ".batch.lock"):
+        done = dv("batch", file)
+        assert (done.code, done.out, loads) == (2, "", [])
+        assert "another process" in done.err
+    assert dv("batch", file).code == 0
+
+
+def test_a_full_disk_fails_the_batch_with_one_message(
+    dv: Any, write: Write, loads: list[str], small_disk: Path
+) -> None:
+    (small_disk / "ballast").write_bytes(b"x" * 65536)
+    done = dv("batch", write({"prompt": "a"}), "--folder", small_disk)
+    assert (done.code, done.out) == (1, "")
+    assert "No space left on device" in done.err
 
 
 @pytest.mark.parametrize(

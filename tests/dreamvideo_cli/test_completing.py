@@ -13,16 +13,16 @@ Offered = Any
 
 
 @pytest.fixture
-def offered(process: Any) -> Offered:
+def offered(dv: Any, monkeypatch: pytest.MonkeyPatch) -> Offered:
     """The values offered after `line`, whose last word is being typed."""
 
     def ask(line: str) -> list[str]:
-        done = process(
-            environment={
-                "_DV_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args", "_TYPER_COMPLETE_ARGS": line
-            }
-        )  # fmt: skip
-        assert done.err == ""
+        with monkeypatch.context() as tab:
+            tab.setenv("_DV_COMPLETE", "complete_fish")
+            tab.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+            tab.setenv("_TYPER_COMPLETE_ARGS", line)
+            done = dv()
+        assert (done.code, done.err) == (0, "")
         return [value.partition("\t")[0] for value in done.out.splitlines() if value]
 
     return ask

@@ -87,6 +87,8 @@ def environment(tmp_path: Path, home: Path, publish: Any) -> dict[str, str]:
     (tmp_path / "a-film.mp4").touch()
     (tmp_path / "shots").mkdir()
     (tmp_path / "shots" / "rows.csv").touch()
+    # A new user's fish reads every manual page of the machine, unless it finds that done.
+    (tmp_path / ".local" / "share" / "fish" / "generated_completions").mkdir(parents=True)
     bin = tmp_path / "bin"
     bin.mkdir()
     real = f"{shlex.quote(sys.executable)} -m dreamvideo_cli"
