@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint types
+.PHONY: demo test lint types docs
 
 demo: $(INSTALLED)
 	$(BIN)/dv demo
@@ -17,6 +17,11 @@ lint: $(INSTALLED)
 
 types: $(INSTALLED)
 	$(BIN)/mypy
+
+# What is made from the app itself: the reference and the completion scripts.
+docs: $(INSTALLED)
+	$(BIN)/python -m dreamvideo_cli.reference docs/cli.md
+	$(BIN)/python -m dreamvideo_cli.completions completions
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

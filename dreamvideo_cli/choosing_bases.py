@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreamvideo_cli.output import Out
-from engine.bases.location import EMBEDDED, BaseInfo, BaseLocation, inspect_base
+from engine.bases.location import EMBEDDED, BaseInfo, BaseLocation, folder_at, inspect_base
 from engine.errors import AdapterError, BaseError
 
 if TYPE_CHECKING:
@@ -39,9 +38,9 @@ def named_base(registry: Registry, text: str) -> BaseLocation:
     rows = {row.name: row for row in registry.bases()}
     if text in rows:
         return location_of(rows[text])
-    folder = Path(text).expanduser()
-    if folder.is_dir():
-        return BaseLocation(folder.resolve().name, str(folder.resolve()))
+    folder = folder_at(text)
+    if folder is not None:
+        return BaseLocation(folder.name, str(folder))
     if _HUB_ID.fullmatch(text):
         return BaseLocation(text, text)
     raise BaseError(

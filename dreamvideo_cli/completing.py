@@ -33,13 +33,13 @@ def base_names(incomplete: str) -> list[str]:
 def _existing() -> Iterator[Registry | None]:
     """The registry where there is one that can be read. A tab press is no place for an error message."""
     from registry import Registry, RegistryError, home
+    from registry.store import DATABASE
 
-    if not home().is_dir():
-        yield None
-        return
     try:
-        registry = Registry.open()
-    except RegistryError:
+        registry = Registry.open() if (home() / DATABASE).is_file() else None
+    except (RegistryError, OSError):
+        registry = None
+    if registry is None:
         yield None
         return
     with registry:

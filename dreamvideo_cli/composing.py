@@ -1,9 +1,9 @@
-"""One `dv compose`: everything checked first, then the base loaded once and a video made for every seed."""
+"""Composing, for `dv compose` and `dv batch`: everything checked first, then a video made for every seed."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,19 +16,23 @@ from dreamvideo_cli.wording import option_name, size_text, value_text
 from engine.bases.location import BaseLocation, inspect_base
 from engine.errors import InputError
 from engine.methods.dreamvideo import ComposeConfig
-from engine.prompts import place_subject
+from engine.prompts import check_text, place_subject
 from engine.settings import Resolved, resolve
 
 if TYPE_CHECKING:
+    from engine.bases.base import Base
     from registry import Adapter, Registry
 
 _FROM_MOTION = ("appearance_strength", "unconditional_appearance_strength")
 _SHEET_FRAMES = 8
 
+OnStep = Callable[["Target", int, int, float], None]
+"""Called after each step with the target, the step, all steps, and the seconds that this one took."""
+
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asked `dv compose` for."""
+    """What the user asked for: one `dv compose`, or one row of a batch."""
 
     prompt: str
     subject: str | None
@@ -42,7 +46,7 @@ class Wish:
     base: str | None
     allow_other_base: bool
     device: str | None
-    dtype: str
+    dtype: str | None
     deterministic: bool
     options: Mapping[str, object]
 
@@ -60,6 +64,19 @@ class Job:
     targets: tuple[Target, ...]
 
 
+@dataclass(frozen=True)
+class Made:
+    """A file that was made: a video, or a contact sheet, which has no seed."""
+
+    path: Path
+    seed: int | None
+    record: dict[str, Any]
+
+    def data(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {"path": str(self.path), "seed": self.seed, "record": self.record}
+
+
 def prepare(wish: Wish, registry: Registry, out: Out) -> Job:
     """Find and check everything that a composition needs, without loading a model.
 
@@ -68,8 +85,9 @@ def prepare(wish: Wish, registry: Registry, out: Out) -> Job:
     asked = (("subject", wish.subject), ("motion", wish.motion))
     adapters = {kind: registry.find(name, kind=kind) for kind, name in asked if name is not None}  # type: ignore[arg-type]
     subject = adapters.get("subject")
+    check_text(str(wish.options.get("negative_prompt", "")), "--negative-prompt")
     prompt = place_subject(
-        wish.prompt,
+        check_text(wish.prompt, "the prompt"),
         subject=subject.name if subject else None,
         class_word=subject.class_word if subject else None,
     )
@@ -96,32 +114,46 @@ def settings_for(
 
 def carry_out(job: Job, out: Out) -> None:
     """Load the base, make every video, print each path as soon as it is there."""
-    from engine.bases.load import load_base
-    from engine.media.video import write_video
-
     _announce(job, out)
-    wish = job.wish
-    base = load_base(job.base, device=wish.device, dtype=wish.dtype, deterministic=wish.deterministic)
+    base = load(job)
     made: list[dict[str, Any]] = []
-    sheet: list[tuple[str, Any]] = []
     with Meter(out) as meter:
-        for target in job.targets:
-            frames, record = _composed(job, base, target, meter)
-            write_video(frames, target.path, job.settings.config.fps, record)
-            made.append({"path": str(target.path), "seed": target.seed, "record": record})
-            sheet.append((f"{wish.prompt} (seed {target.seed})", frames))
+        for one in make(job, base, lambda target, *step: meter.report(f"seed {target.seed}", *step)):
+            made.append(one.data())
             if not out.json:
-                out.result(str(target.path), made[-1])
-    if wish.contact_sheet is not None:
-        _write_sheet(wish.contact_sheet, sheet, made[0]["record"])
-        made.append({"path": str(wish.contact_sheet), "seed": None, "record": made[0]["record"]})
-        if not out.json:
-            out.result(str(wish.contact_sheet), made[-1])
+                out.result(str(one.path), made[-1])
     if out.json:
         out.data(made)
 
 
-def _composed(job: Job, base: Any, target: Target, meter: Meter) -> tuple[Any, dict[str, Any]]:
+def load(job: Job) -> Base:
+    """Load the base of a job, and of every other job that is alike in base, device and precision."""
+    from engine.bases.load import load_base
+
+    wish = job.wish
+    return load_base(job.base, device=wish.device, dtype=wish.dtype or "fp32", deterministic=wish.deterministic)
+
+
+def make(job: Job, base: Base, on_step: OnStep) -> Iterator[Made]:
+    """Make a job's files one after another; each is whole when it is given. The base is left as it was."""
+    from engine.media.video import write_video
+
+    wish = job.wish
+    sheet: list[tuple[str, Any]] = []
+    record: dict[str, Any] = {}
+    for target in job.targets:
+        frames, noted = _composed(job, base, target, on_step)
+        write_video(frames, target.path, job.settings.config.fps, noted)
+        record = record or noted
+        if wish.contact_sheet is not None:
+            sheet.append((f"{wish.prompt} (seed {target.seed})", frames))
+        yield Made(target.path, target.seed, noted)
+    if wish.contact_sheet is not None:
+        _write_sheet(wish.contact_sheet, sheet, record)
+        yield Made(wish.contact_sheet, None, record)
+
+
+def _composed(job: Job, base: Base, target: Target, on_step: OnStep) -> tuple[Any, dict[str, Any]]:
     from engine.composing import compose
 
     began = time.perf_counter()
@@ -129,7 +161,7 @@ def _composed(job: Job, base: Any, target: Target, meter: Meter) -> tuple[Any, d
     def report(step: int, steps: int) -> None:
         nonlocal began
         now = time.perf_counter()
-        meter.report(f"seed {target.seed}", step, steps, now - began)
+        on_step(target, step, steps, now - began)
         began = now
 
     composition = compose(
@@ -143,8 +175,12 @@ def _composed(job: Job, base: Any, target: Target, meter: Meter) -> tuple[Any, d
         allow_other_base=job.wish.allow_other_base,
         on_step=report,
     )
-    learnt = {kind: {"name": a.id, "sha256": a.file_hash} for kind, a in job.adapters.items()}
-    return composition.frames, {**composition.record, **learnt}
+    return composition.frames, {**composition.record, **learnt_of(job)}
+
+
+def learnt_of(job: Job) -> dict[str, dict[str, str]]:
+    """What a file's record says of the adapters."""
+    return {kind: {"name": a.id, "sha256": a.file_hash} for kind, a in job.adapters.items()}
 
 
 def _base(wish: Wish, adapters: list[Adapter], registry: Registry, out: Out) -> BaseLocation:

@@ -21,6 +21,7 @@ from dreamvideo_cli.progress import Meter
 from dreamvideo_cli.requests import Request, load_request, reached_text, save_reached
 from engine.bases.location import BaseInfo, inspect_base
 from engine.errors import EngineError, InputError
+from engine.prompts import check_text
 
 if TYPE_CHECKING:
     from engine.learning import Learned
@@ -134,6 +135,8 @@ def _plan(request: Request, info: BaseInfo) -> SubjectPlan | MotionPlan:
     from engine.planning import plan_motion, plan_subject
 
     given, sources = request.given, [Path(source) for source in request.sources]
+    for option in ("class", "prompt"):
+        check_text(given.get(option, ""), f"--{option}")
     if request.kind == "subject":
         if "class" not in given:
             raise InputError("--class is missing: give the word for what the subject is, as in --class dog")

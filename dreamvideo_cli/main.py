@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -10,7 +11,8 @@ from typing import Annotated
 import typer
 
 from dreamvideo_cli import __version__
-from dreamvideo_cli.commands import adapters, base, compose, demo, inspect, motion, subject
+from dreamvideo_cli.commands import adapters, base, batch, completion, compose, demo, inspect, motion, subject
+from dreamvideo_cli.completions import ASKING
 from dreamvideo_cli.exit_codes import ExitCode
 from dreamvideo_cli.output import flushed, show_error, show_version
 from engine.errors import EngineError, JobError
@@ -18,10 +20,13 @@ from registry.errors import RegistryError, RegistryUnavailableError
 
 # What a disk or its permissions refuse; any other OSError is a bug and stays a traceback.
 _DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
+# What is wrong with a path that a user gave.
+_NO_PATH = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
 
 app = typer.Typer(
     name="dv",
     pretty_exceptions_enable=False,
+    add_completion=False,  # `dv completion` does it
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -45,12 +50,14 @@ def dv(
 app.add_typer(subject.app, name="subject")
 app.add_typer(motion.app, name="motion")
 app.command("compose")(compose.compose)
+app.command("batch")(batch.batch)
 app.command("inspect")(inspect.inspect)
 app.command("list")(adapters.list_adapters)
 app.command("show")(adapters.show)
 app.command("rm")(adapters.remove)
 app.add_typer(base.app, name="base")
 app.command("demo")(demo.demo)
+app.add_typer(completion.app, name="completion")
 
 
 def main() -> None:
@@ -60,6 +67,10 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `dv` with `arguments` (none at all: show the help) and give the exit code."""
+    if ASKING in os.environ:
+        from typer.completion import get_completion_inspect_parameters
+
+        get_completion_inspect_parameters()  # makes the shells known, which `add_completion` would do
     try:
         app(list(arguments) or ["--help"], prog_name="dv")
     except SystemExit as end:
@@ -75,11 +86,13 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return ExitCode.FAILED
     except OSError as error:
-        if error.errno not in _DISK_TROUBLE:
+        if error.errno not in _DISK_TROUBLE | _NO_PATH:
             raise
+        wrong_path = error.errno in _NO_PATH
         where = f"{error.filename}: " if error.filename else ""
-        show_error(f"{where}{error.strerror}. Free some space, or allow writing there.", notes_of(error))
-        return ExitCode.FAILED
+        way_out = "Check the name." if wrong_path else "Free some space, or allow writing there."
+        show_error(f"{where}{error.strerror}. {way_out}", notes_of(error))
+        return ExitCode.BAD_INPUT if wrong_path else ExitCode.FAILED
     return ExitCode.OK
 
 

@@ -49,8 +49,8 @@ AnyAdapterArgument = Annotated[
         metavar="NAME[@N]", help="An adapter; without @N its newest version.", autocompletion=adapter_names()
     ),
 ]
-BaseArgument = Annotated[str, typer.Argument(metavar="NAME", autocompletion=base_names)]
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE")]
+BaseArgument = Annotated[str, typer.Argument(metavar="NAME", help="A base's name.", autocompletion=base_names)]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A file that dv made.")]
 
 
 def size_from_text(text: str | tuple[int, int]) -> tuple[int, int]:

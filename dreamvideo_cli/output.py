@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -24,8 +25,11 @@ def console(*, stderr: bool = False) -> Console:
     """A console that takes text literally: what users write may hold brackets and colons.
 
     NO_COLOR, TERM and COLUMNS are honoured by rich; a pipe, which has no width, gets a roomy one.
+    Characters that the stream's encoding lacks are shown as escapes.
     """
     stream = sys.stderr if stderr else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
     width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPED_WIDTH
     return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
@@ -97,11 +101,11 @@ class Out:
     def note(self, text: str) -> None:
         """One line for the person at the terminal."""
         if not self.quiet:
-            console(stderr=True).print(text)
+            _say(text)
 
     def warn(self, text: str) -> None:
         """What should be read even with --quiet."""
-        console(stderr=True).print(Text.assemble(("warning: ", "bold yellow"), text))
+        _say(Text.assemble(("warning: ", "bold yellow"), text))
 
     def confirm(self, question: str) -> bool:
         """Ask on the terminal; only a `y` or `yes` is a yes."""
@@ -148,12 +152,11 @@ def show_version(text: str) -> None:
 
 def show_error(message: str, notes: Sequence[str] = ()) -> None:
     """One clear message on stderr, its first line in red, and below it what may help."""
-    screen = console(stderr=True)
     first, _, rest = message.partition("\n")
-    screen.print(Text(f"error: {first}", style="bold red"))
+    _say(Text(f"error: {first}", style="bold red"))
     for line in (rest, *notes):
         if line:
-            screen.print(line)
+            _say(line)
 
 
 def flushed(code: int) -> int:
@@ -164,6 +167,12 @@ def flushed(code: int) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
     return code
+
+
+def _say(text: str | Text) -> None:
+    """Words on stderr. Only a terminal breaks their lines: in a log, a path or a command stays whole."""
+    screen = console(stderr=True)
+    screen.print(text, soft_wrap=not screen.is_terminal)
 
 
 def _as_json(data: object) -> str:
@@ -178,7 +187,7 @@ def _as_json(data: object) -> str:
 def _write(text: str) -> None:
     # Not through rich: a path is never wrapped, and its bytes leave as the file system has them.
     try:
-        text.encode(sys.stdout.encoding or "utf-8", sys.stdout.errors or "strict")
+        text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         sys.stdout.flush()
         sys.stdout.buffer.write(os.fsencode(text) + b"\n")

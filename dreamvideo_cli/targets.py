@@ -28,8 +28,9 @@ def targets(output: Path | None, prompt: str, seeds: Sequence[int], *, force: bo
     Raises `InputError` for a path that can't be written, or that exists where `force` isn't given.
     """
     if output is None:
-        return [Target(seed, _unused(Path(f"{_slug(prompt)}-{seed}.mp4"))) for seed in seeds]
-    chosen = [Target(seed, _for_seed(output, seed, alone=len(seeds) == 1)) for seed in seeds]
+        chosen = [Target(seed, unused(Path(f"{slug(prompt)}-{seed}.mp4"))) for seed in seeds]
+    else:
+        chosen = [Target(seed, _for_seed(output, seed, alone=len(seeds) == 1)) for seed in seeds]
     for target in chosen:
         check_writable(target.path, force=force)
     return chosen
@@ -50,14 +51,15 @@ def _for_seed(output: Path, seed: int, *, alone: bool) -> Path:
     return output if alone else output.with_name(f"{output.stem}-{seed}{output.suffix}")
 
 
-def _slug(prompt: str) -> str:
+def slug(prompt: str) -> str:
     """The prompt as a file's name: letters and digits of any script, the rest as dashes."""
     words = "-".join(re.findall(r"\w+", prompt.casefold()))
     # A file system counts bytes, and cuts no character in two.
     return words.encode()[:_LONGEST].decode(errors="ignore").strip("-_") or "video"
 
 
-def _unused(path: Path) -> Path:
+def unused(path: Path) -> Path:
+    """`path`, or where it exists the first of `path-2`, `path-3` and so on that doesn't."""
     candidate, number = path, 1
     while candidate.exists():
         number += 1

@@ -64,7 +64,8 @@ def value_text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list | tuple):
-        return size_text(value)
+        whole = all(isinstance(part, int) for part in value)
+        return size_text(value) if whole else ", ".join(value_text(part) for part in value)
     return str(value)
 
 

@@ -13,6 +13,15 @@ TOKEN = "<dv-subject>"
 """The tokenizer's own word for the learnt token, in no vocabulary, as `*` is in CLIP's."""
 
 
+def check_text(text: str, what: str) -> str:
+    """Return `text`. Raises `InputError` where its bytes aren't text, as the command line may bring them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{what} is not text: {text!r} has bytes that aren't UTF-8") from None
+    return text
+
+
 def place_subject(prompt: str, *, subject: str | None, class_word: str | None) -> str:
     """Return `prompt` with the subject's name written as `*`.
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dreamvideo_cli.choosing_bases import SHORT, default_base, fingerprint_of, location_of, named_base
+from dreamvideo_cli.completing import base_names
 from dreamvideo_cli.options import BaseArgument, JsonOption
 from dreamvideo_cli.output import Column, Out
 from dreamvideo_cli.wording import bytes_text, option_name, value_text
-from engine.bases.location import EMBEDDED, BaseInfo, BaseLocation, inspect_base
+from engine.bases.location import EMBEDDED, BaseInfo, BaseLocation, folder_at, inspect_base
 
 if TYPE_CHECKING:
     from registry import Registry
@@ -50,7 +50,15 @@ def list_bases(
 
 @app.command("show")
 def show(
-    name: Annotated[str | None, typer.Argument(metavar="BASE", show_default="the default base")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="BASE",
+            help="A base's name, a diffusers folder, or a hub id.",
+            show_default="the default base",
+            autocompletion=base_names,
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show what a base is: its parts, what it predicts, what it recommends.
@@ -134,8 +142,8 @@ def remove(name: BaseArgument) -> None:
 
 def _place(model: str) -> str:
     """A folder is kept by its absolute path: commands run anywhere."""
-    folder = Path(model).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else model
+    folder = folder_at(model)
+    return model if folder is None else str(folder)
 
 
 def _rows(registry: Registry) -> list[dict[str, object]]:

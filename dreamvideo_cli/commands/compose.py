@@ -67,7 +67,7 @@ def compose(
     wish = Wish(
         prompt=prompt, subject=subject, motion=motion, appearance=appearance, seed=seed, count=count,
         output=output, contact_sheet=contact_sheet, force=force, base=base, allow_other_base=allow_other_base,
-        device=device, dtype=dtype or "fp32", deterministic=deterministic, options=options,
+        device=device, dtype=dtype, deterministic=deterministic, options=options,
     )  # fmt: skip
     with Registry.open() as registry:
         job = prepare(wish, registry, out)

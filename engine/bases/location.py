@@ -79,14 +79,23 @@ def inspect_base(location: BaseLocation) -> BaseInfo:
     )
 
 
+def folder_at(text: str) -> Path | None:
+    """The absolute path of the folder that a user means, None where there is none."""
+    try:
+        folder = Path(text).expanduser()
+        return folder.resolve() if folder.is_dir() else None
+    except (OSError, RuntimeError):  # too long for a path, out of bounds, or ~nobody
+        return None
+
+
 def local_folder(model: str) -> Path:
     """The folder of a base or encoder: itself, or the hub's snapshot of an id like `owner/name`.
 
     Only configs, tokenizers and weights are taken from the hub, never code. Raises `BaseError`.
     """
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder.resolve()
+    folder = folder_at(model)
+    if folder is not None:
+        return folder
     if model.count("/") != 1 or model.startswith((".", "/", "~")):
         raise BaseError(f"there is no folder {model}, and it is not a hub id like owner/name")
     from huggingface_hub import snapshot_download

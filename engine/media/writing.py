@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,19 +12,26 @@ from engine.files import written_aside
 from engine.media.ffmpeg import FfmpegError
 
 OUTPUT_SUFFIXES = (".mp4", ".gif", ".webp", ".png")
+# File systems take 255 bytes; the temporary name beside it is a little longer.
+_LONGEST_NAME = 230
 
 
 def check_target(path: Path) -> None:
     """Refuse, before any work is done, a path that can't become a video or a contact sheet.
 
-    Raises InputError for an unknown suffix, a folder that does not exist, and a path that is a folder.
+    Raises InputError for an unknown suffix, a folder that does not exist or may not be written into, a path
+    that is a folder, and a name that is too long.
     """
     if path.suffix.lower() not in OUTPUT_SUFFIXES:
         raise InputError(f"{path} can't be written: its suffix must be one of {', '.join(OUTPUT_SUFFIXES)}.")
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise InputError(f"{path.name} is too long for a file's name: {_LONGEST_NAME} bytes are the most.")
     if not path.parent.is_dir():
         raise InputError(f"There is no folder {path.parent} to write {path.name} into. Create it first.")
     if path.is_dir():
         raise InputError(f"{path} is a folder. Name a file to write.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"You may not write into the folder {path.parent}. Choose another, or change its permissions.")
 
 
 @contextmanager

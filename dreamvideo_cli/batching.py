@@ -1,0 +1,255 @@
+"""`dv batch`: every row checked, then made with its base loaded once; a manifest says how each row went."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dreamvideo_cli.batch_files import Row
+from dreamvideo_cli.batch_rows import wish_of
+from dreamvideo_cli.composing import Job, load, make, prepare
+from dreamvideo_cli.output import Out
+from dreamvideo_cli.progress import Meter
+from dreamvideo_cli.results import Result, results_of
+from dreamvideo_cli.targets import Target, unused
+from dreamvideo_cli.wording import count_text
+from engine.errors import EngineError, InputError
+from engine.files import written_aside
+
+if TYPE_CHECKING:
+    from registry import Registry
+
+MANIFEST = "manifest.jsonl"
+_LOCK = ".batch.lock"
+_ERRORS_SHOWN = 20
+State = Literal["waiting", "kept", "made", "failed"]
+
+
+@dataclass
+class Entry:
+    """A row, its job, and how it went: "kept" is a result that was there, whole, from before."""
+
+    row: Row
+    job: Job
+    results: list[Result]
+    state: State = "waiting"
+    error: str | None = None
+    hashes: dict[Path, str] = field(default_factory=dict)
+    changed: list[Path] = field(default_factory=list)
+    """Results of an earlier run that aren't any more as it left them."""
+
+    @property
+    def steps(self) -> int:
+        """The denoising steps of the whole row."""
+        return self.job.settings.config.steps * len(self.job.targets)
+
+    def data(self) -> dict[str, Any]:
+        """The row's line in the manifest."""
+        done = self.state in ("kept", "made")
+        shown = [result for result in self.results if done or result.path in self.hashes]
+        return {
+            "row": self.row.number,
+            "state": self.state,
+            "results": [{"path": str(r.path), "seed": r.seed, "sha256": self.hashes.get(r.path)} for r in shown],
+            "error": self.error,
+            "prompt": self.job.prompt,
+            **{kind: adapter.id for kind, adapter in self.job.adapters.items()},
+            "base": self.job.base.name,
+            "settings": self.job.settings.values(),
+        }
+
+
+@contextmanager
+def folder_of(folder: Path) -> Iterator[None]:
+    """Make the batch's folder for as long as something is in it, and keep other processes out of it."""
+    from filelock import FileLock, Timeout
+
+    made = not folder.exists()
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"{folder} is a file: choose the batch's folder with --folder") from None
+    except FileNotFoundError:
+        raise InputError(f"there is no folder {folder.parent} to make {folder.name} in: create it first") from None
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"another process works on the batch in {folder}: wait for it, or give --folder") from None
+    try:
+        yield
+    finally:
+        if made and [path.name for path in folder.iterdir()] == [_LOCK]:
+            with suppress(OSError):
+                (folder / _LOCK).unlink()
+                folder.rmdir()
+        lock.release()
+
+
+def check(rows: Sequence[Row], folder: Path, registry: Registry, out: Out, *, force: bool) -> list[Entry]:
+    """Prepare every row, and see which results are there already.
+
+    Raises `InputError` with all the rows that can't be made; then none is.
+    """
+    from registry import RegistryError, RegistryUnavailableError
+
+    entries: list[Entry] = []
+    errors: list[str] = []
+    taken: dict[Path, int] = {}
+    before = _hashes_before(folder / MANIFEST)
+    for row in rows:
+        try:
+            entry = _entry(row, folder, registry, out)
+            _claim(entry, taken)
+            _look(entry, before, force=force)
+            entries.append(entry)
+        except RegistryUnavailableError:
+            raise
+        except (EngineError, RegistryError) as error:
+            errors.append(f"row {row.number}: {error}")
+    if errors:
+        more = len(errors) - _ERRORS_SHOWN
+        said = "\n".join([*errors[:_ERRORS_SHOWN], *([f"and {count_text(more, 'row')} more"] if more > 0 else [])])
+        raise InputError(f"{count_text(len(errors), 'row')} of {len(rows)} can't be made, so none was\n{said}")
+    return entries
+
+
+def _entry(row: Row, folder: Path, registry: Registry, out: Out) -> Entry:
+    wish = wish_of(row, folder)
+    # Files that exist are looked into below: they may be this row's.
+    job = prepare(replace(wish, force=True), registry, out)
+    job = replace(job, wish=wish)
+    return Entry(row, job, results_of(job))
+
+
+def _claim(entry: Entry, taken: dict[Path, int]) -> None:
+    for result in entry.results:
+        first = taken.setdefault(result.path.absolute(), entry.row.number)
+        if first != entry.row.number:
+            raise InputError(f"row {first} writes {result.path} too: give each an output of its own")
+
+
+def _look(entry: Entry, before: dict[str, str], *, force: bool) -> None:
+    """Keep a row whose results are all there; refuse one that would replace a file of another origin."""
+    from engine.data.images import sha256_of
+
+    hashes = {result.path: before.get(str(result.path.absolute())) for result in entry.results}
+    there = [result.is_there(hashes[result.path]) for result in entry.results]
+    if all(there):
+        entry.state = "kept"
+        entry.hashes = {result.path: hashes[result.path] or sha256_of(result.path) for result in entry.results}
+        return
+    for result, whole in zip(entry.results, there, strict=True):
+        noted = hashes[result.path]
+        if whole or not result.path.exists():
+            continue
+        if noted is not None and sha256_of(result.path) != noted:
+            entry.changed.append(result.path)
+        elif noted is None and not (force or entry.job.wish.force):
+            raise InputError(f"{result.path} exists and isn't this row's: choose another name, or add --force")
+
+
+def _hashes_before(manifest: Path) -> dict[str, str]:
+    """What an earlier run noted, by absolute path; nothing from a manifest that can't be read."""
+    try:
+        lines = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+        return {
+            str(Path(result["path"]).absolute()): str(result["sha256"])
+            for line in lines
+            for result in line["results"]
+            if result["sha256"]
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def carry_out(entries: Sequence[Entry], folder: Path, out: Out) -> None:
+    """Make what isn't there yet, one base after another; print each path when it is there.
+
+    A row that fails doesn't keep the others from being made. The manifest is written after each row.
+    """
+    _write_manifest(entries, folder)
+    for entry in entries:
+        if entry.state == "kept":
+            _tell(entry, out)
+    waiting = [entry for entry in entries if entry.state == "waiting"]
+    progress = _Progress(sum(entry.steps for entry in waiting), len(waiting))
+    with Meter(out) as progress.meter:
+        for group in _groups(waiting):
+            base = None
+            for entry in group:
+                try:
+                    base = load(entry.job) if base is None else base
+                    _set_aside(entry, out)
+                    _make(entry, base, progress)
+                    entry.state = "made"
+                    _tell(entry, out)
+                except (EngineError, OSError) as error:
+                    if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                        raise
+                    entry.state, entry.error = "failed", str(error)
+                    out.warn(f"row {entry.row.number} failed: {error}")
+                progress.row_done(entry)
+                _write_manifest(entries, folder)
+
+
+def _make(entry: Entry, base: Any, progress: _Progress) -> None:
+    from engine.data.images import sha256_of
+
+    for made in make(entry.job, base, progress.step):
+        entry.hashes[made.path] = sha256_of(made.path)
+
+
+def _set_aside(entry: Entry, out: Out) -> None:
+    """Keep what somebody may have made of an earlier result."""
+    for path in entry.changed:
+        aside = path.rename(unused(path.with_name(f"{path.stem}-changed{path.suffix}")))
+        out.warn(f"{path} isn't as it was made: it is {aside} now, and made again")
+
+
+def _groups(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """Rows that one loaded base serves, so that each base is loaded once and only one is in memory."""
+    groups: dict[tuple[object, ...], list[Entry]] = {}
+    for entry in entries:
+        wish = entry.job.wish
+        groups.setdefault((entry.job.base, wish.device, wish.dtype, wish.deterministic), []).append(entry)
+    return list(groups.values())
+
+
+def _tell(entry: Entry, out: Out) -> None:
+    if not out.json:
+        for result in entry.results:
+            out.result(str(result.path), None)
+
+
+def _write_manifest(entries: Sequence[Entry], folder: Path) -> None:
+    with written_aside(folder / MANIFEST) as partial:
+        lines = [json.dumps(entry.data()) + "\n" for entry in entries]
+        partial.write_text("".join(lines), encoding="utf-8")
+
+
+class _Progress:
+    """The steps of all rows as one part of a job, so that the time left is the batch's."""
+
+    meter: Meter
+
+    def __init__(self, steps: int, rows: int) -> None:
+        self._steps, self._rows = steps, rows
+        self._before = self._done = self._row = 0
+
+    def step(self, target: Target, step: int, steps: int, seconds: float) -> None:
+        """One denoising step of a row's video."""
+        self._done += 1
+        remark = f"row {self._row + 1} of {self._rows}, seed {target.seed}"
+        self.meter.report("batch", self._done, self._steps, seconds, remark)
+
+    def row_done(self, entry: Entry) -> None:
+        """A row is made or has failed: the steps that it didn't make are no longer to be waited for."""
+        self._row += 1
+        self._steps -= self._before + entry.steps - self._done
+        self._before = self._done
