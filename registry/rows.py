@@ -35,6 +35,7 @@ def take(session: Session, name: str, kind: Kind, version: int) -> None:
     row = session.get(NameRow, name) or NameRow(name=name, kind=kind, last_version=0)
     row.kind = kind
     row.last_version = max(row.last_version, version)
+    row.moved_to = None
     session.add(row)
     session.flush()
 
@@ -51,7 +52,7 @@ def insert(session: Session, adapter: Adapter, sources: Sequence[Source]) -> Non
 def delete(session: Session, adapters: Sequence[Adapter]) -> None:
     """Delete rows and, through the foreign key, those of their sources. Raises UnknownNameError."""
     for adapter in adapters:
-        session.delete(_row(session, adapter))
+        session.delete(row_of(session, adapter))
 
 
 def listed(session: Session, kind: Kind | None, name: str | None) -> list[Adapter]:
@@ -65,7 +66,7 @@ def listed(session: Session, kind: Kind | None, name: str | None) -> list[Adapte
 
 
 def sources_of(session: Session, adapter: Adapter) -> list[Source]:
-    owner = _row(session, adapter).id
+    owner = row_of(session, adapter).id
     query = select(SourceRow).where(SourceRow.adapter_id == owner).order_by(col(SourceRow.id))
     return [Source(**row.model_dump(exclude={"id", "adapter_id"})) for row in session.exec(query)]
 
@@ -106,7 +107,8 @@ def _versions(session: Session, name: str) -> list[int]:
     return list(session.exec(select(AdapterRow.version).where(AdapterRow.name == name)))
 
 
-def _row(session: Session, adapter: Adapter) -> AdapterRow:
+def row_of(session: Session, adapter: Adapter) -> AdapterRow:
+    """Give an adapter's row. Raises UnknownNameError."""
     query = select(AdapterRow).where(AdapterRow.name == adapter.name, AdapterRow.version == adapter.version)
     row = session.exec(query).first()
     if row is None:
@@ -115,4 +117,4 @@ def _row(session: Session, adapter: Adapter) -> AdapterRow:
 
 
 def _adapter(row: AdapterRow) -> Adapter:
-    return Adapter(**row.model_dump(exclude={"id"}))
+    return Adapter(**row.model_dump(exclude={"id", "note"}))
