@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
     from registry.names import EMBEDDED, AdapterSpec, check_name
     from registry.places import home
-    from registry.records import Adapter, BaseRow, Kind, NewAdapter, Role, Source
+    from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Role, Source
     from registry.store import Registry
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "DamagedAdapterError",
     "InvalidNameError",
     "Kind",
+    "Labels",
     "NameTakenError",
     "NewAdapter",
     "NewerRegistryError",
@@ -47,7 +48,7 @@ __all__ = [
 _HOMES = {
     "registry.names": ("EMBEDDED", "AdapterSpec", "check_name"),
     "registry.places": ("home",),
-    "registry.records": ("Adapter", "BaseRow", "Kind", "NewAdapter", "Role", "Source"),
+    "registry.records": ("Adapter", "BaseRow", "Kind", "Labels", "NewAdapter", "Role", "Source"),
     "registry.store": ("Registry",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

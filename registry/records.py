@@ -42,7 +42,7 @@ class Adapter(NewAdapter):
     """A published adapter.
 
     `file_hash` is the SHA-256 over the names and contents of its folder's files, `size` their bytes; both
-    leave out `adapter.json`, which states them.
+    leave out `adapter.json`, which states them, and `labels.json`, which changes.
     """
 
     version: int
@@ -53,6 +53,14 @@ class Adapter(NewAdapter):
     def id(self) -> str:
         """Name and version, as a user writes them: `chowchow@2`."""
         return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a user says of an adapter after it was published: tags in alphabetical order, and a note."""
+
+    tags: tuple[str, ...] = ()
+    note: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

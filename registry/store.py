@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from registry import bases, documents, rows
+from registry import bases, documents, labels, rows
 from registry.blobs import Blobs, measure, sync
 from registry.database import Database
-from registry.errors import DamagedAdapterError, RegistryUnavailableError
+from registry.errors import DamagedAdapterError, NewerRegistryError, RegistryUnavailableError
 from registry.names import AdapterSpec, check_name
 from registry.places import home
-from registry.records import Adapter, BaseRow, Kind, NewAdapter, Source
+from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Source
 from registry.troubles import clear_errors
 
 DATABASE = "registry.sqlite3"
@@ -122,10 +122,11 @@ class Registry:
             raise
 
     def restore(self, folder: Path) -> Adapter:
-        """Insert the row of a published folder whose row was lost, from its `adapter.json`.
+        """Insert the row of a published folder whose row was lost, from its `adapter.json` and `labels.json`.
 
-        `folder` is `adapters/<name>/<version>` in this registry. A row that is there already stays. Raises
-        DamagedAdapterError, NewerRegistryError, NameTakenError.
+        `folder` is `adapters/<name>/<version>` in this registry. A row that is there already stays. Labels that
+        can't be read are left out: the adapter counts for more. Raises DamagedAdapterError, NewerRegistryError,
+        NameTakenError.
         """
         with clear_errors(self._database.file):
             adapter, sources = documents.read(folder)
@@ -139,6 +140,10 @@ class Registry:
                     f"The files in {folder} aren't those that were published as {adapter.id}. "
                     "Put whole copies in their place, or learn the adapter anew."
                 )
+            try:
+                said = labels.read(folder)
+            except (DamagedAdapterError, NewerRegistryError):
+                said = Labels()
             with self._database.writing() as session:
                 for known in rows.listed(session, None, adapter.name):
                     if known.version == adapter.version:
@@ -146,6 +151,7 @@ class Registry:
                 rows.last_version(session, adapter.name, adapter.kind)
                 rows.take(session, adapter.name, adapter.kind, adapter.version)
                 rows.insert(session, adapter, sources)
+                labels.store(session, adapter, said)
         return adapter
 
     def _last_version(self, counted: int, name: str) -> int:
@@ -177,6 +183,39 @@ class Registry:
         """Give what an adapter learnt from, in the order it was published with. Raises UnknownNameError."""
         with self._database.reading() as session:
             return rows.sources_of(session, adapter)
+
+    # Labels
+
+    def all_labels(self) -> dict[str, Labels]:
+        """Give the labels of every adapter that has a tag or a note, by its id (`chowchow@2`)."""
+        with self._database.reading() as session:
+            return labels.of_all(session)
+
+    def labels(self, adapter: Adapter) -> Labels:
+        """Give an adapter's tags and note. Raises UnknownNameError."""
+        with self._database.reading() as session:
+            return labels.of_one(session, adapter)
+
+    def add_tags(self, adapter: Adapter, tags: Sequence[str]) -> Labels:
+        """Tag an adapter. Raises InvalidNameError, UnknownNameError, DamagedAdapterError."""
+        return self._relabel(adapter, lambda said: labels.with_tags(said, tags))
+
+    def remove_tags(self, adapter: Adapter, tags: Sequence[str]) -> Labels:
+        """Take tags away; one that isn't there is no error. Raises as `add_tags`."""
+        return self._relabel(adapter, lambda said: labels.without_tags(said, tags))
+
+    def set_note(self, adapter: Adapter, note: str) -> Labels:
+        """Replace an adapter's note; an empty one takes it away. Raises as `add_tags`."""
+        checked = labels.check_note(note)
+        return self._relabel(adapter, lambda said: replace(said, note=checked))
+
+    def _relabel(self, adapter: Adapter, change: Callable[[Labels], Labels]) -> Labels:
+        with clear_errors(self._database.file), self._database.writing() as session:
+            changed = change(labels.of_one(session, adapter))
+            labels.store(session, adapter, changed)
+            # The file under the row's lock: of two processes, the later one's file is the later one's row.
+            labels.write(self._blobs, self.path(adapter), changed)
+        return changed
 
     # Removing
 
