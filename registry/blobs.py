@@ -188,6 +188,14 @@ def measure(folder: Path) -> tuple[str, int]:
     return digest.hexdigest(), total
 
 
+def link_or_copy(file: Path, target: Path) -> None:
+    """Make `target` the same as `file`, at no cost where the disk has hard links."""
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.copy2(file, target)
+
+
 def sync(folder: Path) -> None:
     """Flush every file below `folder`, and the folders that name them, to the disk."""
     for file in files_in(folder):

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from registry import bases, documents, labels, rows
+from registry import bases, documents, labels, renaming, rows
 from registry.blobs import Blobs, measure, sync
 from registry.database import Database
 from registry.errors import DamagedAdapterError, NewerRegistryError, RegistryUnavailableError
@@ -217,7 +217,15 @@ class Registry:
             labels.write(self._blobs, self.path(adapter), changed)
         return changed
 
-    # Removing
+    # Renaming, removing
+
+    def rename(self, old: str, new: str) -> list[Adapter]:
+        """Give every version of `old` the name `new`, and give them as they are now.
+
+        Numbers stay; those of `old` aren't used again, unless `new` is renamed back. Raises InvalidNameError,
+        UnknownNameError, NameTakenError, DamagedAdapterError.
+        """
+        return renaming.rename(self._database, self._blobs, old, new)
 
     def remove(self, adapters: Sequence[Adapter]) -> int:
         """Remove adapters, all or none, and give the bytes that were really freed.
