@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     )
     from registry.names import EMBEDDED, AdapterSpec, check_name
     from registry.places import home
-    from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Role, Source
+    from registry.records import (
+        Adapter,
+        BaseRow,
+        Composition,
+        Kind,
+        Labels,
+        NewAdapter,
+        NewComposition,
+        Role,
+        Run,
+        Source,
+    )
     from registry.store import Registry
 
 __all__ = [
@@ -28,17 +39,20 @@ __all__ = [
     "Adapter",
     "AdapterSpec",
     "BaseRow",
+    "Composition",
     "DamagedAdapterError",
     "InvalidNameError",
     "Kind",
     "Labels",
     "NameTakenError",
     "NewAdapter",
+    "NewComposition",
     "NewerRegistryError",
     "Registry",
     "RegistryError",
     "RegistryUnavailableError",
     "Role",
+    "Run",
     "Source",
     "UnknownNameError",
     "check_name",
@@ -48,7 +62,18 @@ __all__ = [
 _HOMES = {
     "registry.names": ("EMBEDDED", "AdapterSpec", "check_name"),
     "registry.places": ("home",),
-    "registry.records": ("Adapter", "BaseRow", "Kind", "Labels", "NewAdapter", "Role", "Source"),
+    "registry.records": (
+        "Adapter",
+        "BaseRow",
+        "Composition",
+        "Kind",
+        "Labels",
+        "NewAdapter",
+        "NewComposition",
+        "Role",
+        "Run",
+        "Source",
+    ),
     "registry.store": ("Registry",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

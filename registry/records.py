@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 Kind = Literal["subject", "motion"]
 Role = Literal["image", "mask", "clip"]
+Outcome = Literal["finished", "failed", "interrupted"]
+RunState = Literal["running", "finished", "failed", "interrupted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,3 +90,51 @@ class BaseRow:
     image_encoder: str | None
     fingerprint: str | None
     is_default: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One learning process and what became of it. Times are ISO, in UTC.
+
+    It got to `step` of `steps` of `part`, if it made a step; `message` is the error of a failed one, `adapter`
+    what a finished one made (`chowchow@2`).
+    """
+
+    id: int
+    kind: Kind
+    name: str
+    state: RunState
+    pid: int
+    started_at: str
+    heartbeat_at: str
+    ended_at: str | None
+    message: str | None
+    part: str | None
+    step: int | None
+    steps: int | None
+    adapter: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewComposition:
+    """A video file (`path` is absolute) and the record of how it was made, as it stands in the file."""
+
+    path: str
+    sha256: str
+    bytes: int
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composition(NewComposition):
+    """A video in the history. `subject` and `motion` are names as they were then; hashes are for good."""
+
+    id: int
+    made_at: str
+    prompt: str
+    seed: int
+    base_name: str
+    subject: str | None
+    subject_hash: str | None
+    motion: str | None
+    motion_hash: str | None

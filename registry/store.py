@@ -11,11 +11,13 @@ from typing import Any
 
 from registry import bases, documents, labels, renaming, rows
 from registry.blobs import Blobs, measure, sync
+from registry.compositions import Compositions
 from registry.database import Database
 from registry.errors import DamagedAdapterError, NewerRegistryError, RegistryUnavailableError
 from registry.names import AdapterSpec, check_name
 from registry.places import home
 from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Source
+from registry.runs import Runs
 from registry.troubles import clear_errors
 
 DATABASE = "registry.sqlite3"
@@ -32,6 +34,8 @@ class Registry:
         self.folder = folder
         self._database = database
         self._blobs = Blobs(folder / "adapters")
+        self.runs = Runs(database, folder)
+        self.compositions = Compositions(database)
 
     @classmethod
     def open(cls, folder: Path | None = None) -> Registry:
