@@ -118,16 +118,25 @@ class Blobs:
 
     def remove(self, name: str, version: int) -> int:
         """Remove the folder of this version, if it is there, and give the bytes that this freed."""
+        aside = self.set_aside(name, version)
+        return 0 if aside is None else self.clear(aside)
+
+    def set_aside(self, name: str, version: int) -> Path | None:
+        """Take the folder of this version out of its place, for `clear`; None where there is none."""
         folder = self.folder(name, version)
         aside = self._staging_path()
         try:
-            # Touched, so that no other process takes it for a leftover and sweeps it meanwhile.
+            # Touched, so that no other process takes it for an old leftover and sweeps it meanwhile.
             os.utime(folder)
             # Renamed first, so that nobody meets a folder that is half gone.
             folder.rename(aside)
         except FileNotFoundError:
-            return 0
+            return None
         self._drop_if_empty(folder.parent)
+        return aside
+
+    def clear(self, aside: Path) -> int:
+        """Remove what was set aside, and give the bytes that this freed."""
         freed = bytes_on_disk(aside)
         try:
             shutil.rmtree(aside)
@@ -238,7 +247,12 @@ def _last_touched(folder: Path) -> float:
     return max(times)
 
 
-def bytes_on_disk(folder: Path) -> int:
-    """Give the bytes that go with `folder`: a file that is linked from elsewhere as well stays."""
-    stats = [entry.lstat() for entry in folder.rglob("*") if not entry.is_dir()]
-    return sum(stat.st_size for stat in stats if stat.st_nlink == 1)
+def bytes_on_disk(path: Path) -> int:
+    """Give the bytes that go with a file or folder: a file that is linked from elsewhere as well stays."""
+    inner = [os.path.join(folder, file) for folder, _, files in os.walk(path) for file in files]
+    total = 0
+    for file in inner if path.is_dir() else [path]:
+        with suppress(FileNotFoundError):
+            stat = os.lstat(file)
+            total += stat.st_size if stat.st_nlink == 1 else 0
+    return total

@@ -9,13 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from registry import bases, documents, labels, renaming, rows
+from registry import bases, checking, documents, labels, renaming, rows
 from registry.blobs import Blobs, measure, sync
 from registry.compositions import Compositions
 from registry.database import Database
 from registry.errors import DamagedAdapterError, NewerRegistryError, RegistryUnavailableError
 from registry.names import AdapterSpec, check_name
 from registry.places import home
+from registry.pruning import Pruner
 from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Source
 from registry.runs import Runs
 from registry.troubles import clear_errors
@@ -36,6 +37,7 @@ class Registry:
         self._blobs = Blobs(folder / "adapters")
         self.runs = Runs(database, folder)
         self.compositions = Compositions(database)
+        self.pruner = Pruner(database, self._blobs, self.runs, folder)
 
     @classmethod
     def open(cls, folder: Path | None = None) -> Registry:
@@ -187,6 +189,10 @@ class Registry:
         """Give what an adapter learnt from, in the order it was published with. Raises UnknownNameError."""
         with self._database.reading() as session:
             return rows.sources_of(session, adapter)
+
+    def check(self, adapters: Sequence[Adapter], hash_of: checking.HashOf | None = None) -> Iterator[checking.Finding]:
+        """Re-hash adapters and, with `hash_of`, the sources that they learnt from, one finding each."""
+        return checking.check(self._database, self._blobs, adapters, hash_of)
 
     # Labels
 
