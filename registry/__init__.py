@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from registry.errors import (
         DamagedAdapterError,
+        DamagedRegistryError,
         InvalidNameError,
         NameTakenError,
         NewerRegistryError,
+        PackError,
         RegistryError,
         RegistryUnavailableError,
         UnknownNameError,
@@ -41,6 +43,7 @@ __all__ = [
     "BaseRow",
     "Composition",
     "DamagedAdapterError",
+    "DamagedRegistryError",
     "InvalidNameError",
     "Kind",
     "Labels",
@@ -48,6 +51,7 @@ __all__ = [
     "NewAdapter",
     "NewComposition",
     "NewerRegistryError",
+    "PackError",
     "Registry",
     "RegistryError",
     "RegistryUnavailableError",

@@ -62,7 +62,11 @@ def _adapter(folder: Path, adapter: Adapter, sources: list[Source], said: Labels
             return Finding(adapter, None, "changed", f"adapter.json in {folder} says other things than the registry")
         if labels.read(folder) != said:
             return Finding(
-                adapter, None, "changed", f"labels.json in {folder} says other things than the registry: tag it anew"
+                adapter,
+                None,
+                "changed",
+                f"labels.json in {folder} says other things than the registry. "
+                "Take the file's word with: dv doctor --rebuild",
             )
     except RegistryError as error:
         return Finding(adapter, None, "changed", str(error))

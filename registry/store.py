@@ -9,13 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from registry import bases, checking, documents, labels, renaming, rows
+from registry import bases, checking, documents, importing, labels, packing, renaming, rows
 from registry.blobs import Blobs, measure, sync
 from registry.compositions import Compositions
 from registry.database import Database
 from registry.errors import DamagedAdapterError, NewerRegistryError, RegistryUnavailableError
 from registry.names import AdapterSpec, check_name
 from registry.places import home
+from registry.placing import place
 from registry.pruning import Pruner
 from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Source
 from registry.runs import Runs
@@ -109,37 +110,22 @@ class Registry:
             numbered = Adapter(**{**asdict(adapter), "name": name}, version=version, file_hash=file_hash, size=size)
             published, plain_sources = documents.write(staged, numbered, sources, describe)
             sync(staged)
-            self._place(staged, published, plain_sources)
+            place(self._database, self._blobs, staged, published, plain_sources)
         return published
-
-    def _place(self, staged: Path, adapter: Adapter, sources: Sequence[Source]) -> None:
-        placed = None
-        try:
-            with self._database.writing() as session:
-                # Asked again: while the name had no version, the other kind may have taken it.
-                rows.last_version(session, adapter.name, adapter.kind)
-                rows.take(session, adapter.name, adapter.kind, adapter.version)
-                placed = self._blobs.place(staged, adapter.name, adapter.version)
-                rows.insert(session, adapter, sources)
-        except BaseException:
-            # Ctrl-C may come just after the row was written; then the files must stay.
-            if placed is not None and adapter.id not in {known.id for known in self.adapters(name=adapter.name)}:
-                self._blobs.take_back(placed, staged)
-            raise
 
     def restore(self, folder: Path) -> Adapter:
         """Insert the row of a published folder whose row was lost, from its `adapter.json` and `labels.json`.
 
-        `folder` is `adapters/<name>/<version>` in this registry. A row that is there already stays. Labels that
-        can't be read are left out: the adapter counts for more. Raises DamagedAdapterError, NewerRegistryError,
-        NameTakenError.
+        `folder` is `adapters/<name>/<version>` in this registry. A row that is there already stays, but for its
+        labels. Labels that can't be read are left out: the adapter counts for more. Raises DamagedAdapterError,
+        NewerRegistryError, NameTakenError.
         """
         with clear_errors(self._database.file):
             adapter, sources = documents.read(folder)
-            place = self.path(adapter)
-            if not place.exists() or not place.samefile(folder):
+            own = self.path(adapter)
+            if not own.exists() or not own.samefile(folder):
                 raise DamagedAdapterError(
-                    f"{folder} holds {adapter.id}, whose place in this registry is {place}. Move it there first."
+                    f"{folder} holds {adapter.id}, whose place in this registry is {own}. Move it there first."
                 )
             if measure(folder) != (adapter.file_hash, adapter.size):
                 raise DamagedAdapterError(
@@ -153,6 +139,7 @@ class Registry:
             with self._database.writing() as session:
                 for known in rows.listed(session, None, adapter.name):
                     if known.version == adapter.version:
+                        labels.store(session, known, said)
                         return known
                 rows.last_version(session, adapter.name, adapter.kind)
                 rows.take(session, adapter.name, adapter.kind, adapter.version)
@@ -259,6 +246,33 @@ class Registry:
                 f"({'; '.join(stuck)}). Delete them by hand."
             )
         return freed
+
+    # Out and in
+
+    def export(self, file: Path, adapters: Sequence[Adapter] | None = None) -> int:
+        """Write adapters into one portable file, or the whole registry (None), and give the file's bytes.
+
+        Raises DamagedAdapterError for files that aren't what was published.
+        """
+        with clear_errors(self._database.file):
+            if adapters is not None:
+                return packing.write(self._blobs, file, adapters)
+            with self._database.reading() as session:
+                whole = importing.whole(session)
+                chosen = rows.listed(session, None, None)
+            return packing.write(self._blobs, file, chosen, replace(whole, compositions=(*self.compositions.all(),)))
+
+    def import_from(self, file: Path, *, only: Sequence[str] = (), name: str | None = None) -> list[importing.Imported]:
+        """Take in the adapters of an exported file (`only`: those that these say, as `chowchow` or `chowchow@2`),
+        under `name` if one is given. One that is here already stays; a number that is taken becomes the next one.
+
+        Nothing comes in unless all of it is right. Raises PackError, NewerRegistryError, UnknownNameError,
+        InvalidNameError, NameTakenError, DamagedAdapterError.
+        """
+        with clear_errors(self._database.file):
+            return importing.take_in(
+                self._database, self._blobs, file, [AdapterSpec.parse(text) for text in only], name
+            )
 
     # Bases
 
