@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 Kind = Literal["subject", "motion"]
 Role = Literal["image", "mask", "clip"]
+SortKey = Literal["age", "name", "kind", "base", "method", "steps", "size"]
 Outcome = Literal["finished", "failed", "interrupted"]
 RunState = Literal["running", "finished", "failed", "interrupted"]
 
@@ -138,3 +139,20 @@ class Composition(NewComposition):
     subject_hash: str | None
     motion: str | None
     motion_hash: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """Which adapters, and in which order. `name` may hold `*` and `?`; of `tags` an adapter has all.
+
+    `limit` keeps the newest of those that fit, whatever they are sorted by.
+    """
+
+    kind: Kind | None = None
+    name: str | None = None
+    base: str | None = None
+    method: str | None = None
+    tags: tuple[str, ...] = ()
+    sort: SortKey = "age"
+    reverse: bool = False
+    limit: int | None = None

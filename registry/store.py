@@ -18,7 +18,7 @@ from registry.names import AdapterSpec, check_name
 from registry.places import home
 from registry.placing import place
 from registry.pruning import Pruner
-from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Source
+from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Query, Source
 from registry.runs import Runs
 from registry.troubles import clear_errors
 
@@ -159,6 +159,11 @@ class Registry:
         with self._database.reading() as session:
             return rows.listed(session, kind, None if name is None else check_name(name))
 
+    def search(self, query: Query) -> list[Adapter]:
+        """Give the adapters that fit a query, in its order."""
+        with self._database.reading() as session:
+            return rows.queried(session, query)
+
     def find(self, spec: str, *, kind: Kind | None = None) -> Adapter:
         """Give the adapter that `chowchow@2` means, or the newest version of `chowchow`.
 
@@ -248,6 +253,11 @@ class Registry:
         return freed
 
     # Out and in
+
+    def with_hash(self, file_hash: str, kind: Kind) -> Adapter | None:
+        """Give the adapter of this kind whose files have this hash, whatever its name is now; the newest of equals."""
+        with self._database.reading() as session:
+            return rows.with_hash(session, file_hash, kind)
 
     def export(self, file: Path, adapters: Sequence[Adapter] | None = None) -> int:
         """Write adapters into one portable file, or the whole registry (None), and give the file's bytes.
