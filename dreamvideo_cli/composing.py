@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamvideo_cli.choosing_bases import base_for, check_fit, fingerprint_of, named_base
+from dreamvideo_cli.history import remember
 from dreamvideo_cli.output import Out
 from dreamvideo_cli.progress import Meter
 from dreamvideo_cli.targets import Target, check_writable, targets
@@ -108,6 +109,7 @@ def carry_out(job: Job, out: Out) -> None:
         for target in job.targets:
             frames, record = _composed(job, base, target, meter)
             write_video(frames, target.path, job.settings.config.fps, record)
+            remember(target.path, record)
             made.append({"path": str(target.path), "seed": target.seed, "record": record})
             sheet.append((f"{wish.prompt} (seed {target.seed})", frames))
             if not out.json:
