@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from registry import documents, labels, rows
-from registry.blobs import Blobs, measure
+from registry.blobs import LABELS, Blobs, measure
 from registry.database import Database
 from registry.errors import RegistryError, UnknownNameError
 from registry.records import Adapter, Labels, Source
@@ -44,7 +44,7 @@ def check(database: Database, blobs: Blobs, adapters: Sequence[Adapter], hash_of
                 sources, said = rows.sources_of(session, adapter), labels.of_one(session, adapter)
         except UnknownNameError:
             continue
-        finding = _adapter(blobs.folder(adapter.name, adapter.version), adapter, sources, said)
+        finding = _adapter(database, blobs.folder(adapter.name, adapter.version), adapter, sources, said)
         if finding.state != "ok" and not _is_there(database, adapter):
             continue
         yield finding
@@ -52,7 +52,7 @@ def check(database: Database, blobs: Blobs, adapters: Sequence[Adapter], hash_of
             yield from (_source(adapter, source, hash_of) for source in sources)
 
 
-def _adapter(folder: Path, adapter: Adapter, sources: list[Source], said: Labels) -> Finding:
+def _adapter(database: Database, folder: Path, adapter: Adapter, sources: list[Source], said: Labels) -> Finding:
     if not folder.is_dir():
         return Finding(adapter, None, "vanished", f"{folder} is gone")
     try:
@@ -60,19 +60,26 @@ def _adapter(folder: Path, adapter: Adapter, sources: list[Source], said: Labels
             return Finding(adapter, None, "changed", f"the files in {folder} aren't those that were published")
         if documents.read(folder) != (adapter, sources):
             return Finding(adapter, None, "changed", f"adapter.json in {folder} says other things than the registry")
-        if labels.read(folder) != said:
-            return Finding(
-                adapter,
-                None,
-                "changed",
-                f"labels.json in {folder} says other things than the registry. "
-                "Take the file's word with: dv doctor --rebuild",
-            )
+        if labels.read(folder) != said and not _adopt(database, folder, adapter):
+            return Finding(adapter, None, "changed", f"labels.json is gone from {folder}: tag and note it anew")
     except RegistryError as error:
         return Finding(adapter, None, "changed", str(error))
     except (OSError, ValueError) as error:
         return Finding(adapter, None, "changed", f"{folder} can't be read: {error}")
     return Finding(adapter, None, "ok")
+
+
+def _adopt(database: Database, folder: Path, adapter: Adapter) -> bool:
+    """Make the rows say what `labels.json` says; false where it isn't there and should be.
+
+    The file is written just before the rows change: a process that was killed in between leaves it ahead.
+    """
+    with database.writing() as session:
+        if labels.read(folder) != labels.of_one(session, adapter):
+            if not (folder / LABELS).exists():
+                return False
+            labels.store(session, adapter, labels.read(folder))
+    return True
 
 
 def _is_there(database: Database, adapter: Adapter) -> bool:

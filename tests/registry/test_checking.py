@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from registry import Adapter, NewAdapter, Registry, Source
+from registry import Adapter, Labels, NewAdapter, Registry, Source
 
 Publish = Callable[..., Adapter]
 
@@ -73,7 +73,7 @@ def test_sources_that_changed_moved_or_vanished(registry: Registry, learnt: Path
             ),
             "changed",
         ),
-        (lambda folder: (folder / "labels.json").write_text('{"format": 1, "tags": ["x"], "note": null}'), "changed"),
+        (lambda folder: (folder / "labels.json").unlink(), "changed"),
         (lambda folder: (folder / "labels.json").write_text("x"), "changed"),
         (shutil.rmtree, "vanished"),
     ],
@@ -82,6 +82,7 @@ def test_every_damage_to_an_adapter_is_a_mismatch(
     registry: Registry, publish: Publish, damage: Callable[[Path], object], state: str
 ) -> None:
     dog = publish("dog")
+    registry.add_tags(dog, ["best"])
     damage(registry.path(dog))
     (finding,) = registry.check([dog])
     assert (finding.state, finding.is_mismatch) == (state, True)
@@ -92,3 +93,11 @@ def test_one_that_was_removed_meanwhile_is_no_damage(registry: Registry, publish
     dog, cat = publish("dog"), publish("cat")
     registry.remove([dog])
     assert [(finding.adapter, finding.state) for finding in registry.check([dog, cat])] == [(cat, "ok")]
+
+
+def test_labels_that_a_kill_left_ahead_of_their_row_count(registry: Registry, publish: Publish) -> None:
+    dog = publish("dog")
+    file = registry.path(dog) / "labels.json"
+    file.write_text('{"format": 1, "tags": ["best"], "note": null}')
+    assert [finding.state for finding in registry.check([dog])] == ["ok"]
+    assert registry.labels(dog) == Labels(("best",))

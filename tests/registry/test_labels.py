@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from killing import killed_at_every_step
 
 from registry import (
     Adapter,
@@ -130,3 +132,27 @@ def test_a_folder_that_is_gone_says_so(registry: Registry, publish: Publish, tmp
     with pytest.raises(DamagedAdapterError, match="dv verify"):
         registry.add_tags(dog, ["best"])
     assert registry.labels(dog) == Labels()
+
+
+def test_killed_at_any_moment_a_tag_is_there_or_not_and_verify_is_clean(
+    registry: Registry, publish: Publish, tmp_path: Path
+) -> None:
+    registry.add_tags(publish("dog"), ["old"])
+    registry.close()
+    copy = tmp_path / "copy"
+
+    def reset() -> None:
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(registry.folder, copy)
+
+    def tag() -> None:
+        with Registry.open(copy) as opened:
+            opened.add_tags(opened.find("dog"), ["new"])
+
+    for ended in killed_at_every_step(tag, reset):
+        with Registry.open(copy) as opened:
+            (finding,) = opened.check(opened.adapters())
+            assert finding.state == "ok"
+            said = opened.labels(finding.adapter)
+            assert said == labels.read(opened.path(finding.adapter))
+            assert said.tags in ((("new", "old"),) if ended else (("old",), ("new", "old")))
