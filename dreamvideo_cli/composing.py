@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamvideo_cli.choosing_bases import base_for, check_fit, fingerprint_of, named_base
+from dreamvideo_cli.history import remember
 from dreamvideo_cli.output import Out
 from dreamvideo_cli.progress import Meter
 from dreamvideo_cli.targets import Target, check_writable, targets
@@ -144,6 +145,7 @@ def make(job: Job, base: Base, on_step: OnStep) -> Iterator[Made]:
     for target in job.targets:
         frames, noted = _composed(job, base, target, on_step)
         write_video(frames, target.path, job.settings.config.fps, noted)
+        remember(target.path, noted)
         record = record or noted
         if wish.contact_sheet is not None:
             sheet.append((f"{wish.prompt} (seed {target.seed})", frames))

@@ -18,6 +18,7 @@ from dreamvideo_cli.exit_codes import ExitCode
 from dreamvideo_cli.output import Out
 from dreamvideo_cli.plans import plan_data, show_plan, source_data
 from dreamvideo_cli.progress import Meter
+from dreamvideo_cli.recording import Record, recorded
 from dreamvideo_cli.requests import Request, load_request, reached_text, save_reached
 from engine.bases.location import BaseInfo, inspect_base
 from engine.errors import EngineError, InputError
@@ -50,7 +51,7 @@ def learn(request: Request, choices: Choices, out: Out) -> None:
     with Registry.open() as registry:
         version = registry.next_version(request.name, request.kind)
         run = registry.run_folder(request.name)
-        with _alone(run, request):
+        with _alone(registry, request):
             request = _settled(request, run, choices, registry)
             assert request.base is not None
             info = inspect_base(request.base)
@@ -60,7 +61,9 @@ def learn(request: Request, choices: Choices, out: Out) -> None:
                 return
             if choices.restart:
                 shutil.rmtree(run, ignore_errors=True)
-            adapter = _run(request, plan, run, registry, out)
+            with recorded(registry, request) as record:
+                adapter = _run(request, plan, run, registry, out, record)
+                record.adapter = adapter.id
             shutil.rmtree(run, ignore_errors=True)
     from dreamvideo_cli.rows import adapter_data
 
@@ -68,13 +71,11 @@ def learn(request: Request, choices: Choices, out: Out) -> None:
 
 
 @contextmanager
-def _alone(run: Path, request: Request) -> Iterator[None]:
-    """Hold the name for this process. Raises `InputError` where another one learns it. The kernel lets go
-    of the lock when a process dies, so a crash leaves none behind."""
-    from filelock import FileLock, Timeout
+def _alone(registry: Registry, request: Request) -> Iterator[None]:
+    """Hold the name for this process. Raises `InputError` where another one learns it."""
+    from filelock import Timeout
 
-    run.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run.with_name(f".{run.name}.lock"), timeout=0)
+    lock = registry.runs.lock(request.name)
     try:
         lock.acquire()
     except Timeout:
@@ -168,13 +169,15 @@ def _announce(
         out.data(plan_data(id, plan, info, forecast))
 
 
-def _run(request: Request, plan: SubjectPlan | MotionPlan, run: Path, registry: Registry, out: Out) -> Adapter:
+def _run(
+    request: Request, plan: SubjectPlan | MotionPlan, run: Path, registry: Registry, out: Out, record: Record
+) -> Adapter:
     """Load the base, learn and publish. A run that made no step leaves nothing behind."""
     from engine.bases.load import load_base
 
     assert request.base is not None
     fresh = not run.exists()
-    meter = Meter(out)
+    meter = record.meter = Meter(out)
     try:
         run.mkdir(parents=True, exist_ok=True)
         request.save(run)

@@ -11,7 +11,23 @@ from typing import Annotated
 import typer
 
 from dreamvideo_cli import __version__
-from dreamvideo_cli.commands import adapters, base, batch, completion, compose, demo, inspect, motion, subject
+from dreamvideo_cli.commands import (
+    adapters,
+    base,
+    batch,
+    completion,
+    compose,
+    demo,
+    doctor,
+    history,
+    inspect,
+    labels,
+    motion,
+    packs,
+    runs,
+    subject,
+    upkeep,
+)
 from dreamvideo_cli.completions import ASKING
 from dreamvideo_cli.exit_codes import ExitCode
 from dreamvideo_cli.output import flushed, show_error, show_version
@@ -52,10 +68,20 @@ app.add_typer(motion.app, name="motion")
 app.command("compose")(compose.compose)
 app.command("batch")(batch.batch)
 app.command("inspect")(inspect.inspect)
+app.command("history")(history.history)
+app.add_typer(runs.app, name="runs")
 app.command("list")(adapters.list_adapters)
 app.command("show")(adapters.show)
+app.command("rename")(labels.rename)
+app.command("tag")(labels.tag)
+app.command("note")(labels.note)
 app.command("rm")(adapters.remove)
+app.command("prune")(upkeep.prune)
+app.command("verify")(upkeep.verify)
+app.command("export")(packs.export)
+app.command("import")(packs.import_)
 app.add_typer(base.app, name="base")
+app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.add_typer(completion.app, name="completion")
 

@@ -18,6 +18,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 Device = Literal["cuda", "mps", "cpu"]
 Dtype = Literal["fp32", "bf16", "fp16"]
 AdapterKind = Literal["subject", "motion"]
+SortKey = Literal["age", "name", "kind", "base", "method", "steps", "size"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from registry import Adapter, Source
+    from registry import Adapter, Labels, Source
 
 
 def adapter_data(adapter: Adapter, sources: Sequence[Source] | None = None) -> dict[str, Any]:
@@ -16,3 +16,8 @@ def adapter_data(adapter: Adapter, sources: Sequence[Source] | None = None) -> d
     if sources is not None:
         data["sources"] = [asdict(source) for source in sources]
     return data
+
+
+def label_data(adapter: Adapter, labels: Labels) -> dict[str, Any]:
+    """What a user says of an adapter."""
+    return {"id": adapter.id, "tags": list(labels.tags), "note": labels.note}

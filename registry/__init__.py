@@ -11,16 +11,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from registry.errors import (
         DamagedAdapterError,
+        DamagedRegistryError,
         InvalidNameError,
         NameTakenError,
         NewerRegistryError,
+        PackError,
         RegistryError,
         RegistryUnavailableError,
         UnknownNameError,
     )
     from registry.names import EMBEDDED, AdapterSpec, check_name
     from registry.places import home
-    from registry.records import Adapter, BaseRow, Kind, NewAdapter, Role, Source
+    from registry.records import (
+        Adapter,
+        BaseRow,
+        Composition,
+        Kind,
+        Labels,
+        NewAdapter,
+        NewComposition,
+        Query,
+        Role,
+        Run,
+        Source,
+    )
     from registry.store import Registry
 
 __all__ = [
@@ -28,16 +42,23 @@ __all__ = [
     "Adapter",
     "AdapterSpec",
     "BaseRow",
+    "Composition",
     "DamagedAdapterError",
+    "DamagedRegistryError",
     "InvalidNameError",
     "Kind",
+    "Labels",
     "NameTakenError",
     "NewAdapter",
+    "NewComposition",
     "NewerRegistryError",
+    "PackError",
+    "Query",
     "Registry",
     "RegistryError",
     "RegistryUnavailableError",
     "Role",
+    "Run",
     "Source",
     "UnknownNameError",
     "check_name",
@@ -47,7 +68,19 @@ __all__ = [
 _HOMES = {
     "registry.names": ("EMBEDDED", "AdapterSpec", "check_name"),
     "registry.places": ("home",),
-    "registry.records": ("Adapter", "BaseRow", "Kind", "NewAdapter", "Role", "Source"),
+    "registry.records": (
+        "Adapter",
+        "BaseRow",
+        "Composition",
+        "Kind",
+        "Labels",
+        "NewAdapter",
+        "NewComposition",
+        "Query",
+        "Role",
+        "Run",
+        "Source",
+    ),
     "registry.store": ("Registry",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

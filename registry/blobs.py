@@ -11,7 +11,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from registry.holding import Hold, hold, try_hold
+
 DOCUMENT = "adapter.json"
+LABELS = "labels.json"
+UNHASHED = (DOCUMENT, LABELS)
+"""What stands beside an adapter's files and isn't counted: it states the hash, or changes after publishing."""
+
 STAGING = ".staging-"
 LEFTOVER_AFTER_S = 7 * 24 * 3600.0
 """A staging folder that nobody has touched for a week belongs to a process that was killed."""
@@ -24,6 +30,7 @@ class Blobs:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._held: dict[Path, Hold] = {}
 
     def folder(self, name: str, version: int) -> Path:
         return self.root / name / str(version)
@@ -36,21 +43,57 @@ class Blobs:
             return 0
         return max((int(entry) for entry in entries if entry.isascii() and entry.isdigit()), default=0)
 
+    def numbers(self) -> list[tuple[str, int]]:
+        """Give name and version of every folder that lies where an adapter's folder would."""
+        folders = (folder for name in _folders(self.root) if not name.startswith(STAGING) for folder in self._of(name))
+        return sorted(folders)
+
     def new_staging(self) -> Path:
-        """Make an empty folder on the same file system."""
-        folder = self._staging_path()
-        folder.mkdir(parents=True)
-        return folder
+        """Make an empty folder on the same file system, held by this process until it is discarded."""
+        while True:
+            folder = self._staging_path()
+            folder.mkdir(parents=True)
+            held = hold(folder)
+            if held is not None:
+                self._held[folder] = held
+            # A sweep may have come between the two, and taken the folder for a dead process's.
+            if folder.exists():
+                return folder
 
     def discard(self, staged: Path) -> None:
         """Remove a staging folder, if it wasn't placed."""
         shutil.rmtree(staged, ignore_errors=True)
+        held = self._held.pop(staged, None)
+        if held is not None:
+            held.release()
+
+    def leftovers(self) -> list[Path]:
+        """Give the staging folders of processes that died: nobody holds them, or nobody touched them for a week."""
+        found = []
+        for folder in sorted(self.root.glob(f"{STAGING}*")):
+            held = try_hold(folder)
+            if held is not None or _is_old(folder):
+                found.append(folder)
+            if held is not None:
+                held.release()
+        return found
 
     def sweep(self) -> None:
-        """Remove what killed processes left in staging."""
+        """Remove the staging folders that nobody has touched for a week."""
         for folder in self.root.glob(f"{STAGING}*"):
-            if _last_touched(folder) < time.time() - LEFTOVER_AFTER_S:
+            if _is_old(folder):
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def drop(self, leftover: Path) -> int:
+        """Remove a leftover, unless a process holds it meanwhile, and give the bytes that this freed."""
+        held = try_hold(leftover)
+        if held is None and not _is_old(leftover):
+            return 0
+        freed = bytes_on_disk(leftover)
+        shutil.rmtree(leftover, ignore_errors=True)
+        if held is not None:
+            held.release()
+        return freed
 
     def place(self, staged: Path, name: str, version: int) -> Path:
         """Rename `staged` to the folder of this version, durably."""
@@ -75,19 +118,35 @@ class Blobs:
 
     def remove(self, name: str, version: int) -> int:
         """Remove the folder of this version, if it is there, and give the bytes that this freed."""
+        aside = self.set_aside(name, version)
+        return 0 if aside is None else self.clear(aside)
+
+    def set_aside(self, name: str, version: int) -> Path | None:
+        """Take the folder of this version out of its place, for `clear`; None where there is none."""
         folder = self.folder(name, version)
         aside = self._staging_path()
         try:
-            # Touched, so that no other process takes it for a leftover and sweeps it meanwhile.
+            # Touched, so that no other process takes it for an old leftover and sweeps it meanwhile.
             os.utime(folder)
             # Renamed first, so that nobody meets a folder that is half gone.
             folder.rename(aside)
         except FileNotFoundError:
-            return 0
+            return None
         self._drop_if_empty(folder.parent)
-        freed = _bytes_on_disk(aside)
-        shutil.rmtree(aside)
+        return aside
+
+    def clear(self, aside: Path) -> int:
+        """Remove what was set aside, and give the bytes that this freed."""
+        freed = bytes_on_disk(aside)
+        try:
+            shutil.rmtree(aside)
+        except FileNotFoundError:
+            # Another process swept it meanwhile: gone is gone.
+            shutil.rmtree(aside, ignore_errors=True)
         return freed
+
+    def _of(self, name: str) -> list[tuple[str, int]]:
+        return [(name, int(entry)) for entry in _folders(self.root / name) if entry.isascii() and entry.isdigit()]
 
     def _staging_path(self) -> Path:
         # Not tempfile.mkdtemp: its folders are closed to others, and a published one is only renamed.
@@ -97,6 +156,14 @@ class Blobs:
     def _drop_if_empty(folder: Path) -> None:
         with suppress(OSError):
             folder.rmdir()
+
+
+def _folders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -111,14 +178,14 @@ def files_in(folder: Path) -> list[Path]:
 def measure(folder: Path) -> tuple[str, int]:
     """Give the SHA-256 over the names and contents of the folder's files, and their bytes.
 
-    `adapter.json` is left out: it states both. Lengths go into the hash before what they measure, so that
+    `adapter.json` and `labels.json` are left out. Lengths go into the hash before what they measure, so that
     no two folders look alike.
     """
     digest = hashlib.sha256()
     total = 0
     for file in files_in(folder):
         name = file.relative_to(folder).as_posix()
-        if name == DOCUMENT:
+        if name in UNHASHED:
             continue
         size = file.stat().st_size
         encoded = name.encode("utf-8", "surrogateescape")
@@ -128,6 +195,14 @@ def measure(folder: Path) -> tuple[str, int]:
                 digest.update(chunk)
         total += size
     return digest.hexdigest(), total
+
+
+def link_or_copy(file: Path, target: Path) -> None:
+    """Make `target` the same as `file`, at no cost where the disk has hard links."""
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.copy2(file, target)
 
 
 def sync(folder: Path) -> None:
@@ -158,16 +233,26 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _is_old(staged: Path) -> bool:
+    return _last_touched(staged) < time.time() - LEFTOVER_AFTER_S
+
+
 def _last_touched(folder: Path) -> float:
     times = [0.0]
-    for path in (folder, *folder.rglob("*")):
-        # Gone meanwhile: its own process, or another sweep, was quicker.
-        with suppress(FileNotFoundError):
-            times.append(path.lstat().st_mtime)
+    # os.walk passes over what is gone: its own process, or another sweep, was quicker.
+    for inner, _, files in os.walk(folder):
+        for path in (inner, *(os.path.join(inner, file) for file in files)):
+            with suppress(FileNotFoundError):
+                times.append(os.lstat(path).st_mtime)
     return max(times)
 
 
-def _bytes_on_disk(folder: Path) -> int:
-    """Give the bytes that go with `folder`: a file that is linked from elsewhere as well stays."""
-    stats = [entry.lstat() for entry in folder.rglob("*") if not entry.is_dir()]
-    return sum(stat.st_size for stat in stats if stat.st_nlink == 1)
+def bytes_on_disk(path: Path) -> int:
+    """Give the bytes that go with a file or folder: a file that is linked from elsewhere as well stays."""
+    inner = [os.path.join(folder, file) for folder, _, files in os.walk(path) for file in files]
+    total = 0
+    for file in inner if path.is_dir() else [path]:
+        with suppress(FileNotFoundError):
+            stat = os.lstat(file)
+            total += stat.st_size if stat.st_nlink == 1 else 0
+    return total

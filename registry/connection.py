@@ -34,6 +34,12 @@ def open_engine(file: Path, *, foreign_keys: bool = True) -> Engine:
     return engine
 
 
+def flaws_of(connection: Connection) -> list[str]:
+    """Let the database look through itself, and give what it finds; nothing where all is well."""
+    found = [str(line) for (line,) in connection.exec_driver_sql("PRAGMA integrity_check")]
+    return [] if found == ["ok"] else found
+
+
 def _let_readers_and_writers_be(connection: sqlite3.Connection) -> None:
     try:
         connection.execute("PRAGMA journal_mode = WAL")

@@ -36,6 +36,19 @@ def write(
     return _read(folder, text)
 
 
+def readdress(folder: Path, name: str, version: int) -> tuple[Adapter, list[Source]]:
+    """Make `folder/adapter.json` say another name and version; all else in it stays.
+
+    Raises DamagedAdapterError and NewerRegistryError.
+    """
+    read(folder)
+    file = folder / DOCUMENT
+    document = json.loads(file.read_text(encoding="utf-8"))
+    text = _dump({**document, "name": name, "version": version})
+    file.write_text(text, encoding="utf-8")
+    return _read(folder, text)
+
+
 def read(folder: Path) -> tuple[Adapter, list[Source]]:
     """Read `folder/adapter.json`. Raises DamagedAdapterError and NewerRegistryError."""
     file = folder / DOCUMENT

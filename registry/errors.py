@@ -23,9 +23,17 @@ class DamagedAdapterError(RegistryError):
     """An adapter's folder lacks files, or holds other ones than were published."""
 
 
+class PackError(RegistryError):
+    """A file isn't one that `dv export` wrote, or is damaged, or holds what none may hold."""
+
+
 class NewerRegistryError(RegistryError):
-    """The registry, or an adapter's `adapter.json`, was written by a newer dv."""
+    """The registry, an adapter's `adapter.json` or an exported file was written by a newer dv."""
 
 
 class RegistryUnavailableError(RegistryError):
     """The disk stands in the way: read-only, full, damaged, or held by another process."""
+
+
+class DamagedRegistryError(RegistryUnavailableError):
+    """The database's file isn't one, or not any more."""

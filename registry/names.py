@@ -33,6 +33,11 @@ def check_name(name: str) -> str:
     return name
 
 
+def is_name(text: str) -> bool:
+    """Whether `text` is a name, just as it is written."""
+    return unicodedata.is_normalized("NFC", text) and _flaw(text) is None
+
+
 def _flaw(name: str) -> str | None:
     if not name:
         return "it is empty"

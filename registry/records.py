@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 Kind = Literal["subject", "motion"]
 Role = Literal["image", "mask", "clip"]
+SortKey = Literal["age", "name", "kind", "base", "method", "steps", "size"]
+Outcome = Literal["finished", "failed", "interrupted"]
+RunState = Literal["running", "finished", "failed", "interrupted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,7 @@ class Adapter(NewAdapter):
     """A published adapter.
 
     `file_hash` is the SHA-256 over the names and contents of its folder's files, `size` their bytes; both
-    leave out `adapter.json`, which states them.
+    leave out `adapter.json`, which states them, and `labels.json`, which changes.
     """
 
     version: int
@@ -53,6 +56,14 @@ class Adapter(NewAdapter):
     def id(self) -> str:
         """Name and version, as a user writes them: `chowchow@2`."""
         return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a user says of an adapter after it was published: tags in alphabetical order, and a note."""
+
+    tags: tuple[str, ...] = ()
+    note: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,3 +91,68 @@ class BaseRow:
     image_encoder: str | None
     fingerprint: str | None
     is_default: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One learning process and what became of it. Times are ISO, in UTC.
+
+    It got to `step` of `steps` of `part`, if it made a step; `message` is the error of a failed one, `adapter`
+    what a finished one made (`chowchow@2`).
+    """
+
+    id: int
+    kind: Kind
+    name: str
+    state: RunState
+    pid: int
+    started_at: str
+    heartbeat_at: str
+    ended_at: str | None
+    message: str | None
+    part: str | None
+    step: int | None
+    steps: int | None
+    adapter: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewComposition:
+    """A video file (`path` is absolute) and the record of how it was made, as it stands in the file."""
+
+    path: str
+    sha256: str
+    bytes: int
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composition(NewComposition):
+    """A video in the history. `subject` and `motion` are names as they were then; hashes are for good."""
+
+    id: int
+    made_at: str
+    prompt: str
+    seed: int
+    base_name: str
+    subject: str | None
+    subject_hash: str | None
+    motion: str | None
+    motion_hash: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """Which adapters, and in which order. `name` may hold `*` and `?`; of `tags` an adapter has all.
+
+    `limit` keeps the newest of those that fit, whatever they are sorted by.
+    """
+
+    kind: Kind | None = None
+    name: str | None = None
+    base: str | None = None
+    method: str | None = None
+    tags: tuple[str, ...] = ()
+    sort: SortKey = "age"
+    reverse: bool = False
+    limit: int | None = None

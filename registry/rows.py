@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
+from typing import Any
 
 from sqlmodel import Session, col, select
 
 from registry.errors import NameTakenError, UnknownNameError
 from registry.names import AdapterSpec
-from registry.records import Adapter, Kind, Source
-from registry.tables import AdapterRow, NameRow, SourceRow
+from registry.records import Adapter, Kind, Query, SortKey, Source
+from registry.tables import AdapterRow, NameRow, SourceRow, TagRow
 
 SHOWN = 8
 """How many names a message lists."""
+_ESCAPE = "!"
+_ORDERS: dict[SortKey, Any] = {
+    "age": col(AdapterRow.id),
+    "name": col(AdapterRow.name),
+    "kind": col(AdapterRow.kind),
+    "base": col(AdapterRow.base_name),
+    "method": col(AdapterRow.method),
+    "steps": col(AdapterRow.steps),
+    "size": col(AdapterRow.size),
+}
 
 
 def last_version(session: Session, name: str, kind: Kind) -> int:
@@ -35,6 +46,7 @@ def take(session: Session, name: str, kind: Kind, version: int) -> None:
     row = session.get(NameRow, name) or NameRow(name=name, kind=kind, last_version=0)
     row.kind = kind
     row.last_version = max(row.last_version, version)
+    row.moved_to = None
     session.add(row)
     session.flush()
 
@@ -51,7 +63,7 @@ def insert(session: Session, adapter: Adapter, sources: Sequence[Source]) -> Non
 def delete(session: Session, adapters: Sequence[Adapter]) -> None:
     """Delete rows and, through the foreign key, those of their sources. Raises UnknownNameError."""
     for adapter in adapters:
-        session.delete(_row(session, adapter))
+        session.delete(row_of(session, adapter))
 
 
 def listed(session: Session, kind: Kind | None, name: str | None) -> list[Adapter]:
@@ -64,8 +76,38 @@ def listed(session: Session, kind: Kind | None, name: str | None) -> list[Adapte
     return [_adapter(row) for row in session.exec(query.order_by(col(AdapterRow.id)))]
 
 
+def queried(session: Session, query: Query) -> list[Adapter]:
+    """Give the adapters that fit, in order; equals in the order of their coming."""
+    fitting = select(AdapterRow.id)
+    for column, wanted in (
+        (AdapterRow.kind, query.kind),
+        (AdapterRow.base_name, query.base),
+        (AdapterRow.method, query.method),
+    ):
+        if wanted is not None:
+            fitting = fitting.where(column == wanted)
+    if query.name is not None:
+        fitting = fitting.where(col(AdapterRow.name).like(_pattern(query.name), escape=_ESCAPE))
+    for tag in query.tags:
+        tagged = select(TagRow.adapter_id).where(TagRow.tag == tag)
+        fitting = fitting.where(col(AdapterRow.id).in_(tagged))
+    if query.limit is not None:
+        fitting = fitting.order_by(col(AdapterRow.id).desc()).limit(query.limit)
+    keys = [_ORDERS[query.sort], *([col(AdapterRow.version)] if query.sort == "name" else []), col(AdapterRow.id)]
+    found = select(AdapterRow).where(col(AdapterRow.id).in_(fitting))
+    found = found.order_by(*(key.desc() if query.reverse else key for key in keys))
+    return [_adapter(row) for row in session.exec(found)]
+
+
+def _pattern(name: str) -> str:
+    """A shell's pattern as one of SQL's."""
+    for special in (_ESCAPE, "%", "_"):
+        name = name.replace(special, _ESCAPE + special)
+    return name.replace("*", "%").replace("?", "_")
+
+
 def sources_of(session: Session, adapter: Adapter) -> list[Source]:
-    owner = _row(session, adapter).id
+    owner = row_of(session, adapter).id
     query = select(SourceRow).where(SourceRow.adapter_id == owner).order_by(col(SourceRow.id))
     return [Source(**row.model_dump(exclude={"id", "adapter_id"})) for row in session.exec(query)]
 
@@ -84,6 +126,13 @@ def found(session: Session, spec: AdapterSpec, kind: Kind | None) -> Adapter:
             return adapter
     there = ", ".join(adapter.id for adapter in versions)
     raise UnknownNameError(f"There is no {spec}. Of {spec.name!r} there is: {there}.")
+
+
+def with_hash(session: Session, file_hash: str, kind: Kind) -> Adapter | None:
+    """Give the newest adapter of this kind whose files have this hash."""
+    query = select(AdapterRow).where(AdapterRow.file_hash == file_hash, AdapterRow.kind == kind)
+    row = session.exec(query.order_by(col(AdapterRow.id).desc())).first()
+    return None if row is None else _adapter(row)
 
 
 def _unknown(session: Session, name: str, kind: Kind | None) -> str:
@@ -106,7 +155,8 @@ def _versions(session: Session, name: str) -> list[int]:
     return list(session.exec(select(AdapterRow.version).where(AdapterRow.name == name)))
 
 
-def _row(session: Session, adapter: Adapter) -> AdapterRow:
+def row_of(session: Session, adapter: Adapter) -> AdapterRow:
+    """Give an adapter's row. Raises UnknownNameError."""
     query = select(AdapterRow).where(AdapterRow.name == adapter.name, AdapterRow.version == adapter.version)
     row = session.exec(query).first()
     if row is None:
@@ -115,4 +165,4 @@ def _row(session: Session, adapter: Adapter) -> AdapterRow:
 
 
 def _adapter(row: AdapterRow) -> Adapter:
-    return Adapter(**row.model_dump(exclude={"id"}))
+    return Adapter(**row.model_dump(exclude={"id", "note"}))

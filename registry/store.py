@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from registry import bases, documents, rows
+from registry import bases, checking, documents, importing, labels, packing, renaming, rows
 from registry.blobs import Blobs, measure, sync
+from registry.compositions import Compositions
 from registry.database import Database
-from registry.errors import DamagedAdapterError, RegistryUnavailableError
+from registry.errors import DamagedAdapterError, NewerRegistryError, RegistryUnavailableError
 from registry.names import AdapterSpec, check_name
 from registry.places import home
-from registry.records import Adapter, BaseRow, Kind, NewAdapter, Source
+from registry.placing import place
+from registry.pruning import Pruner
+from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Query, Source
+from registry.runs import Runs
 from registry.troubles import clear_errors
 
 DATABASE = "registry.sqlite3"
@@ -32,6 +36,9 @@ class Registry:
         self.folder = folder
         self._database = database
         self._blobs = Blobs(folder / "adapters")
+        self.runs = Runs(database, folder)
+        self.compositions = Compositions(database)
+        self.pruner = Pruner(database, self._blobs, self.runs, folder)
 
     @classmethod
     def open(cls, folder: Path | None = None) -> Registry:
@@ -103,49 +110,41 @@ class Registry:
             numbered = Adapter(**{**asdict(adapter), "name": name}, version=version, file_hash=file_hash, size=size)
             published, plain_sources = documents.write(staged, numbered, sources, describe)
             sync(staged)
-            self._place(staged, published, plain_sources)
+            place(self._database, self._blobs, staged, published, plain_sources)
         return published
 
-    def _place(self, staged: Path, adapter: Adapter, sources: Sequence[Source]) -> None:
-        placed = None
-        try:
-            with self._database.writing() as session:
-                # Asked again: while the name had no version, the other kind may have taken it.
-                rows.last_version(session, adapter.name, adapter.kind)
-                rows.take(session, adapter.name, adapter.kind, adapter.version)
-                placed = self._blobs.place(staged, adapter.name, adapter.version)
-                rows.insert(session, adapter, sources)
-        except BaseException:
-            # Ctrl-C may come just after the row was written; then the files must stay.
-            if placed is not None and adapter.id not in {known.id for known in self.adapters(name=adapter.name)}:
-                self._blobs.take_back(placed, staged)
-            raise
-
     def restore(self, folder: Path) -> Adapter:
-        """Insert the row of a published folder whose row was lost, from its `adapter.json`.
+        """Insert the row of a published folder whose row was lost, from its `adapter.json` and `labels.json`.
 
-        `folder` is `adapters/<name>/<version>` in this registry. A row that is there already stays. Raises
-        DamagedAdapterError, NewerRegistryError, NameTakenError.
+        `folder` is `adapters/<name>/<version>` in this registry. A row that is there already stays, but for its
+        labels. Labels that can't be read are left out: the adapter counts for more. Raises DamagedAdapterError,
+        NewerRegistryError, NameTakenError.
         """
         with clear_errors(self._database.file):
             adapter, sources = documents.read(folder)
-            place = self.path(adapter)
-            if not place.exists() or not place.samefile(folder):
+            own = self.path(adapter)
+            if not own.exists() or not own.samefile(folder):
                 raise DamagedAdapterError(
-                    f"{folder} holds {adapter.id}, whose place in this registry is {place}. Move it there first."
+                    f"{folder} holds {adapter.id}, whose place in this registry is {own}. Move it there first."
                 )
             if measure(folder) != (adapter.file_hash, adapter.size):
                 raise DamagedAdapterError(
                     f"The files in {folder} aren't those that were published as {adapter.id}. "
                     "Put whole copies in their place, or learn the adapter anew."
                 )
+            try:
+                said = labels.read(folder)
+            except (DamagedAdapterError, NewerRegistryError):
+                said = Labels()
             with self._database.writing() as session:
                 for known in rows.listed(session, None, adapter.name):
                     if known.version == adapter.version:
+                        labels.store(session, known, said)
                         return known
                 rows.last_version(session, adapter.name, adapter.kind)
                 rows.take(session, adapter.name, adapter.kind, adapter.version)
                 rows.insert(session, adapter, sources)
+                labels.store(session, adapter, said)
         return adapter
 
     def _last_version(self, counted: int, name: str) -> int:
@@ -159,6 +158,11 @@ class Registry:
         """Give all adapters, or those of one kind or name, newest last."""
         with self._database.reading() as session:
             return rows.listed(session, kind, None if name is None else check_name(name))
+
+    def search(self, query: Query) -> list[Adapter]:
+        """Give the adapters that fit a query, in its order."""
+        with self._database.reading() as session:
+            return rows.queried(session, query)
 
     def find(self, spec: str, *, kind: Kind | None = None) -> Adapter:
         """Give the adapter that `chowchow@2` means, or the newest version of `chowchow`.
@@ -178,7 +182,52 @@ class Registry:
         with self._database.reading() as session:
             return rows.sources_of(session, adapter)
 
-    # Removing
+    def check(self, adapters: Sequence[Adapter], hash_of: checking.HashOf | None = None) -> Iterator[checking.Finding]:
+        """Re-hash adapters and, with `hash_of`, the sources that they learnt from, one finding each."""
+        return checking.check(self._database, self._blobs, adapters, hash_of)
+
+    # Labels
+
+    def all_labels(self) -> dict[str, Labels]:
+        """Give the labels of every adapter that has a tag or a note, by its id (`chowchow@2`)."""
+        with self._database.reading() as session:
+            return labels.of_all(session)
+
+    def labels(self, adapter: Adapter) -> Labels:
+        """Give an adapter's tags and note. Raises UnknownNameError."""
+        with self._database.reading() as session:
+            return labels.of_one(session, adapter)
+
+    def add_tags(self, adapter: Adapter, tags: Sequence[str]) -> Labels:
+        """Tag an adapter. Raises InvalidNameError, UnknownNameError, DamagedAdapterError."""
+        return self._relabel(adapter, lambda said: labels.with_tags(said, tags))
+
+    def remove_tags(self, adapter: Adapter, tags: Sequence[str]) -> Labels:
+        """Take tags away; one that isn't there is no error. Raises as `add_tags`."""
+        return self._relabel(adapter, lambda said: labels.without_tags(said, tags))
+
+    def set_note(self, adapter: Adapter, note: str) -> Labels:
+        """Replace an adapter's note; an empty one takes it away. Raises as `add_tags`."""
+        checked = labels.check_note(note)
+        return self._relabel(adapter, lambda said: replace(said, note=checked))
+
+    def _relabel(self, adapter: Adapter, change: Callable[[Labels], Labels]) -> Labels:
+        with clear_errors(self._database.file), self._database.writing() as session:
+            changed = change(labels.of_one(session, adapter))
+            labels.store(session, adapter, changed)
+            # The file under the row's lock: of two processes, the later one's file is the later one's row.
+            labels.write(self._blobs, self.path(adapter), changed)
+        return changed
+
+    # Renaming, removing
+
+    def rename(self, old: str, new: str) -> list[Adapter]:
+        """Give every version of `old` the name `new`, and give them as they are now.
+
+        Numbers stay; those of `old` aren't used again, unless `new` is renamed back. Raises InvalidNameError,
+        UnknownNameError, NameTakenError, DamagedAdapterError.
+        """
+        return renaming.rename(self._database, self._blobs, old, new)
 
     def remove(self, adapters: Sequence[Adapter]) -> int:
         """Remove adapters, all or none, and give the bytes that were really freed.
@@ -202,6 +251,38 @@ class Registry:
                 f"({'; '.join(stuck)}). Delete them by hand."
             )
         return freed
+
+    # Out and in
+
+    def with_hash(self, file_hash: str, kind: Kind) -> Adapter | None:
+        """Give the adapter of this kind whose files have this hash, whatever its name is now; the newest of equals."""
+        with self._database.reading() as session:
+            return rows.with_hash(session, file_hash, kind)
+
+    def export(self, file: Path, adapters: Sequence[Adapter] | None = None) -> int:
+        """Write adapters into one portable file, or the whole registry (None), and give the file's bytes.
+
+        Raises DamagedAdapterError for files that aren't what was published.
+        """
+        with clear_errors(self._database.file):
+            if adapters is not None:
+                return packing.write(self._blobs, file, adapters)
+            with self._database.reading() as session:
+                whole = importing.whole(session)
+                chosen = rows.listed(session, None, None)
+            return packing.write(self._blobs, file, chosen, replace(whole, compositions=(*self.compositions.all(),)))
+
+    def import_from(self, file: Path, *, only: Sequence[str] = (), name: str | None = None) -> list[importing.Imported]:
+        """Take in the adapters of an exported file (`only`: those that these say, as `chowchow` or `chowchow@2`),
+        under `name` if one is given. One that is here already stays; a number that is taken becomes the next one.
+
+        Nothing comes in unless all of it is right. Raises PackError, NewerRegistryError, UnknownNameError,
+        InvalidNameError, NameTakenError, DamagedAdapterError.
+        """
+        with clear_errors(self._database.file):
+            return importing.take_in(
+                self._database, self._blobs, file, [AdapterSpec.parse(text) for text in only], name
+            )
 
     # Bases
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 
 class NameRow(SQLModel, table=True):
-    """A name that was ever used, and its counter. It outlives its adapters: no number is used twice."""
+    """A name that was ever used, and its counter. It outlives its adapters: no number is used twice.
+
+    `moved_to` is the name that all numbers up to the counter belong to since a rename, or are about to.
+    """
 
     __tablename__ = "names"
 
     name: str = Field(primary_key=True)
     kind: str
     last_version: int
+    moved_to: str | None = None
 
 
 class AdapterRow(SQLModel, table=True):
@@ -44,6 +48,14 @@ class AdapterRow(SQLModel, table=True):
     prompt: str | None = None
     file_hash: str
     size: int
+    note: str | None = None
+
+
+class TagRow(SQLModel, table=True):
+    __tablename__ = "tags"
+
+    adapter_id: int = Field(foreign_key="adapters.id", ondelete="CASCADE", primary_key=True)
+    tag: str = Field(primary_key=True)
 
 
 class SourceRow(SQLModel, table=True):
@@ -68,3 +80,45 @@ class BaseTableRow(SQLModel, table=True):
     image_encoder: str | None = None
     fingerprint: str | None = None
     is_default: bool = False
+
+
+class RunRow(SQLModel, table=True):
+    """One learning process, as it tells of itself. `outcome` is None until it ends, for ever if it was killed."""
+
+    __tablename__ = "runs"
+
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str
+    name: str = Field(index=True)
+    host: str
+    pid: int
+    started_at: str
+    heartbeat_at: str
+    ended_at: str | None = None
+    outcome: str | None = None
+    message: str | None = None
+    part: str | None = None
+    step: int | None = None
+    steps: int | None = None
+    adapter: str | None = None
+    stop_asked: bool = False
+
+
+class CompositionRow(SQLModel, table=True):
+    """One video. It outlives the adapters that it was made with: their hashes tell which they were."""
+
+    __tablename__ = "compositions"
+
+    id: int | None = Field(default=None, primary_key=True)
+    made_at: str
+    path: str
+    sha256: str
+    bytes: int
+    prompt: str
+    seed: int = Field(sa_type=BigInteger)
+    base_name: str
+    subject: str | None = None
+    subject_hash: str | None = None
+    motion: str | None = None
+    motion_hash: str | None = None
+    record: dict[str, Any] = Field(sa_type=JSON)

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from registry.errors import RegistryUnavailableError
+from registry.errors import DamagedRegistryError, RegistryUnavailableError
 
 # SQLite says what ails it in the low byte of its (extended) result code.
 _PRIMARY = 0xFF
 _FULL = "free some space, or set DV_HOME to a folder on another disk, and try again"
 _WRITABLE = "Make it writable, or set DV_HOME to a folder that you can write to."
 _DAMAGED = (
-    "Put a copy back in its place, or move it away to begin an empty one; the adapters' folders beside it "
-    "are untouched, and each holds its own adapter.json."
+    "The adapters' folders beside it are untouched, and each tells its own row: dv doctor --rebuild sets the database "
+    "aside and makes it anew from them."
 )
 
 
@@ -38,7 +38,7 @@ def clear_errors(file: Path) -> Iterator[None]:
 def _clearer(file: Path, cause: BaseException | None, error: Exception) -> Exception:
     # Broken constraints and wrong parameters are bugs, and stay what they are.
     if isinstance(cause, sqlite3.Error) and type(cause) in (sqlite3.OperationalError, sqlite3.DatabaseError):
-        return RegistryUnavailableError(_say_sqlite(file, cause))
+        return _sqlite_error(file, cause)
     return error
 
 
@@ -53,7 +53,14 @@ def _say_disk(folder: Path, error: OSError) -> str:
     return f"The registry in {folder} can't be used ({place}: {error.strerror or error})."
 
 
-def _say_sqlite(file: Path, error: sqlite3.Error) -> str:
+def _sqlite_error(file: Path, error: sqlite3.Error) -> RegistryUnavailableError:
+    said = _say_sqlite(file, error)
+    if said is not None:
+        return RegistryUnavailableError(said)
+    return DamagedRegistryError(f"The registry {file} is damaged, or isn't a registry of dv ({error}). {_DAMAGED}")
+
+
+def _say_sqlite(file: Path, error: sqlite3.Error) -> str | None:
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
     if code == sqlite3.SQLITE_FULL:
         return f"No space is left for the registry {file}: {_FULL}."
@@ -63,4 +70,4 @@ def _say_sqlite(file: Path, error: sqlite3.Error) -> str:
         return f"The registry {file} has been held by another process too long. Try again when it is done."
     if code == sqlite3.SQLITE_IOERR:
         return f"The registry {file} can't be read or written: the disk reports an error ({error})."
-    return f"The registry {file} is damaged, or isn't a registry of dv ({error}). {_DAMAGED}"
+    return None

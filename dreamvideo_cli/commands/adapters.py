@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dreamvideo_cli.asking import ask
 from dreamvideo_cli.completing import adapter_names
 from dreamvideo_cli.options import (
     AdapterKind,
@@ -14,15 +15,16 @@ from dreamvideo_cli.options import (
     DryRunOption,
     JsonOption,
     QuietOption,
+    SortKey,
     YesOption,
 )
 from dreamvideo_cli.output import Column, Out
-from dreamvideo_cli.rows import adapter_data
+from dreamvideo_cli.rows import adapter_data, label_data
 from dreamvideo_cli.wording import age_text, bytes_text, count_text, duration_between, size_text, value_text
 from engine.errors import InputError
 
 if TYPE_CHECKING:
-    from registry import Adapter, Registry, Source
+    from registry import Adapter, Labels, Registry, Source
 
 _COLUMNS = (
     Column("id", "Name", style="bold"),
@@ -32,29 +34,52 @@ _COLUMNS = (
     Column("steps", "Steps", lambda steps: f"{steps:,}", "right"),
     Column("size", "Size", lambda size: bytes_text(int(str(size))), "right"),
     Column("ended_at", "Age", lambda moment: age_text(str(moment)), style="dim"),
+    Column("tags", "Tags", lambda tags: ", ".join(tags) if isinstance(tags, list) else "", wrap=True),
 )
 
 
 def list_adapters(
     kind: Annotated[AdapterKind | None, typer.Option("--kind", help="Only subjects, or only motions.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="PATTERN", help="Only these; * and ? as in a shell.")
+    ] = None,
+    base: Annotated[str | None, typer.Option("--base", metavar="BASE", help="Only those learnt on it.")] = None,
+    method: Annotated[str | None, typer.Option("--method", metavar="METHOD", help="Only those learnt by it.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="Only those with it; repeatable.")
+    ] = None,
+    sort: Annotated[SortKey, typer.Option("--sort", help="What to sort by; age has the newest last.")] = "age",
+    reverse: Annotated[bool, typer.Option("--reverse", help="The other way round.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the N newest.")] = None,
     names: Annotated[bool, typer.Option("--names", help="Print only names, one a line.")] = False,
     json: JsonOption = False,
-) -> None:
+) -> None:  # fmt: skip
     """List what was learnt, the newest last.
 
-    Example: dv list --kind subject
+    Example: dv list --kind subject --tag best --sort size
     """
-    from registry import Registry
+    from registry import Query, Registry
 
+    query = Query(
+        kind=kind, name=name, base=base, method=method, tags=tuple(tag or ()), sort=sort, reverse=reverse, limit=limit
+    )  # fmt: skip
     with Registry.open() as registry:
-        rows = [adapter_data(adapter) for adapter in registry.adapters(kind=kind)]
+        adapters = registry.search(query)
+        labels = registry.all_labels() if adapters and not names else {}
+    rows = []
+    for adapter in adapters:
+        said = labels.get(adapter.id)
+        rows.append({**adapter_data(adapter), "tags": list(said.tags) if said else [], "note": said and said.note})
+    filtered = any((name, base, method, tag))
     thing = kind or "adapter"
     empty = f"No {thing} yet. Learn one with: dv {kind or 'subject'} learn NAME ..."
-    Out(json=json).table(rows, _COLUMNS, id_key="id", names=names, empty=empty)
+    empty = f"No {thing} is like that. See all with: dv list" if filtered else empty
+    columns = _COLUMNS if any(row["tags"] for row in rows) else _COLUMNS[:-1]
+    Out(json=json).table(rows, columns, id_key="id", names=names, empty=empty)
 
 
 def show(name: AnyAdapterArgument, json: JsonOption = False) -> None:
-    """Show all that is known of an adapter: settings and where they came from, sources, hashes.
+    """Show all that is known of an adapter: tags and note, settings and where they came from, sources, hashes.
 
     Example: dv show chowchow@2
     """
@@ -63,9 +88,10 @@ def show(name: AnyAdapterArgument, json: JsonOption = False) -> None:
     with Registry.open() as registry:
         adapter = registry.find(name)
         sources = registry.sources(adapter)
+        labels = registry.labels(adapter)
         folder = registry.path(adapter)
-    data = {**adapter_data(adapter, sources), "folder": str(folder)}
-    Out(json=json).page(_sections(adapter, sources, str(folder)), data)
+    data = {**adapter_data(adapter, sources), **label_data(adapter, labels), "folder": str(folder)}
+    Out(json=json).page(_sections(adapter, sources, labels, str(folder)), data)
 
 
 def remove(
@@ -95,7 +121,7 @@ def remove(
             _report(out, ids, size, "would be removed", removed=False)
             return
         if not yes:
-            _ask(out, len(doomed), size)
+            ask(out, f"Remove {count_text(len(doomed), 'adapter')} ({bytes_text(size)})?")
         freed = registry.remove(doomed)
     _report(out, ids, freed, "removed", removed=True)
 
@@ -121,14 +147,6 @@ def _resolved(registry: Registry, names: Sequence[str], *, all_versions: bool) -
     return list(found.values())
 
 
-def _ask(out: Out, count: int, size: int) -> None:
-    if not out.can_ask:
-        raise InputError("nothing was removed: without a terminal to ask on, or with --json, add --yes")
-    if not out.confirm(f"Remove {count_text(count, 'adapter')} ({bytes_text(size)})?"):
-        out.note("Nothing was removed.")
-        raise typer.Exit(0)
-
-
 def _report(out: Out, ids: list[str], size: int, what: str, *, removed: bool) -> None:
     if out.json:
         out.data({"adapters": ids, "bytes": size, "removed": removed})
@@ -138,9 +156,13 @@ def _report(out: Out, ids: list[str], size: int, what: str, *, removed: bool) ->
     out.note(f"{count_text(len(ids), 'adapter')} {what}, {bytes_text(size)}" + (" freed" if removed else ""))
 
 
-def _sections(adapter: Adapter, sources: Sequence[Source], folder: str) -> list[tuple[str, dict[str, object]]]:
+def _sections(
+    adapter: Adapter, sources: Sequence[Source], labels: Labels, folder: str
+) -> list[tuple[str, dict[str, object]]]:
     about: dict[str, object] = {
         "Kind": adapter.kind,
+        "Tags": ", ".join(labels.tags) or None,
+        "Note": labels.note,
         "Class": adapter.class_word,
         "Prompt": adapter.prompt,
         "Method": adapter.method,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from killing import killed_at_every_step
 from sqlalchemy import event
 from sqlmodel import Session
 
@@ -28,6 +29,7 @@ from registry import (
     rows,
     store,
 )
+from registry.pruning import Limits
 
 Publish = Callable[..., Adapter]
 CODE = Path(package.__file__).parents[1]
@@ -223,3 +225,30 @@ def test_a_document_that_is_no_json_or_newer_is_refused(registry: Registry, publ
         file.write_bytes(text)
         with pytest.raises(DamagedAdapterError, match="is damaged"):
             registry.restore(file.parent)
+
+
+def test_killed_at_any_moment_a_publish_leaves_whole_adapters_and_what_prune_removes(
+    registry: Registry, publish: Publish, tmp_path: Path, make_adapter: Callable[..., NewAdapter]
+) -> None:
+    publish("dog")
+    registry.close()
+    copy = tmp_path / "copy"
+
+    def reset() -> None:
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(registry.folder, copy)
+
+    def publish_another() -> None:
+        with Registry.open(copy) as opened, opened.staging() as staged:
+            (staged / "adapter.safetensors").write_bytes(b"weights")
+            opened.publish(staged, make_adapter("dog"), [])
+
+    for ended in killed_at_every_step(publish_another, reset):
+        with Registry.open(copy) as opened:
+            adapters = opened.adapters()
+            ids = [adapter.id for adapter in adapters]
+            assert ids == ["dog@1", "dog@2"] or (ids == ["dog@1"] and not ended)
+            assert all(finding.state == "ok" for finding in opened.check(adapters))
+            opened.pruner.carry_out(opened.pruner.plan(Limits(whats=frozenset({"orphan"}))))
+            files = [path for path in (copy / "adapters").rglob("*") if path.is_file()]
+            assert len(files) == 2 * len(adapters)

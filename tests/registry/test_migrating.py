@@ -25,12 +25,12 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade() -> None:
-    op.add_column("adapters", sa.Column("note", sa.String(), nullable=True))
+    op.add_column("adapters", sa.Column("mood", sa.String(), nullable=True))
     # Rebuilds the table that the sources' rows hang from.
     with op.batch_alter_table("adapters", recreate="always") as table:
         table.alter_column("device", nullable=True)
@@ -44,12 +44,12 @@ def ask(folder: Path, question: str) -> list[Any]:
 
 
 def offer_next_revision(monkeypatch: pytest.MonkeyPatch, folder: Path, last: str = "") -> None:
-    """Pretend that this dv has a second revision."""
+    """Pretend that this dv has one more revision."""
     scripts = folder / "100% scripts"
     shutil.copytree(migrating.SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    (scripts / "versions" / "revision_0002.py").write_text(NEXT.format(last=last))
+    (scripts / "versions" / "revision_0003.py").write_text(NEXT.format(last=last))
     monkeypatch.setattr(migrating, "SCRIPTS", scripts)
-    monkeypatch.setattr(migrating, "REVISIONS", ("0001", "0002"))
+    monkeypatch.setattr(migrating, "REVISIONS", ("0001", "0002", "0003"))
 
 
 def test_from_blank_the_migrations_make_the_tables_of_the_code(registry: Registry) -> None:
@@ -80,7 +80,7 @@ def test_a_newer_database_is_refused_and_left_alone(registry: Registry, publish:
     file = registry.folder / "registry.sqlite3"
     with closing(sqlite3.connect(file)) as raw, raw:
         raw.execute("UPDATE alembic_version SET version_num = '0999'")
-    with pytest.raises(NewerRegistryError, match=r"revision 0999.*up to 0001.*Update dv") as caught:
+    with pytest.raises(NewerRegistryError, match=r"revision 0999.*up to 0002.*Update dv") as caught:
         Registry.open(registry.folder)
     assert str(file) in str(caught.value)
     assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0999",)]
@@ -96,10 +96,10 @@ def test_an_old_database_is_copied_then_migrated_with_all_its_rows(
     with Registry.open(registry.folder) as migrated:
         assert migrated.find("dog") == dog
         assert len(migrated.sources(dog)) == 1
-    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0002",)]
-    assert ask(registry.folder, "SELECT name, note FROM adapters") == [("dog", None)]
-    with closing(sqlite3.connect(registry.folder / "registry.sqlite3.revision-0001")) as copy:
-        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0003",)]
+    assert ask(registry.folder, "SELECT name, mood FROM adapters") == [("dog", None)]
+    with closing(sqlite3.connect(registry.folder / "registry.sqlite3.revision-0002")) as copy:
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
         assert copy.execute("SELECT name FROM adapters").fetchall() == [("dog",)]
     assert not list(registry.folder.glob("*.partial"))
 
@@ -115,7 +115,7 @@ def test_a_migration_that_fails_changes_nothing(
         with pytest.raises(RegistryUnavailableError, match="nowhere"):
             Registry.open(registry.folder)
     assert ask(registry.folder, "SELECT * FROM sqlite_master ORDER BY name") == before
-    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0002",)]
     with Registry.open(registry.folder) as again:
         assert again.find("dog") == dog
 
@@ -123,5 +123,29 @@ def test_a_migration_that_fails_changes_nothing(
 def test_a_blank_database_goes_through_every_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     offer_next_revision(monkeypatch, tmp_path)
     Registry.open(tmp_path / "home").close()
-    assert ask(tmp_path / "home", "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert ask(tmp_path / "home", "SELECT version_num FROM alembic_version") == [("0003",)]
     assert not list((tmp_path / "home").glob("*revision*"))
+
+
+def test_a_registry_of_the_first_revision_keeps_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Rows as the first dv wrote them, in plain SQL."""
+    file = tmp_path / "registry.sqlite3"
+    with monkeypatch.context() as patch:
+        patch.setattr(migrating, "REVISIONS", ("0001",))
+        engine = open_engine(file)
+        migrating.bring_up_to_date(engine, file)
+        engine.dispose()
+    texts = "'f', 'embedded', 'dreamvideo', '{}', '{}', 7, 'cpu', 'fp32', '{}', '2026-01-01', '2026-01-01', 3, 0.5, '0'"
+    with closing(sqlite3.connect(file)) as raw, raw:
+        raw.execute("INSERT INTO names VALUES ('dog', 'subject', 4)")
+        raw.execute(f"INSERT INTO adapters VALUES (1, 'subject', 'dog', 4, {texts}, 'dog', NULL, 'h', 9)")
+        raw.execute("INSERT INTO sources VALUES (1, 1, '/1.jpg', 'a', 5, 6, 7, 1, 'image')")
+        raw.execute("INSERT INTO bases VALUES ('zeroscope', '/z', NULL, 'f', 1)")
+    with Registry.open(tmp_path) as registry:
+        (dog,) = registry.adapters()
+        assert (dog.id, dog.seed, dog.steps, dog.class_word) == ("dog@4", 7, 3, "dog")
+        assert [source.path for source in registry.sources(dog)] == ["/1.jpg"]
+        assert registry.base("zeroscope").is_default
+        assert registry.next_version("dog", "subject") == 5
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite3.revision-0001")) as copy:
+        assert copy.execute("SELECT count(*) FROM adapters").fetchall() == [(1,)]

@@ -1,0 +1,51 @@
+"""`dv history`: the videos that were composed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dreamvideo_cli.completing import adapter_names
+from dreamvideo_cli.options import JsonOption
+from dreamvideo_cli.output import Column, Out
+from dreamvideo_cli.wording import age_text
+
+_COLUMNS = (
+    Column("prompt", "Prompt", wrap=True),
+    Column("subject", "Subject", lambda name: str(name or "")),
+    Column("motion", "Motion", lambda name: str(name or "")),
+    Column("seed", "Seed", str, "right"),
+    Column("file", "File", wrap=True),
+    Column("made_at", "Age", lambda moment: age_text(str(moment)), style="dim"),
+)
+
+
+def history(
+    adapter: Annotated[
+        str | None,
+        typer.Option("--adapter", metavar="NAME[@N]", help="Only videos made with it.", autocompletion=adapter_names()),
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the N newest.")] = None,
+    names: Annotated[bool, typer.Option("--names", help="Print only the files' paths, one a line.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """List the videos that were composed, the newest last. Make one again with dv compose --from FILE.
+
+    Example: dv history --adapter chowchow --limit 10
+    """
+    from registry import Registry
+
+    with Registry.open() as registry:
+        chosen = registry.find(adapter) if adapter is not None else None
+        made = registry.compositions.all(adapter=chosen, limit=limit)
+    rows = []
+    for each in made:
+        there = Path(each.path).is_file()
+        rows.append({**asdict(each), "exists": there, "file": each.path if there else f"{each.path} (gone)"})
+    if json:
+        rows = [{key: value for key, value in row.items() if key != "file"} for row in rows]
+    empty = f"No video was made with {chosen.id}." if chosen is not None else "No video yet. Make one with: dv compose"
+    Out(json=json).table(rows, _COLUMNS, id_key="path", names=names, empty=empty)

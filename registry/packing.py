@@ -1,0 +1,238 @@
+"""One portable file with adapters in it, or the whole registry: written whole, taken in only when all is right.
+
+The file is a ZIP without compression (weights don't shrink). Its first entry, `manifest.json`, lists every
+adapter with its files' sizes; the files lie at `<number>/<name>`, and nothing else is read.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import struct
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from registry.blobs import DOCUMENT, UNHASHED, Blobs, files_in, measure
+from registry.errors import DamagedAdapterError, NewerRegistryError, PackError
+from registry.names import is_name
+from registry.records import Adapter, BaseRow, Composition, Kind
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SUFFIX = ".dvpack"
+_NO_PACK = (
+    zipfile.BadZipFile, EOFError, NotImplementedError, OverflowError, RuntimeError, ValueError, struct.error,
+)  # fmt: skip
+"""What zipfile raises for files that are none, are cut short, encrypted, or of a kind that we never write."""
+_LARGEST_MANIFEST = 256 << 20
+_CHUNK = 1 << 20
+_MOMENT = (1980, 1, 1, 0, 0, 0)
+"""The same adapters give the same file: entries carry no times."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """One adapter in a pack: its files by relative name, with their bytes."""
+
+    name: str
+    version: int
+    file_hash: str
+    files: dict[str, int]
+
+    @property
+    def id(self) -> str:
+        """Name and version at the time of packing."""
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counter:
+    """A name that was used, and up to which number."""
+
+    name: str
+    kind: Kind
+    last_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a pack says of itself. Of a whole registry it has bases, names' counters and videos as well."""
+
+    adapters: tuple[Packed, ...]
+    bases: tuple[BaseRow, ...] = ()
+    counters: tuple[Counter, ...] = ()
+    compositions: tuple[Composition, ...] = ()
+
+
+def write(blobs: Blobs, target: Path, adapters: Sequence[Adapter], whole: Manifest | None = None) -> int:
+    """Write a pack to `target`, whole or not at all, and give its bytes.
+
+    `whole` has what a whole registry has beside its adapters. Raises DamagedAdapterError for an adapter whose
+    files aren't what was published: a backup of something broken would be no backup.
+    """
+    packed = [_packed(blobs.folder(adapter.name, adapter.version), adapter) for adapter in adapters]
+    manifest = replace(whole or Manifest(adapters=()), adapters=tuple(packed))
+    with _written_aside(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as pack:
+        document = {"format": FORMAT, **asdict(manifest)}
+        pack.writestr(zipfile.ZipInfo(MANIFEST, _MOMENT), json.dumps(document, indent=2))
+        for number, each in enumerate(packed):
+            folder = blobs.folder(each.name, each.version)
+            for name, size in each.files.items():
+                _add(pack, f"{number}/{name}", folder / name, size)
+    return target.stat().st_size
+
+
+def read_manifest(file: Path) -> Manifest:
+    """Read what a pack holds. Raises PackError, and NewerRegistryError for one that a newer dv wrote."""
+    with _opened(file) as pack:
+        return _manifest(file, pack)
+
+
+@contextmanager
+def unpacked(blobs: Blobs, file: Path, chosen: Callable[[Packed], bool]) -> Iterator[list[tuple[Packed, Path]]]:
+    """Give staging folders with the files of the adapters `chosen`, each checked against its hash.
+
+    All are right before the first is given. Raises PackError and NewerRegistryError.
+    """
+    with ExitStack() as stack:
+        staged: list[tuple[Packed, Path]] = []
+        with _opened(file) as pack:
+            for number, each in enumerate(_manifest(file, pack).adapters):
+                if chosen(each):
+                    folder = blobs.new_staging()
+                    stack.callback(blobs.discard, folder)
+                    _extract(file, pack, number, each, folder)
+                    staged.append((each, folder))
+        yield staged
+
+
+def _packed(folder: Path, adapter: Adapter) -> Packed:
+    try:
+        if measure(folder) != (adapter.file_hash, adapter.size) or not (folder / DOCUMENT).is_file():
+            raise ValueError("they aren't those that were published")
+        files = {file.relative_to(folder).as_posix(): file.stat().st_size for file in files_in(folder)}
+    except (OSError, ValueError) as error:
+        raise DamagedAdapterError(
+            f"{adapter.id} can't be exported: something is wrong with its files ({error}). See: dv verify"
+        ) from error
+    return Packed(name=adapter.name, version=adapter.version, file_hash=adapter.file_hash, files=files)
+
+
+def _add(pack: zipfile.ZipFile, name: str, file: Path, size: int) -> None:
+    info = zipfile.ZipInfo(name, _MOMENT)
+    info.file_size = size
+    with file.open("rb") as source, pack.open(info, "w") as entry:
+        while chunk := source.read(_CHUNK):
+            entry.write(chunk)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        opened = file.open("rb")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise PackError(f"There is no file {file}. Check the name.") from error
+    except IsADirectoryError as error:
+        raise PackError(f"{file} is a folder. Give a file that dv export wrote.") from error
+    except OSError as error:
+        raise PackError(f"{file} can't be read: {error.strerror}.") from error
+    with opened:
+        try:
+            with zipfile.ZipFile(opened) as pack:
+                yield pack
+        except _NO_PACK as error:
+            raise PackError(f"{file} is damaged, or isn't a file that dv export wrote ({error}).") from error
+        except OSError as error:
+            # A seek to where no file has bytes; anything else is the disk's trouble.
+            if error.errno != errno.EINVAL:
+                raise
+            raise PackError(f"{file} is damaged: it points outside itself.") from error
+
+
+def _manifest(file: Path, pack: zipfile.ZipFile) -> Manifest:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        info = _entry(pack, MANIFEST)
+        if info.file_size > _LARGEST_MANIFEST:
+            raise PackError(f"{file} is damaged: its list of contents is too long.")
+        document = json.loads(pack.read(info))
+        written = document.pop("format")
+    except KeyError as error:
+        raise PackError(f"{file} isn't a file that dv export wrote: it has no {error}.") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise PackError(f"{file} is damaged ({error}).") from error
+    if isinstance(written, int) and written > FORMAT:
+        raise NewerRegistryError(
+            f"{file} was written by a newer dv: its format is {written}, and this dv knows up to {FORMAT}. Update dv."
+        )
+    try:
+        if written != FORMAT:
+            raise ValueError(f"its format is {written!r}")
+        manifest = TypeAdapter(Manifest).validate_python(document)
+        for each in manifest.adapters:
+            _check(each)
+    except (ValidationError, ValueError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise PackError(f"{file} is damaged ({reason}).") from error
+    return manifest
+
+
+def _entry(pack: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """Raises KeyError where there is none, and ValueError for a compressed one, which may swell to any size."""
+    info = pack.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed")
+    return info
+
+
+def _check(packed: Packed) -> None:
+    """Raise ValueError for anything that could lead out of an adapter's folder, or to two files of one name."""
+    if not is_name(packed.name) or not 0 < packed.version < 10**9:
+        raise ValueError(f"{packed.id!r} is no adapter's name")
+    for name in packed.files:
+        parts = PurePosixPath(name).parts
+        plain = parts and name == "/".join(parts) and not any(part in (".", "..") for part in parts)
+        if not plain or name.startswith("/") or any(mark in name for mark in "\\:\0"):
+            raise ValueError(f"{name!r} is no file's name")
+    if DOCUMENT not in packed.files or not set(packed.files) - set(UNHASHED):
+        raise ValueError(f"{packed.id} has no files")
+    if len({name.casefold() for name in packed.files}) != len(packed.files):
+        raise ValueError(f"{packed.id} has a file twice")
+
+
+def _extract(file: Path, pack: zipfile.ZipFile, number: int, packed: Packed, folder: Path) -> None:
+    for name, size in packed.files.items():
+        try:
+            info = _entry(pack, f"{number}/{name}")
+        except KeyError as error:
+            raise PackError(f"{file} is damaged: of {packed.id} it lacks {name}.") from error
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        left = size
+        with pack.open(info) as entry, target.open("xb") as copy:
+            # One byte more than announced is enough to know.
+            while left >= 0 and (chunk := entry.read(min(_CHUNK, left + 1))):
+                left -= len(chunk)
+                copy.write(chunk)
+        if left != 0:
+            raise PackError(f"{file} is damaged: {name} of {packed.id} isn't as long as it says.")
+    if measure(folder)[0] != packed.file_hash:
+        raise PackError(f"{file} is damaged: the files of {packed.id} aren't those that were exported.")
+
+
+@contextmanager
+def _written_aside(target: Path) -> Iterator[Path]:
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

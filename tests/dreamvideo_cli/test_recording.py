@@ -1,0 +1,90 @@
+"""A learning run tells of itself: however it ends, `dv runs` says how."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from dreamvideo_cli.output import Out
+from dreamvideo_cli.progress import Meter
+from dreamvideo_cli.recording import recorded
+from dreamvideo_cli.requests import Request
+from engine.errors import JobError
+from registry import Registry, RegistryUnavailableError, runs
+
+REQUEST = Request("subject", "dog", (), {}, {})
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    monkeypatch.setattr(runs, "BEAT_S", 0.02)
+    with Registry.open(tmp_path / "home") as opened:
+        yield opened
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_progress_reaches_the_row_and_the_log_while_it_runs(registry: Registry) -> None:
+    with recorded(registry, REQUEST) as record:
+        record.meter = Meter(Out(quiet=True))
+        record.meter.report("token", 3, 9, 0.1)
+        until(lambda: registry.runs.find("dog").step == 3)
+        record.meter.report("identity", 9, 9, 0.1)
+        record.adapter = "dog@1"
+    (run,) = registry.runs.all()
+    assert (run.state, run.part, run.step, run.adapter) == ("finished", "identity", 9, "dog@1")
+    lines = [line.partition(" ")[2] for line in registry.runs.log_of(run.id).read_text().splitlines()]
+    assert lines == ["dv subject learn dog began", "token 3/9", "identity 9/9", "finished: dog@1"]
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "message"),
+    [
+        (JobError("the loss is no number"), "failed", "the loss is no number"),
+        (ZeroDivisionError(), "failed", "ZeroDivisionError"),
+        (KeyboardInterrupt(), "interrupted", None),
+        (typer.Exit(130), "interrupted", None),
+    ],
+)
+def test_every_end_is_noted(registry: Registry, error: BaseException, state: str, message: str | None) -> None:
+    with pytest.raises(type(error)), recorded(registry, REQUEST):
+        raise error
+    (run,) = registry.runs.all()
+    assert (run.state, run.message) == (state, message)
+    assert threading.active_count() == 1 or all(t.name != "heartbeat" for t in threading.enumerate())
+
+
+def test_a_stop_is_like_ctrl_c(registry: Registry) -> None:
+    with pytest.raises(KeyboardInterrupt), recorded(registry, REQUEST):
+        registry.runs.ask_to_stop(registry.runs.find("dog"))
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert registry.runs.find("dog").state == "interrupted"
+
+
+def test_a_registry_that_can_not_be_written_does_not_stop_a_run(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats = 0
+
+    def refuse(*_: object, **__: object) -> None:
+        nonlocal beats
+        beats += 1
+        raise RegistryUnavailableError("No space is left")
+
+    with recorded(registry, REQUEST):
+        monkeypatch.setattr(registry.runs, "beat", refuse)
+        monkeypatch.setattr(registry.runs, "end", refuse)
+        until(lambda: beats > 2)
+    assert "No space is left" in registry.runs.log_of(1).read_text()
