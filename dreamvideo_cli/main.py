@@ -19,6 +19,7 @@ from dreamvideo_cli.commands import (
     compose,
     demo,
     doctor,
+    eval,
     history,
     inspect,
     labels,
@@ -67,6 +68,7 @@ app.add_typer(subject.app, name="subject")
 app.add_typer(motion.app, name="motion")
 app.command("compose")(compose.compose)
 app.command("batch")(batch.batch)
+app.command("eval")(eval.evaluate)
 app.command("inspect")(inspect.inspect)
 app.command("history")(history.history)
 app.add_typer(runs.app, name="runs")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,11 @@ def folder_at(text: str) -> Path | None:
         return None
 
 
-def local_folder(model: str) -> Path:
+def local_folder(model: str, *, also: Sequence[str] = ()) -> Path:
     """The folder of a base or encoder: itself, or the hub's snapshot of an id like `owner/name`.
 
-    Only configs, tokenizers and weights are taken from the hub, never code. Raises `BaseError`.
+    Only configs, tokenizers and weights are taken from the hub, never code; `also` are patterns of further
+    files. Raises `BaseError`.
     """
     folder = folder_at(model)
     if folder is not None:
@@ -101,7 +102,7 @@ def local_folder(model: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    patterns = ["*.json", "*.txt", "*.safetensors", "*/*.bin"]
+    patterns = ["*.json", "*.txt", "*.safetensors", "*/*.bin", *also]
     try:
         return Path(snapshot_download(model, allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

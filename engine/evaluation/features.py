@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,22 +18,33 @@ from torch import Tensor
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTModel
 
 from engine.bases.load import quiet_libraries
-from engine.bases.location import BaseInfo
+from engine.bases.location import BaseInfo, local_folder
 from engine.errors import BaseError
+from engine.evaluation.wanted import PAPER_CLIP, PAPER_DINO
 
 Pictures = Sequence[npt.NDArray[np.uint8]]
 _IMAGENET_MEAN, _IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+
+class ImageJudge(Protocol):
+    """What gives features of pictures. Two judges of one `identity` give the same features."""
+
+    identity: str
+
+    def images(self, pictures: Pictures) -> Tensor: ...
 
 
 class ClipJudge:
     """A CLIP, image and text tower, in float32: for CLIP-T, CLIP-I and temporal consistency."""
 
     def __init__(self, model: str | Path, *, device: str = "cpu", batch: int = 64) -> None:
-        """Load a folder or hub id (the paper's is `openai/clip-vit-base-patch32`). Raises `BaseError`."""
+        """Load a folder or hub id (the paper's is `PAPER_CLIP`). Raises `BaseError`."""
         self.device, self.batch = torch.device(device), batch
-        self._model = _load(CLIPModel, model).to(self.device)
-        self._tokenizer = _load_part(CLIPTokenizer, model)
-        self._processor = _load_part(CLIPImageProcessorPil, model)
+        folder = _folder_of(model)
+        self._model = _load(CLIPModel, folder).to(self.device)
+        self._tokenizer = _load_part(CLIPTokenizer, folder)
+        self._processor = _load_part(CLIPImageProcessorPil, folder)
+        self.identity = _identity("clip", folder, self.device)
 
     @torch.no_grad()
     def images(self, pictures: Pictures) -> Tensor:
@@ -55,10 +69,12 @@ class DinoJudge:
     """A self-supervised ViT in float32; its feature is the CLS token after the final norm: for DINO-I."""
 
     def __init__(self, model: str | Path, *, device: str = "cpu", batch: int = 64) -> None:
-        """Load a folder or hub id (the paper's is `facebook/dino-vits16`). Raises `BaseError`."""
+        """Load a folder or hub id (the paper's is `PAPER_DINO`). Raises `BaseError`."""
         self.device, self.batch = torch.device(device), batch
-        self._model = _load(ViTModel, model, add_pooling_layer=False).to(self.device)
-        self._processor = _dino_processor(model, int(self._model.config.image_size))
+        folder = _folder_of(model)
+        self._model = _load(ViTModel, folder, add_pooling_layer=False).to(self.device)
+        self._processor = _dino_processor(folder, int(self._model.config.image_size))
+        self.identity = _identity("dino", folder, self.device)
 
     @torch.no_grad()
     def images(self, pictures: Pictures) -> Tensor:
@@ -78,6 +94,35 @@ class Judges:
     dino: DinoJudge
 
 
+class PairOfJudges(Protocol):
+    """What has both judges, however it comes by them."""
+
+    @property
+    def clip(self) -> ClipJudge: ...
+
+    @property
+    def dino(self) -> DinoJudge: ...
+
+
+@dataclass(frozen=True)
+class NamedJudges:
+    """The judges of two folders or hub ids, each loaded (and fetched) when it is first asked for."""
+
+    clip_model: str | Path
+    dino_model: str | Path
+    device: str = "cpu"
+
+    @cached_property
+    def clip(self) -> ClipJudge:
+        """Raises `BaseError`."""
+        return ClipJudge(self.clip_model, device=self.device)
+
+    @cached_property
+    def dino(self) -> DinoJudge:
+        """Raises `BaseError`."""
+        return DinoJudge(self.dino_model, device=self.device)
+
+
 def judges_of(info: BaseInfo, *, device: str = "cpu") -> Judges:
     """The judges that lie beside a base, in `judges/clip` and `judges/dino`.
 
@@ -88,9 +133,25 @@ def judges_of(info: BaseInfo, *, device: str = "cpu") -> Judges:
         if not folder.is_dir():
             raise BaseError(
                 f"the base {info.location.name} has no {folder.relative_to(info.folder)} of its own to judge by: "
-                "give ClipJudge and DinoJudge a model, such as openai/clip-vit-base-patch32 and facebook/dino-vits16"
+                f"give ClipJudge and DinoJudge a model, such as {PAPER_CLIP} and {PAPER_DINO}"
             )
     return Judges(ClipJudge(folders[0], device=device), DinoJudge(folders[1], device=device))
+
+
+def _folder_of(model: str | Path) -> Path:
+    folder = local_folder(str(model))
+    if not Path(model).expanduser().is_dir() and not any(folder.glob("*.safetensors")):
+        folder = local_folder(str(model), also=["pytorch_model.bin"])
+    return folder
+
+
+def _identity(kind: str, folder: Path, device: torch.device) -> str:
+    """A hash of what decides a judge's features: its files (by path, size and modification time, as a base's
+    cached fingerprint), the libraries, and the kind of device, whose sums round differently."""
+    files = sorted(path.resolve() for path in folder.iterdir() if path.is_file())
+    stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    libraries = [version(name) for name in ("torch", "transformers", "pillow")]
+    return hashlib.sha256(json.dumps([kind, device.type, libraries, stamps]).encode()).hexdigest()
 
 
 def _load(kind: Any, model: str | Path, **options: Any) -> Any:

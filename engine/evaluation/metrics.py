@@ -1,7 +1,8 @@
 """The paper's four metrics (section 4.1), as functions of features, and a colour score that no model learnt.
 
 Features are `(N, D)`, of any length: cosines are taken here. CLIP is a model other than the one that
-conditions the motion adapter; DINO's feature is the CLS token after the final norm.
+conditions the motion adapter; DINO's feature is the CLS token after the final norm. Each metric is the mean
+of a curve over the video, which a function of its own gives.
 """
 
 from __future__ import annotations
@@ -18,24 +19,39 @@ def clip_t(frames: Tensor, text: Tensor) -> float:
 
     The text is the prompt with the pseudo-word written as its class word.
     """
-    return float(_cosines(frames, text[None]).mean())
+    return float(likeness_to_text(frames, text).mean())
 
 
 def clip_i(frames: Tensor, references: Tensor) -> float:
     """CLIP-I: mean over frames and reference images of their cosines; CLIP features `(F, D)` and `(R, D)`."""
-    return float(_cosines(frames, references).mean())
+    return float(likeness_to_images(frames, references).mean())
 
 
 def dino_i(frames: Tensor, references: Tensor) -> float:
     """DINO-I: as `clip_i`, on DINO features."""
-    return float(_cosines(frames, references).mean())
+    return float(likeness_to_images(frames, references).mean())
 
 
 def temporal_consistency(frames: Tensor) -> float:
     """Mean cosine of neighbouring frames' CLIP features `(F, D)`. Raises `InputError` for a single frame."""
     if len(frames) < 2:
         raise InputError("temporal consistency compares neighbouring frames: give a video of at least 2 frames")
-    return float(F.cosine_similarity(frames[:-1], frames[1:], dim=-1).mean())
+    return float(likeness_of_neighbours(frames).mean())
+
+
+def likeness_to_text(frames: Tensor, text: Tensor) -> Tensor:
+    """Each frame's cosine with the text, `(F,)`."""
+    return _cosines(frames, text[None])[:, 0]
+
+
+def likeness_to_images(frames: Tensor, references: Tensor) -> Tensor:
+    """Each frame's mean cosine with the references, `(F,)`."""
+    return _cosines(frames, references).mean(dim=1)
+
+
+def likeness_of_neighbours(frames: Tensor) -> Tensor:
+    """Each frame's cosine with the next, `(F - 1,)`."""
+    return F.cosine_similarity(frames[:-1], frames[1:], dim=-1)
 
 
 def colour_histogram(pixels: Tensor, weight: Tensor, bins: int = 6) -> Tensor:
