@@ -13,8 +13,8 @@ TOKEN = "<dv-subject>"
 """The tokenizer's own word for the learnt token, in no vocabulary, as `*` is in CLIP's."""
 
 
-def place_subject(prompt: str, *, subject: str | None, class_word: str | None) -> str:
-    """Return `prompt` with the subject's name written as `*`.
+def place_subject(prompt: str, *, subject: str | None, class_word: str | None, identifier: str | None = None) -> str:
+    """Return `prompt` with the subject's name, or its identifier and class word ("sks dog"), written as `*`.
 
     Raises `InputError` where a subject is given and the prompt has no place for it (the message shows the
     corrected prompt), and where the prompt has a `*` and no subject is given.
@@ -25,7 +25,10 @@ def place_subject(prompt: str, *, subject: str | None, class_word: str | None) -
                 f'the prompt "{prompt}" has a * but no subject: add --subject NAME, or write a word instead'
             )
         return prompt
-    placed = re.sub(rf"(?<!\w){re.escape(subject)}(?!\w)", PLACEHOLDER, prompt, flags=re.IGNORECASE)
+    names = [subject, *([f"{identifier} {class_word}"] if identifier and class_word else [])]
+    placed = prompt
+    for name in names:
+        placed = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", PLACEHOLDER, placed, flags=re.IGNORECASE)
     if PLACEHOLDER in placed:
         return placed
     corrected = None
@@ -34,3 +37,13 @@ def place_subject(prompt: str, *, subject: str | None, class_word: str | None) -
         corrected = found if found != prompt else None
     corrected = corrected or f"a {PLACEHOLDER} {prompt}".strip()
     raise InputError(f'the prompt "{prompt}" has no place for {subject}: write * where it goes, as in "{corrected}"')
+
+
+def said(prompt: str, word: str) -> str:
+    """Return `prompt` with `*` as a subject was called while learning: `word` is `*`, "* dog" or "sks dog".
+
+    A class word that already follows is not said twice: "a * dog" is "a sks dog" too.
+    """
+    _, _, class_word = word.partition(" ")
+    doubled = rf"(?:\s+{re.escape(class_word)}(?!\w))?" if class_word else ""
+    return re.sub(re.escape(PLACEHOLDER) + doubled, lambda _: word, prompt, flags=re.IGNORECASE)
