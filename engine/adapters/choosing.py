@@ -14,31 +14,33 @@ Placement = Literal["parallel", "serial"]
 
 @dataclass(frozen=True)
 class Where:
-    """A choice among a base's sites and parameters by their labels. No `kinds`, or no `projections`, is all."""
+    """A choice among a base's sites and parameters by their labels. No axis, `kinds` or `projections`: all."""
 
-    axis: Axis
+    axis: Axis | None
     kinds: tuple[LayerKind, ...] = ()
     projections: tuple[Projection, ...] = ()
 
     def sites(self, sites: Iterable[Site]) -> list[Site]:
         """The layers chosen."""
-        return [s for s in sites if s.axis == self.axis and (not self.kinds or s.kind in self.kinds)]
+        return [s for s in sites if self._holds(s)]
 
     def names(self, labels: Mapping[str, Label]) -> list[str]:
         """The names of the parameters chosen."""
         return [
             name
             for name, label in labels.items()
-            if label.axis == self.axis
-            and (not self.kinds or label.kind in self.kinds)
-            and (not self.projections or label.projection in self.projections)
+            if self._holds(label) and (not self.projections or label.projection in self.projections)
         ]
+
+    def _holds(self, place: Site | Label) -> bool:
+        return self.axis in (None, place.axis) and (not self.kinds or place.kind in self.kinds)
 
 
 SPATIAL, TEMPORAL = Where("spatial"), Where("temporal")
 SPATIAL_CROSS_ATTENTION = Where("spatial", ("cross_attention",))
 SPATIAL_CROSS_ATTENTION_KV = Where("spatial", ("cross_attention",), ("key", "value"))
 TEMPORAL_ATTENTION_KV = Where("temporal", ("self_attention",), ("key", "value"))
+ATTENTION_KV = Where(None, ("cross_attention", "self_attention"), ("key", "value"))
 
 
 @dataclass(frozen=True)
