@@ -174,7 +174,7 @@ def plan_motion(
 
 def _resolved(method: Method, sources: int, info: BaseInfo, options: Mapping[str, object]) -> Resolved[Any]:
     """The method's settings: options over what the base recommends over the paper's for so many sources."""
-    check_options(method, [name for name, value in options.items() if value is not None])
+    check_options(method, {name: value for name, value in options.items() if value is not None})
     return resolve(method.settings(sources), recommended_for(method, info.recommended), options)
 
 

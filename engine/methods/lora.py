@@ -29,7 +29,7 @@ class LoraMotionConfig(RankSettings, MotionSettings):
     """Steps and learning rate of the motion adapter, by the number of clips; no appearance guidance.
 
     The paper says "all attention layers" (A.3) and "temporal LoRAs" (section 4.1). The former is taken at its
-    word: with the spatial layers a UNet has 6,770,688 such parameters (the 6M of Table 1), without 3,325,952.
+    word: on ModelScope these are 6,770,688 parameters; the temporal layers' alone are 3,325,952.
     """
 
     attention: Literal["all", "temporal"] = setting(

@@ -10,7 +10,7 @@ from typing import Any
 from engine.methods.common import CLASS, Method
 from engine.methods.table import METHODS
 
-MODELSCOPE = {
+MODELSCOPE: dict[str, Any] = {
     "in_channels": 4,
     "block_out_channels": (320, 640, 1280, 1280),
     "layers_per_block": 2,
@@ -39,16 +39,16 @@ def methods_table() -> str:
 
     model, width = modelscope_skeleton(), MODELSCOPE["cross_attention_dim"]
     tables = []
-    for kind, prompt in (("subject", "Prompt"), ("motion", "One clip")):
+    for kind, third, fourth in (("subject", "Prompt", "Steps at rate"), ("motion", "One clip", "Several clips")):
         lines = [
-            f"| `dv {kind} learn --method` | Trains | {prompt} | Steps at rate | Trainable on ModelScope | Paper |",
+            f"| `dv {kind} learn --method` | Trains | {third} | {fourth} | Trainable on ModelScope | Paper |",
             "|---|---|---|---|---:|---|",
         ]
         for method in (m for m in METHODS if m.kind == kind):
             recipe = method.recipe(method.settings())
             count = sum(trainable_parameters(recipe, model, unet3d, width, width).values())
-            third = _prompt(method) if kind == "subject" else _steps(method, 1)
-            cells = (f"`{method.name}`", method.summary, third, _steps(method, 2), f"{count:,}", method.source)
+            own = _prompt(method) if kind == "subject" else _steps(method, 1)
+            cells = (f"`{method.name}`", method.summary, own, _steps(method, 2), f"{count:,}", method.source)
             lines.append(f"| {' | '.join(cells)} |")
         tables.append("\n".join(lines))
     return "\n\n".join(tables)

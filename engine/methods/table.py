@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 
 from engine.errors import InputError
 from engine.methods import custom_diffusion, dreamix, dreamvideo, lora, modelscope, textual_inversion
-from engine.methods.common import Kind, Method
+from engine.methods.common import Kind, Method, OptimizerConfig
 
 DEFAULT = "dreamvideo"
 METHODS: tuple[Method, ...] = (
@@ -28,6 +28,11 @@ def methods_of(kind: Kind) -> dict[str, Method]:
     return {method.name: method for method in METHODS if method.kind == kind}
 
 
+def configs_of(kind: Kind) -> dict[str, type[OptimizerConfig]]:
+    """The settings of each method of a kind, DreamVideo's first; an ablation has those of its method."""
+    return {method.name: method.config for method in methods_of(kind).values() if not method.changed}
+
+
 def method_named(kind: Kind, name: str) -> Method:
     """Raises `InputError` for a name that no method of that kind has."""
     known = methods_of(kind)
@@ -41,13 +46,17 @@ def reads(method: Method) -> set[str]:
     return {f.name for f in fields(method.config)}
 
 
-def check_options(method: Method, options: Iterable[str]) -> None:
-    """Raise `InputError` for an option that other methods read and this one doesn't."""
-    for option in options:
+def check_options(method: Method, options: Mapping[str, object]) -> None:
+    """Raise `InputError` for an option that other methods read and this one doesn't, or that undoes an ablation."""
+    for option, value in options.items():
+        name = f"--{option.replace('_', '-')}"
         others = [other.name for other in methods_of(method.kind).values() if option in reads(other)]
         if others and method.name not in others:
+            raise InputError(f"{name} is not for --method {method.name}: it is read by {', '.join(others)}")
+        if option in method.changed and value != method.changed[option]:
             raise InputError(
-                f"--{option.replace('_', '-')} is not for --method {method.name}: it is read by {', '.join(others)}"
+                f"{name} is what --method {method.name} is about, which has it at {method.changed[option]}: "
+                "leave it out, or choose another method"
             )
 
 

@@ -20,13 +20,14 @@ from engine.adapters.learnt import Learnt
 from engine.adapters.storage import Adapter, read_adapter, write_adapter
 from engine.bases import unet3d
 from engine.bases.base import Base
+from engine.bases.load import skeleton
 from engine.composing import ComposeConfig, compose
 from engine.errors import InputError
-from engine.estimating import estimate, trainable_parameters
+from engine.estimating import trainable_parameters
 from engine.learning import Learned, OnProgress, learn_motion, learn_subject
 from engine.media.video import write_video
 from engine.methods.common import Method
-from engine.methods.page import modelscope_skeleton
+from engine.methods.page import methods_table, modelscope_skeleton, with_table
 from engine.methods.table import METHODS, method_named, methods_of, reads, recommended_for
 from engine.planning import plan_motion, plan_subject
 from engine.settings import resolve
@@ -248,9 +249,10 @@ def test_stopped_and_resumed_ends_in_the_bytes_of_the_same_seed(
 @every_method
 def test_what_was_announced_is_what_is_trained(outcome_of: Callable[[Method], Outcome], method: Method) -> None:
     out = outcome_of(method)
-    told = estimate(out.plan, out.base.info.location, device="cpu", dtype="fp32")
-    assert told.parameters == out.learned.parameters
-    assert sum(told.steps.values()) == out.learned.steps
+    info, recipe = out.base.info, method.recipe(out.plan.settings.config)
+    counts = trainable_parameters(recipe, skeleton(info), unet3d, info.cross_attention_dim, info.image_embedding_width)
+    assert counts == out.learned.parameters
+    assert sum(part.steps for part in recipe.parts) == out.learned.steps
 
 
 @every_method
@@ -296,6 +298,9 @@ def test_an_option_of_other_methods_says_whose_it_is(base: Base, material: Path)
         plan_of(methods_of("subject")["dreamix"], base, material, rank=4)
     with pytest.raises(InputError, match=r"--token-steps is not for --method lora: it is read by dreamvideo, .*"):
         plan_of(methods_of("subject")["lora"], base, material, token_steps=4)
+    with pytest.raises(InputError, match=r"--placement is what --method dreamvideo-serial is about, .* at serial"):
+        plan_of(methods_of("motion")["dreamvideo-serial"], base, material, placement="parallel")
+    plan_of(methods_of("motion")["dreamvideo-serial"], base, material, placement="serial")
 
 
 def test_the_bases_recommendation_is_dreamvideos_and_its_size_is_everybodys() -> None:
@@ -344,3 +349,9 @@ def test_baselines_have_the_papers_settings() -> None:
     assert prompts("textual-inversion") == ["a *"]
     assert prompts("dreamix") == prompts("lora") == prompts("dreamvideo-width-32") == ["a sks {class}"]
     assert prompts("custom-diffusion") == ["a * {class}"]
+
+
+def test_the_pages_table_is_current() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert page == with_table(page, methods_table()), "renew it: python -m engine.methods.page docs/methods.md"
+    assert "863,860,164" in page
