@@ -2,7 +2,7 @@
 
     python benchmarks/embedded_base.py --out docs/embedded-base
 
-Measures what `--out` does not hold yet, prints a table, and writes figures.json and contact sheets there.
+Measures what `--out` does not hold yet, prints a table, and writes figures.json, a page and contact sheets there.
 On two CPU cores the whole takes some hours; it may be stopped at any time and goes on where it was.
 """
 
@@ -37,6 +37,8 @@ FIGURES: dict[str, Callable[[Bench], Figure]] = {
     "6": each_part_matters,
 }
 
+_VERDICTS = {True: "met", False: "NOT MET", None: ""}
+
 
 def main() -> None:
     """Measure the figures asked for and print them."""
@@ -52,6 +54,7 @@ def main() -> None:
             say(f"figure {number}")
             bench.figures[number] = FIGURES[number](bench)
             _keep(store, bench, checked.values())
+            _write_page(options.out / "README.md", bench, checked.values())
     print(_table(bench, checked.values()), end="")
 
 
@@ -120,6 +123,21 @@ def _keep(store: Path, bench: Bench, checked: dict[str, float]) -> None:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def _write_page(page: Path, bench: Bench, checked: dict[str, float]) -> None:
+    """The same as Markdown, sheets included: what docs/embedded-base.md points at."""
+    lines = ["# The embedded base in figures", ""]
+    lines += [f"Written by `benchmarks/embedded_base.py`; base `{bench.fingerprint[:12]}`.", ""]
+    lines += ["## Instruments, on rendered clips that training never saw", "", "| what | value |", "| --- | --- |"]
+    lines += [f"| {name.replace('_', ' ')} | {value:.4f} |" for name, value in checked.items()]
+    for number, figure in sorted(bench.figures.items()):
+        lines += ["", f"## {number}. {figure.title}", "", "| what | value | target | |", "| --- | --- | --- | --- |"]
+        lines += [f"| {r.what} | {r.value:.3f} | {r.target} | {_VERDICTS[r.met]} |" for r in figure.rows]
+        for sheet in figure.sheets:
+            lines += ["", f"![{sheet.removesuffix('.png')}]({sheet})"]
+    with written_aside(page) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def _table(bench: Bench, checked: dict[str, float]) -> str:
     lines = [f"base {bench.location.name} ({bench.fingerprint[:12]})"]
     if bench.scale == QUICK:
@@ -129,8 +147,7 @@ def _table(bench: Bench, checked: dict[str, float]) -> str:
     for number, figure in sorted(bench.figures.items()):
         lines.append(f"\n{number}. {figure.title}")
         for row in figure.rows:
-            verdict = {True: "met", False: "NOT MET", None: ""}[row.met]
-            lines.append(f"    {row.what:<64}{row.value:>9.3f}  {row.target:<28}{verdict}".rstrip())
+            lines.append(f"    {row.what:<64}{row.value:>9.3f}  {row.target:<28}{_VERDICTS[row.met]}".rstrip())
         lines += [f"    {bench.out / sheet}" for sheet in figure.sheets]
     return "\n".join(lines) + "\n"
 

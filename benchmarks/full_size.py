@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="a folder with 6 GB of room; kept for a next run")
     parser.add_argument("--out", type=Path, help="where to write the rows as JSON")
-    parser.add_argument("--dtype", default="bf16", choices=["fp32", "bf16", "fp16"])
+    parser.add_argument("--dtype", default="fp32", choices=["fp32", "bf16", "fp16"])
     options = parser.parse_args()
     work: Path = options.work
     base, sources = work / "base", work / "sources"
@@ -107,8 +107,9 @@ def main() -> None:
     images, clips = [str(p) for p in sorted(sources.glob("*.png"))], [str(p) for p in sorted(sources.glob("*.mp4"))]
     rows = [
         measure(
-            "subject: 2 + 2 steps, 256 x 256, batch 4",
+            "subject: 2 + 2 steps, 256 x 256, batch 1",
             ["subject", "learn", "thing", *images, "--class", "dog", "--token-steps", "2", "--adapter-steps", "2",
+             "--batch-size", "1",
              *learning],
             home,
         ),

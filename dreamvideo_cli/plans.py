@@ -48,7 +48,7 @@ def show_plan(
             }
         ),
     )
-    for note in plan.notes:
+    for note in (*plan.notes, *estimate.notes):
         out.warn(note)
 
 
@@ -63,7 +63,7 @@ def plan_data(id: str, plan: SubjectPlan | MotionPlan, info: BaseInfo, estimate:
             name: {"value": value, "origin": plan.settings.origins[name]}
             for name, value in plan.settings.values().items()
         },
-        "notes": list(plan.notes),
+        "notes": [*plan.notes, *estimate.notes],
         "steps": estimate.steps,
         "trainable_parameters": estimate.parameters,
         "expected_seconds": round(estimate.seconds, 1),

@@ -51,6 +51,15 @@ def choose_dtype(dtype: str) -> torch.dtype:
     return DTYPES[dtype]
 
 
+def is_emulated(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the processor only imitates this precision: right, but many times slower than float32."""
+    needed = {torch.bfloat16: "avx512_bf16", torch.float16: "avx512_fp16"}
+    if device.type != "cpu" or dtype not in needed:
+        return False
+    found = torch.cpu.get_capabilities()
+    return found.get("architecture") == "x86_64" and not found.get(needed[dtype], False)
+
+
 def load_base(
     location: BaseLocation, *, device: str | None = None, dtype: str = "fp32", deterministic: bool = False
 ) -> Base:

@@ -10,9 +10,12 @@ import torch
 from accelerate import Accelerator
 from platformdirs import user_cache_path
 
+from engine.bases.load import choose_device, is_emulated
 from engine.pretraining import autoencoder, denoiser, emoji, self_supervised, text_image, tokenizer
 from engine.pretraining.export import export
 from engine.pretraining.settings import PRESETS
+from engine.pretraining.stage import steps_taken
+from engine.pretraining.starting import STAGES, start_from, write_steps
 
 
 def main() -> None:
@@ -23,10 +26,14 @@ def main() -> None:
     if options.sprites:
         emoji.write_sprites(work / "emoji")
         return
+    if options.start_from is not None:
+        start_from(options.start_from, work)
     recipe = PRESETS[options.preset]
     drawings = emoji.load(work / "emoji")
     accelerator = _accelerator()
-    words = tokenizer.build(drawings.names, merges=recipe.merges, max_tokens=recipe.text_image.max_tokens)
+    words = tokenizer.kept(
+        work / "tokenizer", drawings.names, merges=recipe.merges, max_tokens=recipe.text_image.max_tokens
+    )
 
     vae = autoencoder.pretrain(recipe.autoencoder, drawings, work, accelerator)
     towers = text_image.pretrain("text_image", recipe.text_image, words, drawings, work, accelerator)
@@ -44,13 +51,15 @@ def main() -> None:
     judge = text_image.pretrain("judge", recipe.judge, words, drawings, work, accelerator)
     vit = self_supervised.pretrain(recipe.self_supervised, drawings, work, accelerator)
     size = export(options.out, **parts, judge=judge, self_supervised=vit)
+    write_steps(options.out, {name: steps_taken(work, name) for name in STAGES})
     print(f"{options.out}: {size / 2**20:.1f} MiB")
 
 
 def _accelerator() -> Accelerator:
-    """bfloat16 where the processor computes in it; elsewhere it is emulated, twenty times slower than float32."""
-    native = torch.cuda.is_available() or torch.cpu.get_capabilities().get("avx512_bf16", False)
-    return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16" if native else "no")
+    """bfloat16 where the processor computes in it; emulated it is twenty times slower than float32."""
+    device = choose_device(None)
+    half = not is_emulated(device, torch.bfloat16)
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if half else "no")
 
 
 def _options() -> argparse.Namespace:
@@ -63,6 +72,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parents[1] / "bases" / "embedded",
         help="where the base is written (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--start-from", type=Path, metavar="BASE",
+        help="go on from an exported base; its stages run where the preset has more steps than they took",
     )  # fmt: skip
     parser.add_argument("--sprites", action="store_true", help="pack the world's sprites anew, then stop")
     return parser.parse_args()

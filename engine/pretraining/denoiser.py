@@ -38,7 +38,7 @@ class Conditioned(nn.Module):
 
 
 def build(settings: DenoiserSettings, autoencoder: AutoencoderKL, text_width: int) -> UNet3DConditionModel:
-    """The UNet, its temporal layers starting as identity."""
+    """The UNet, its temporal layers starting as identity, and without the dropout that its class puts in them."""
     deeper = len(settings.widths) - 1
     channels = autoencoder.config.latent_channels
     unet = UNet3DConditionModel(
@@ -57,6 +57,9 @@ def build(settings: DenoiserSettings, autoencoder: AutoencoderKL, text_width: in
         last = layer.conv4[-1] if isinstance(layer, TemporalConvLayer) else layer.proj_out
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
+    for module in unet.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
     return unet
 
 
@@ -136,15 +139,23 @@ def caption_of(spec: clips.ClipSpec, draw: float, *, still: bool, dropout: float
 
 
 def velocity_loss(
-    model: Conditioned, latents: Tensor, ids: Tensor, alphas: Tensor, cap: float, generator: torch.Generator
+    model: Conditioned,
+    latents: Tensor,
+    ids: Tensor,
+    alphas: Tensor,
+    *,
+    cap: float,
+    noise_bias: float,
+    generator: torch.Generator,
 ) -> Tensor:
     """Weighted v-prediction loss on clean latents `(B, C, F, h, w)`.
 
     In terms of the error of the clean sample the weight is min(SNR + 1, cap): min-SNR (arXiv 2303.09556)
-    that still trains the last step, whose SNR is 0. Timesteps are stratified over the batch.
+    that still trains the last step, whose SNR is 0. Timesteps are stratified over the batch; a `noise_bias`
+    above 1 draws the noisy ones more often, where it is decided who moves where.
     """
     b = latents.shape[0]
-    position = (torch.rand((), generator=generator) + torch.arange(b)) / b
+    position = 1 - (1 - (torch.rand((), generator=generator) + torch.arange(b)) / b) ** noise_bias
     timesteps = (position * len(alphas)).long().clamp(max=len(alphas) - 1)
     noise = torch.randn(latents.shape, generator=generator).to(latents)
     kept = alphas[timesteps].view(b, 1, 1, 1, 1).to(latents)
@@ -186,7 +197,10 @@ def pretrain(
         clean = latents.float().transpose(1, 2).to(accelerator.device)
         ids = tokenize(tokenizer, captions).to(accelerator.device)
         with accelerator.autocast():
-            return velocity_loss(model, clean, ids, alphas, settings.snr_cap, generator)
+            return velocity_loss(
+                model, clean, ids, alphas, cap=settings.snr_cap,
+                noise_bias=1.0 if still else settings.clip_noise_bias, generator=generator,
+            )  # fmt: skip
 
     def image_loss(step: int, _micro: int) -> Tensor:
         with temporal_layers_skipped(unet):

@@ -71,13 +71,15 @@ class DenoiserSettings:
     images: LoopConfig
     clips: LoopConfig
     image_batch: int = 48
-    clip_batch: int = 8
-    pool_clips: int = 4500
+    clip_batch: int = 4
+    pool_clips: int = 3000
     widths: tuple[int, ...] = (48, 96, 112)
     """Attention stands in every level but the first, whose 16 x 16 positions would make it dear."""
     attention_head_dim: int = 16
     caption_dropout: float = 0.1
     snr_cap: float = 5.0
+    clip_noise_bias: float = 2.0
+    """How much clips prefer noisy timesteps: 1 is not at all, at 2 half of them lie above 0.75."""
     image_step_share: float = 0.2
     """Of the clip stage's steps, how many are of single frames, so that F = 1 stays in range."""
     ema_decay: float = 0.999
@@ -113,6 +115,6 @@ def recipe(*, autoencoder: int, contrastive: int, images: int, clips: int, self_
     )
 
 
-CPU = recipe(autoencoder=5500, contrastive=800, images=6400, clips=1500, self_supervised=400)
+CPU = recipe(autoencoder=4600, contrastive=800, images=3300, clips=4000, self_supervised=400)
 GPU = recipe(autoencoder=20000, contrastive=6000, images=30000, clips=15000, self_supervised=4000)
 PRESETS = {"cpu": CPU, "gpu": GPU}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -48,7 +49,7 @@ def run_stage(
 ) -> bool:
     """Train `model` (or `trained`, a part of it), leave it holding its averaged weights, tell whether it trained.
 
-    Finished weights lie at `work/NAME.safetensors`, the steps they took stand in its log. A stage that took
+    Finished weights lie at `work/NAME.safetensors`, with the steps they took. A stage that took
     enough is loaded, not run; one that took fewer goes on from its weights for the rest, its optimizer anew.
     `loss_at` counts from the stage's very first step, so what was drawn before is not drawn again.
     """
@@ -83,7 +84,7 @@ def run_stage(
                 file.write(json.dumps(row) + "\n")
             print(name, row, flush=True)
             if progress.step % 500 == 0:
-                _write(finished.with_suffix(".latest.safetensors"), average.tensors)
+                write_stage(finished.with_suffix(".latest.safetensors"), average.tensors, done + progress.step)
 
     parameters = dict(trained) if trained is not None else dict(model.named_parameters())
     model.train()
@@ -92,21 +93,20 @@ def run_stage(
         accelerator=accelerator, snapshots=snapshots, after_step=report,
         extra_state={f"average.{k}": v for k, v in average.tensors.items()} | dict(extra_state or {}),
     )  # fmt: skip
-    _write(finished, average.tensors)
+    write_stage(finished, average.tensors, loop.steps)
     snapshot.unlink(missing_ok=True)
     model.load_state_dict(average.tensors, strict=False)
     model.eval()
     return True
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def write_stage(path: Path, tensors: Mapping[str, Tensor], steps: int) -> None:
+    """Write a stage's weights, and how many steps they took."""
     with written_aside(path) as partial:
-        save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial)
+        save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial, metadata={"steps": str(steps)})
 
 
 def steps_taken(work: Path, name: str) -> int:
-    """The last step that a stage's log tells of."""
-    log = work / f"{name}.jsonl"
-    if not log.exists():
-        return 0
-    return int(json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["step"])
+    """The steps that a stage's finished weights took. Raises `FileNotFoundError` where there are none."""
+    with safe_open(work / f"{name}.safetensors", framework="pt") as file:
+        return int(file.metadata()["steps"])

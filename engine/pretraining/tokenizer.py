@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
@@ -11,6 +12,16 @@ from transformers import CLIPTokenizer
 from engine.world import clips, motions, scenes, sprites
 
 START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def kept(folder: Path, emoji_names: Iterable[str], *, merges: int, max_tokens: int) -> CLIPTokenizer:
+    """The tokenizer in `folder`, learnt and saved there first where there is none.
+
+    Learning it twice may swap two merges that are equally frequent, and with them the meaning of two ids.
+    """
+    if not folder.is_dir():
+        build(emoji_names, merges=merges, max_tokens=max_tokens).save_pretrained(folder)
+    return CLIPTokenizer.from_pretrained(folder)
 
 
 def build(emoji_names: Iterable[str], *, merges: int, max_tokens: int) -> CLIPTokenizer:

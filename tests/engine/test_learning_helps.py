@@ -1,0 +1,131 @@
+"""That learning learns, on the embedded base with its recommended settings: each part's loss falls, and what is
+composed is nearer to what was learnt than the bare base's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import dreamvideo_cli
+from engine.adapters.bottleneck import AdapterSet
+from engine.adapters.storage import Adapter, read_adapter
+from engine.bases.base import Base
+from engine.bases.load import load_base
+from engine.bases.location import EMBEDDED, inspect_base
+from engine.composing import compose
+from engine.data.encoding import encode_clip, encode_images
+from engine.data.images import find_images, read_image
+from engine.evaluation.features import judges_of
+from engine.evaluation.metrics import dino_i
+from engine.evaluation.statistics import paired_interval
+from engine.learning import denoising_loss, learn_motion, learn_subject
+from engine.methods.dreamvideo import ComposeConfig
+from engine.planning import plan_motion, plan_subject
+from engine.settings import resolve
+from engine.training import generator_at
+
+INFO = inspect_base(EMBEDDED)
+MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
+PAIRS, BATCH, SEEDS = 64, 16, 8
+QUICK = replace(resolve(ComposeConfig(), INFO.recommended["compose"], {}).config, steps=8)
+
+
+@dataclass(frozen=True)
+class Learnt:
+    subject: Path
+    motion: Path
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
+    """The demo's fox and zigzag, learnt as `dv` recommends."""
+    folder = tmp_path_factory.mktemp("learnt")
+    subject = plan_subject([MATERIAL / "fox"], "dog", info=INFO, options={})
+    motion = plan_motion([MATERIAL / "zigzag"], None, info=INFO, options={})
+    learn_subject(subject, load_base(EMBEDDED, device="cpu"), folder / "fox")
+    learn_motion(motion, load_base(EMBEDDED, device="cpu"), folder / "zigzag")
+    return Learnt(folder / "fox", folder / "zigzag")
+
+
+@pytest.fixture(scope="module")
+def base() -> Base:
+    return load_base(EMBEDDED, device="cpu")
+
+
+@torch.no_grad()
+def loss_on_fixed_pairs(base: Base, clean_at: Callable[[Tensor, torch.Generator], Tensor], text: Tensor) -> float:
+    """The mean loss on 64 pairs of noise and timestep that are the same at every call."""
+    total = 0.0
+    for start in range(0, PAIRS, BATCH):
+        generator = generator_at(17, start, "fixed pairs")
+        clean = clean_at(torch.arange(start, start + BATCH), generator)
+        total += float(denoising_loss(base, clean, text.expand(BATCH, -1, -1), 0.0, generator))
+    return total / (PAIRS // BATCH)
+
+
+def attached(base: Base, adapter: Adapter, guided_by: Tensor | None = None):
+    weights = AdapterSet.from_state(adapter.weights)
+    if guided_by is not None:
+        weights.condition(guided_by.expand(BATCH, -1), torch.ones(BATCH))
+    return weights.attached(base)
+
+
+def test_token_and_identity_lower_the_loss(base: Base, learnt: Learnt) -> None:
+    images = encode_images(base, find_images([MATERIAL / "fox"]), [], (64, 64))
+    fox = read_adapter(learnt.subject)
+
+    def pictures(indices: Tensor, generator: torch.Generator) -> Tensor:
+        return images.latents.sample(indices % len(images.latents.mean), generator).unsqueeze(2)
+
+    with torch.no_grad():
+        class_word = base.encode_text(["a *"], base.word_embedding("dog"))
+        token = base.encode_text(["a *"], fox.token)
+    before = loss_on_fixed_pairs(base, pictures, class_word)
+    with_token = loss_on_fixed_pairs(base, pictures, token)
+    with attached(base, fox):
+        with_both = loss_on_fixed_pairs(base, pictures, token)
+    print(before, with_token, with_both)
+    assert with_token < 0.9 * before
+    assert with_both < 0.9 * with_token
+
+
+def test_the_motion_adapter_lowers_the_loss(base: Base, learnt: Learnt) -> None:
+    path = MATERIAL / "zigzag" / "dog.mp4"
+    prompt = path.with_suffix(".txt").read_text(encoding="utf-8").strip()
+    clip = encode_clip(
+        base, path, prompt=prompt, fps=8, size=(64, 64), start=0, end=None, source_fps=None, appearance=True
+    )
+
+    def whole(_indices: Tensor, generator: torch.Generator) -> Tensor:
+        frames = torch.arange(len(clip.latents.mean))
+        return torch.stack([clip.latents.sample(frames, generator).transpose(0, 1) for _ in range(BATCH)])
+
+    with torch.no_grad():
+        text = base.encode_text([prompt])
+    before = loss_on_fixed_pairs(base, whole, text)
+    assert clip.embeddings is not None
+    with attached(base, read_adapter(learnt.motion), clip.embeddings[:1]):
+        after = loss_on_fixed_pairs(base, whole, text)
+    print(before, after)
+    assert after < 0.9 * before
+
+
+def made(base: Base, prompt: str, **adapters: Path) -> list[np.ndarray]:
+    return [compose(base, prompt, config=QUICK, seed=seed, **adapters).frames for seed in range(SEEDS)]
+
+
+def test_the_subject_is_nearer_to_its_pictures_than_the_bare_base(base: Base, learnt: Learnt) -> None:
+    judge = judges_of(INFO).dino
+    wanted = judge.images([read_image(path) for path in find_images([MATERIAL / "fox"])])
+    bare = made(base, "a dog standing still on grass")
+    composed = made(base, "a * standing still on grass", subject=learnt.subject)
+    near, far = ([dino_i(judge.images(list(frames)), wanted) for frames in videos] for videos in (composed, bare))
+    print(near, far, paired_interval(near, far))
+    assert paired_interval(near, far).low > 0
