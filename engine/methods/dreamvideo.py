@@ -46,10 +46,11 @@ class SubjectConfig(AdapterSettings, IdentifierSettings):
         super().__post_init__()
         if self.token_prompt.count("*") != 1:
             raise InputError(f'--token-prompt is "{self.token_prompt}": it must hold exactly one *')
-        if not self.textual_identity and not self.identity_adapter:
-            raise InputError("--no-textual-identity and --no-identity-adapter leave nothing to learn")
         if self.token_steps == self.adapter_steps == 0:
             raise InputError("--token-steps and --adapter-steps are both 0: there is nothing to learn")
+        token, adapter = self.textual_identity and self.token_steps, self.identity_adapter and self.adapter_steps
+        if not token and not adapter:
+            raise InputError("neither a token nor an adapter is to be learnt: give one of them its steps back")
 
 
 def subject_recipe(config: SubjectConfig) -> Recipe:

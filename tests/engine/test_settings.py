@@ -80,6 +80,11 @@ def test_the_token_prompt_has_one_place(prompt: str) -> None:
 def test_nothing_to_learn_is_refused() -> None:
     with pytest.raises(InputError, match="--token-steps and --adapter-steps are both 0"):
         SubjectConfig(token_steps=0, adapter_steps=0)
+    for nothing in ({"identity_adapter": False}, {"adapter_steps": 0}):
+        with pytest.raises(InputError, match="neither a token nor an adapter"):
+            SubjectConfig(textual_identity=False, **nothing)
+    with pytest.raises(InputError, match="neither a token nor an adapter"):
+        SubjectConfig(identity_adapter=False, token_steps=0)
 
 
 def test_defaults_are_the_papers_and_its_authors() -> None:
