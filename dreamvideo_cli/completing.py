@@ -29,6 +29,17 @@ def base_names(incomplete: str) -> list[str]:
     return [name for name in ("embedded", *added) if name.startswith(incomplete)]
 
 
+def method_names(kind: Literal["subject", "motion"]) -> Callable[[str], list[str]]:
+    """A completion of the methods that learn subjects, or motions."""
+
+    def complete(incomplete: str) -> list[str]:
+        from engine.methods.table import methods_of
+
+        return [name for name in methods_of(kind) if name.startswith(incomplete)]
+
+    return complete
+
+
 @contextmanager
 def _existing() -> Iterator[Registry | None]:
     """The registry where there is one that can be read. A tab press is no place for an error message."""

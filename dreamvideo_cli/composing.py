@@ -91,6 +91,7 @@ def prepare(wish: Wish, registry: Registry, out: Out) -> Job:
         check_text(wish.prompt, "the prompt"),
         subject=subject.name if subject else None,
         class_word=subject.class_word if subject else None,
+        identifier=subject.hyperparameters.get("identifier") if subject else None,
     )
     seeds = range(wish.seed, wish.seed + wish.count)
     named = prompt.replace("*", subject.name) if subject else prompt

@@ -133,16 +133,18 @@ def _check_kind(request: Request, stored: Request) -> None:
 
 
 def _plan(request: Request, info: BaseInfo) -> SubjectPlan | MotionPlan:
+    from engine.methods.table import DEFAULT
     from engine.planning import plan_motion, plan_subject
 
     given, sources = request.given, [Path(source) for source in request.sources]
     for option in ("class", "prompt"):
         check_text(given.get(option, ""), f"--{option}")
+    method = given.get("method", DEFAULT)
     if request.kind == "subject":
         if "class" not in given:
             raise InputError("--class is missing: give the word for what the subject is, as in --class dog")
         masks = Path(given["masks"]) if "masks" in given else None
-        return plan_subject(sources, given["class"], info=info, masks=masks, options=request.settings)
+        return plan_subject(sources, given["class"], info=info, masks=masks, options=request.settings, method=method)
     return plan_motion(
         sources,
         given.get("prompt"),
@@ -151,6 +153,7 @@ def _plan(request: Request, info: BaseInfo) -> SubjectPlan | MotionPlan:
         end=given.get("end"),
         source_fps=given.get("source_fps"),
         options=request.settings,
+        method=method,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import Field, fields
 from functools import wraps
 from pathlib import Path
@@ -11,14 +11,26 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
-from dreamvideo_cli.completing import adapter_names, base_names
+from dreamvideo_cli.completing import adapter_names, base_names, method_names
 from dreamvideo_cli.wording import option_name, value_text
+from engine.methods.table import DEFAULT, configs_of
 
 Command = TypeVar("Command", bound=Callable[..., None])
 Device = Literal["cuda", "mps", "cpu"]
 Dtype = Literal["fp32", "bf16", "fp16"]
 AdapterKind = Literal["subject", "motion"]
 SortKey = Literal["age", "name", "kind", "base", "method", "steps", "size"]
+
+
+def _method_option(kind: AdapterKind) -> Any:
+    return typer.Option(
+        "--method",
+        metavar="METHOD",
+        help=f"How to learn: {', '.join(configs_of(kind))}, or an ablation (docs/methods.md).",
+        autocompletion=method_names(kind),
+        show_default=DEFAULT,
+    )
+
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
@@ -37,6 +49,8 @@ BaseOption = Annotated[
         autocompletion=base_names,
     ),
 ]
+SubjectMethodOption = Annotated[str | None, _method_option("subject")]
+MotionMethodOption = Annotated[str | None, _method_option("motion")]
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Go on with the unfinished run of this name; NAME alone is enough.")
 ]
@@ -64,13 +78,22 @@ def size_from_text(text: str | tuple[int, int]) -> tuple[int, int]:
     return int(width), int(height if cross else width)
 
 
-def options_of(config: type[Any], *, panel: str) -> Callable[[Command], Command]:
+def options_of(
+    config: type[Any], *, panel: str, methods: Mapping[str, type[Any]] | None = None
+) -> Callable[[Command], Command]:
     """Give a command one option for every field of a config dataclass, instead of its `**options`.
+
+    With `methods`, configs by the name of `--method`, there is one for every field that any of them has.
 
     Types, values and help texts are the fields' own; what the user didn't give isn't passed on, so that a
     recommendation of the base may take its place.
     """
-    added = [_parameter(field, hint, panel) for field, hint in _hinted(config)]
+    readers = methods or {"": config}
+    every: dict[str, tuple[Field[Any], Any]] = {}
+    for each in (config, *readers.values()):
+        for field, hint in _hinted(each):
+            every.setdefault(field.name, (field, hint))
+    added = [_parameter(field, hint, panel, _defaults(field.name, readers)) for field, hint in every.values()]
     names = {parameter.name for parameter in added}
 
     def decorate(command: Command) -> Command:
@@ -82,9 +105,9 @@ def options_of(config: type[Any], *, panel: str) -> Callable[[Command], Command]
             given = {name: values.pop(name) for name in names}
             command(**values, **{name: value for name, value in given.items() if value is not None})
 
-        every = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*kept, *added)]
-        called.__signature__ = own.replace(parameters=every)  # type: ignore[attr-defined]
-        called.__annotations__ = {p.name: p.annotation for p in every} | {"return": None}
+        all_of_them = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*kept, *added)]
+        called.__signature__ = own.replace(parameters=all_of_them)  # type: ignore[attr-defined]
+        called.__annotations__ = {p.name: p.annotation for p in all_of_them} | {"return": None}
         return called  # type: ignore[return-value]
 
     return decorate
@@ -95,11 +118,30 @@ def _hinted(config: type[Any]) -> list[tuple[Field[Any], Any]]:
     return [(field, hints[field.name]) for field in fields(config)]
 
 
-def _parameter(field: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
+def _defaults(name: str, readers: Mapping[str, type[Any]]) -> str:
+    """What an option is where it isn't given, and which methods read it where not all do: `32; lora only`."""
+    values = {
+        reader: value_text(field.default) or "empty"
+        for reader, config in readers.items()
+        for field in fields(config)
+        if field.name == name
+    }
+    first = next(iter(values.values()))
+    others = {reader: value for reader, value in values.items() if value != first}
+    if len(values) == len(readers):
+        return "; ".join([first, *([_listed(others)] if others else [])])
+    return _listed(values) if others else f"{first}; {', '.join(values)} only"
+
+
+def _listed(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{reader} {value}" for reader, value in values.items())
+
+
+def _parameter(field: Field[Any], hint: Any, panel: str, default: str) -> inspect.Parameter:
     """One field as an option. A flag has both directions: the base may recommend either."""
     flag = option_name(field.name)
     about: dict[str, Any] = {
-        "help": f"{field.metadata['help']} ({value_text(field.default) or 'empty'})",
+        "help": f"{field.metadata['help']} ({default})",
         "show_default": False,
         "rich_help_panel": panel,
     }

@@ -34,7 +34,7 @@ def show_plan(
         {"part": part, "steps": steps, "parameters": estimate.parameters[part]}
         for part, steps in estimate.steps.items()
     ]
-    out.note(f"Learning {id} on the base {info.location.name}")
+    out.note(f"Learning {id} by {plan.method.name} on the base {info.location.name}: {plan.method.summary}")
     out.aside(grid([_shown(source) for source in plan.sources], _source_columns(plan)))
     if changed:
         out.aside(grid(changed, _SETTINGS))
@@ -56,6 +56,7 @@ def plan_data(id: str, plan: SubjectPlan | MotionPlan, info: BaseInfo, estimate:
     """The plan as plain values."""
     return {
         "id": id,
+        "method": plan.method.name,
         "base": {"name": info.location.name, "model": info.location.model},
         "sources": [{**source_data(source), "used": source.used, "dropped": source.dropped} for source in plan.sources],
         "settings": {

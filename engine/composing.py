@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,13 +15,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from engine.adapters.bottleneck import AdapterSet
+from engine.adapters.forms import restored
 from engine.adapters.storage import Adapter, read_adapter
 from engine.bases.base import Base
 from engine.data.images import read_image, sha256_of
 from engine.errors import AdapterError, InputError
 from engine.methods.dreamvideo import ComposeConfig
-from engine.prompts import PLACEHOLDER
+from engine.prompts import PLACEHOLDER, said
 from engine.sampling import ddim, guided, offset_noise, schedule
 from engine.settings import as_values
 from engine.training import generator_at, raise_if_out_of_memory
@@ -51,8 +51,9 @@ def compose(
 ) -> Composition:
     """Make one video of `prompt`; `subject` and `motion` are adapters' folders, either or both may be None.
 
-    A `*` in the prompt stands for the subject. The image embedding of appearance guidance comes from the
-    picture `appearance`, else from a stored one of the subject, else of the motion, chosen by the seed.
+    A `*` in the prompt stands for the subject, and is said as it was while learning. The image embedding of
+    appearance guidance comes from the picture `appearance`, else from a stored one of the subject, else of
+    the motion, chosen by the seed.
     Raises `AdapterError` for an adapter that is damaged or made for another base, `InputError` for values
     that do not go together, `OutOfMemoryError` when the device is too small.
     """
@@ -95,6 +96,8 @@ def _sample(
     token = subject.token.to(base.device) if subject is not None and subject.token is not None else None
     branches = 1 if config.guidance_scale == 1 else 2
     prompts = [prompt] if branches == 1 else [config.negative_prompt, prompt]
+    if subject is not None:
+        prompts = [said(text, subject.word) for text in prompts]
     text = base.encode_text(prompts, token)
     width, height = config.size
     shape = (1, base.latent_channels, config.frames, height // base.latent_scale, width // base.latent_scale)
@@ -124,17 +127,22 @@ def _attached(
     branches: int,
 ) -> Iterator[None]:
     """Attach what was learnt, at its strength, motion under appearance guidance."""
-    subject, motion = learnt["subject"], learnt["motion"]
-    identity = AdapterSet.from_state(subject.weights if subject else {}).to(base.device)
-    moving = AdapterSet.from_state(motion.weights if motion else {}).to(base.device)
-    identity.strength, moving.strength = config.subject_strength, config.motion_strength
+    strengths = {"subject": config.subject_strength, "motion": config.motion_strength}
+    weights = {}
+    for kind, adapter in learnt.items():
+        if adapter is not None:
+            weights[kind] = restored(adapter.form, adapter.weights).to(base.device)
+            weights[kind].strength = strengths[kind]
     if embedding is not None:
         conditional = embedding.to(base.device)[None]
-        strengths = torch.tensor([config.unconditional_appearance_strength, config.appearance_strength])
+        lambdas = torch.tensor([config.unconditional_appearance_strength, config.appearance_strength])
         # The unconditional branch looks at a zero embedding.
         seen = torch.cat([torch.zeros_like(conditional), conditional])[-branches:]
-        moving.condition(seen, strengths[-branches:].to(base.device))
-    with base.autocast(), identity.attached(base), moving.attached(base):
+        weights["motion"].condition(seen, lambdas[-branches:].to(base.device))
+    with ExitStack() as attached:
+        attached.enter_context(base.autocast())
+        for each in weights.values():
+            attached.enter_context(each.attached(base))
         yield
 
 
@@ -154,7 +162,8 @@ def _read(folder: Path | None, kind: str, base: Base, allow_other_base: bool) ->
 
 
 def _check(prompt: str, config: ComposeConfig, base: Base, subject: Adapter | None) -> None:
-    if PLACEHOLDER in prompt and (subject is None or subject.token is None):
+    placed = prompt if subject is None else said(prompt, subject.word)
+    if PLACEHOLDER in placed and (subject is None or subject.token is None):
         raise InputError(f'the prompt "{prompt}" has a * and nothing that was learnt stands for it')
     if any(side % base.size_multiple for side in config.size):
         raise InputError(

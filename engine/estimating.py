@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
+from engine.adapters.choosing import FullWeights
+from engine.adapters.forms import fresh
 from engine.bases.fingerprint import weight_files
 from engine.bases.load import choose_device, choose_dtype, family_of, is_emulated, skeleton
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
+from engine.methods.common import Recipe
 from engine.planning import MotionPlan, SubjectPlan
 
 _EFFICIENCY = 0.35
@@ -44,18 +46,11 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
     where, precision = choose_device(device), choose_dtype(dtype)
     info = inspect_base(location)
     model, family = skeleton(info), family_of(info)
-    sites = family.sites(model)
-    config = plan.settings.config
-    if isinstance(plan, SubjectPlan):
-        identity = AdapterSet.create(identity_sites(sites), config.hidden_ratio, condition_width=None, seed=0)
-        steps = {"token": plan.settings.config.token_steps, "identity": plan.settings.config.adapter_steps}
-        parameters = {"token": info.cross_attention_dim, "identity": _count(identity)}
-        frames = 1
-    else:
-        condition = info.image_embedding_width if plan.settings.config.appearance_guidance else None
-        moving = AdapterSet.create(motion_sites(sites), config.hidden_ratio, condition_width=condition, seed=0)
-        steps = {"motion": plan.settings.config.steps}
-        parameters = {"motion": _count(moving)}
+    config, recipe = plan.settings.config, plan.method.recipe(plan.settings.config)
+    parameters = trainable_parameters(recipe, model, family, info.cross_attention_dim, info.image_embedding_width)
+    steps = {part.name: part.steps for part in recipe.parts}
+    frames = 1
+    if isinstance(plan, MotionPlan):
         frames = min(plan.settings.config.frames, max(s.frames for s in plan.sources))
     batch = config.batch_size
     latents = (
@@ -68,6 +63,8 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
     bytes_each = torch.finfo(precision).bits // 8
     weights = sum(_stored(info, part) for part in ("unet", "text_encoder", "vae")) * bytes_each
     trained = sum(parameters.values()) * 4 * 4  # weight, gradient and AdamW's two averages, in float32
+    if isinstance(recipe.weights, FullWeights):
+        weights += sum(parameters.values()) * bytes_each  # the frozen ones stay beside their trained selves
     micro = config.gradient_accumulation
     seconds = 3 * flops * micro * sum(steps.values()) / (_speed(where, precision) * _EFFICIENCY)
     slow = f"this processor only emulates {dtype}: fp32 is many times faster here"
@@ -75,8 +72,26 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
     return Estimate(parameters, steps, weights + trained + saved * bytes_each, seconds, notes)
 
 
-def _count(adapters: AdapterSet) -> int:
-    return sum(p.numel() for p in adapters.parameters().values())
+def trainable_parameters(
+    recipe: Recipe, denoiser: Any, family: Any, text_width: int, condition_width: int | None
+) -> dict[str, int]:
+    """The number of trainable values of each part, on a denoiser without weights.
+
+    `text_width` is the token's, `condition_width` that of image embeddings.
+    """
+    counts = {"token": text_width if recipe.token is not None else 0, "weights": 0}
+    if recipe.weights is not None:
+        with torch.device("meta"):
+            weights = fresh(
+                recipe.weights,
+                family.sites(denoiser),
+                family.labels(denoiser),
+                denoiser,
+                condition_width=condition_width,
+                seed=0,
+            )
+        counts["weights"] = weights.count()
+    return {part.name: sum(counts[thing] for thing in part.trains) for part in recipe.parts}
 
 
 def _stored(info: BaseInfo, part: str) -> int:

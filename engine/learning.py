@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import TypeVar
@@ -13,14 +13,17 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
+from engine.adapters.choosing import Guidance
+from engine.adapters.forms import fresh
+from engine.adapters.learnt import Learnt
 from engine.adapters.storage import Adapter, write_adapter
 from engine.bases.base import Base
 from engine.bases.load import family_of
 from engine.data.clips import FrameSampling
 from engine.data.encoding import EncodedClip, EncodedImages, encode_clip, encode_images
-from engine.methods.dreamvideo import MotionConfig, OptimizerConfig, SubjectConfig
+from engine.methods.common import CLASS, MotionSettings, Part, SubjectSettings
 from engine.planning import MotionPlan, SubjectPlan
+from engine.prompts import PLACEHOLDER
 from engine.sampling import offset_noise
 from engine.training import (
     LoopConfig,
@@ -34,6 +37,7 @@ from engine.training import (
 
 _T = TypeVar("_T")
 OnProgress = Callable[[str, Progress], None]
+Loss = Callable[[torch.Generator], Tensor]
 _STORED_FRAMES = 8
 """Image embeddings that are kept of each training clip, evenly spread."""
 
@@ -59,9 +63,9 @@ def learn_subject(
     run: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> Learned:
-    """Learn a subject in two steps (paper, section 3.2) and write the adapter's files into `folder`.
+    """Learn a subject by the plan's method and write the adapter's files into `folder`.
 
-    First a token for it by textual inversion, starting from its class word; then, the token frozen, an
+    The paper's own (section 3.2): first a token for it by textual inversion; then, the token frozen, an
     identity adapter. With `run`, snapshots lie in that folder and those found there are continued.
     Raises `InputError` for sources that can't be used, `JobError`'s children for a run that fails.
     """
@@ -72,45 +76,24 @@ def learn_subject(
         )
     )
     base.release_encoders(keep_text=True)
-    token = nn.Parameter(base.word_embedding(plan.class_word).to(base.device))
-    adapters = AdapterSet.create(
-        identity_sites(base.sites), config.hidden_ratio, condition_width=None, seed=config.seed
-    ).to(base.device)
-    session = _Session(base, config, plan, run, on_progress)
+    session = _Session(base, plan, run, on_progress)
+    recipe, token = session.recipe, None
+    if recipe.token is not None:
+        token = nn.Parameter(base.start_embedding(recipe.token.start_id, plan.class_word).to(base.device))
+    weights = session.fresh_weights(None)
 
-    def token_loss(generator: torch.Generator) -> Tensor:
-        return _subject_loss(base, config, images, base.encode_text([config.token_prompt], token), generator)
+    def loss_of(part: Part) -> Loss:
+        prompts = [part.prompt.replace(CLASS, plan.class_word)]
+        if "token" in part.trains:
+            return lambda generator: _subject_loss(base, config, images, base.encode_text(prompts, token), generator)
+        with torch.no_grad():
+            text = base.encode_text(prompts, token)
+        if part is recipe.parts[-1]:
+            base.release_encoders()
+        return lambda generator: _subject_loss(base, config, images, text, generator)
 
-    losses = {}
-    losses["token"] = session.train(
-        "token", {"token": token}, token_loss, config.token_steps, config.token_learning_rate
-    )
-    learnt = token.detach()
-    with torch.no_grad():
-        prompt = base.encode_text([config.token_prompt], learnt)
-    base.release_encoders()
-    with adapters.attached(base):
-        losses["identity"] = session.train(
-            "identity",
-            adapters.parameters(),
-            lambda generator: _subject_loss(base, config, images, prompt, generator),
-            config.adapter_steps,
-            config.adapter_learning_rate,
-        )
-    write_adapter(
-        Adapter(
-            "subject",
-            "dreamvideo",
-            base.fingerprint,
-            adapters.state(),
-            adapters.widths,
-            learnt,
-            images.embeddings,
-        ),
-        folder,
-    )
-    parameters = {"token": token.numel(), "identity": _count(adapters)}
-    return session.learned("subject", folder, config.token_steps + config.adapter_steps, losses, parameters)
+    session.train_parts(token, weights, loss_of)
+    return session.written(folder, token, weights, images.embeddings, recipe.word.replace(CLASS, plan.class_word))
 
 
 def learn_motion(
@@ -121,13 +104,14 @@ def learn_motion(
     run: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> Learned:
-    """Learn a motion (paper, section 3.3) and write the adapter's files into `folder`; see `learn_subject`."""
-    config = plan.settings.config
+    """Learn a motion by the plan's method (the paper's own: section 3.3) and write the adapter's files into
+    `folder`; see `learn_subject`."""
+    config, guidance = plan.settings.config, plan.method.recipe(plan.settings.config).guidance
     clips = _encoded(
         lambda: [
             encode_clip(
                 base, s.path, prompt=s.prompt or plan.prompt, fps=s.fps or config.fps, size=config.size,
-                start=plan.start, end=plan.end, source_fps=plan.source_fps, appearance=config.appearance_guidance,
+                start=plan.start, end=plan.end, source_fps=plan.source_fps, appearance=guidance is not None,
             )
             for s in plan.sources
         ]
@@ -136,43 +120,33 @@ def learn_motion(
         texts = base.encode_text(["", *(clip.prompt for clip in clips)])
     width = clips[0].embeddings.shape[1] if clips[0].embeddings is not None else None
     base.release_encoders()
-    adapters = AdapterSet.create(
-        motion_sites(base.sites), config.hidden_ratio, condition_width=width, seed=config.seed
-    ).to(base.device)
-    session = _Session(base, config, plan, run, on_progress)
-    with adapters.attached(base):
-        loss = session.train(
-            "motion",
-            adapters.parameters(),
-            lambda generator: _motion_loss(base, config, clips, texts, adapters, generator),
-            config.steps,
-            config.learning_rate,
-        )
+    session = _Session(base, plan, run, on_progress)
+    weights = session.fresh_weights(width)
+
+    def loss_of(_part: Part) -> Loss:
+        return lambda generator: _motion_loss(base, config, clips, texts, weights, guidance, generator)
+
+    session.train_parts(None, weights, loss_of)
     embeddings = [clip.embeddings[_spread(len(clip.embeddings))] for clip in clips if clip.embeddings is not None]
-    stored = torch.cat(embeddings) if embeddings else None
-    write_adapter(
-        Adapter("motion", "dreamvideo", base.fingerprint, adapters.state(), adapters.widths, None, stored),
-        folder,
-    )
-    return session.learned("motion", folder, config.steps, {"motion": loss}, {"motion": _count(adapters)})
+    return session.written(folder, None, weights, torch.cat(embeddings) if embeddings else None)
 
 
 class _Session:
-    """What the parts of one run share: loop settings, snapshots, checkpointing, progress."""
+    """What the parts of one run share: what they train, loop settings, snapshots, checkpointing, progress."""
 
     def __init__(
-        self,
-        base: Base,
-        config: OptimizerConfig,
-        plan: SubjectPlan | MotionPlan,
-        run: Path | None,
-        on_progress: OnProgress | None,
+        self, base: Base, plan: SubjectPlan | MotionPlan, run: Path | None, on_progress: OnProgress | None
     ) -> None:
-        self.base, self.config, self.run, self.on_progress = base, config, run, on_progress
+        self.base, self.method, self.config = base, plan.method, plan.settings.config
+        self.run, self.on_progress = run, on_progress
+        self.recipe = plan.method.recipe(self.config)
+        self.losses: dict[str, float] = {}
+        self.parameters: dict[str, int] = {}
         self.identity = {
             "base": base.fingerprint,
             "dtype": str(base.dtype),
-            "settings": settings_of(config),
+            "method": plan.method.name,
+            "settings": settings_of(self.config),
             "sources": [(s.role, s.sha256, s.prompt) for s in plan.sources],
             "plan": _particulars(plan),
         }
@@ -181,11 +155,38 @@ class _Session:
         precision = half if base.device.type == "cuda" else "no"
         self.accelerator = Accelerator(cpu=base.device.type == "cpu", mixed_precision=precision)
 
-    def train(
+    def fresh_weights(self, condition_width: int | None) -> Learnt | None:
+        """The weights that the method trains, if it trains any, before the first step."""
+        if self.recipe.weights is None:
+            return None
+        base = self.base
+        return fresh(
+            self.recipe.weights, base.sites, base.labels, base.denoiser,
+            condition_width=condition_width, seed=self.config.seed,
+        ).to(base.device)  # fmt: skip
+
+    def train_parts(self, token: nn.Parameter | None, weights: Learnt | None, loss_of: Callable[[Part], Loss]) -> None:
+        """Train the parts in order. Weights take effect from the first part on that trains them."""
+        with ExitStack() as stack:
+            attached = False
+            for part in self.recipe.parts:
+                trained: dict[str, nn.Parameter] = {}
+                if token is not None:
+                    token.requires_grad_("token" in part.trains)
+                    trained |= {"token": token} if "token" in part.trains else {}
+                if weights is not None and "weights" in part.trains:
+                    trained |= weights.parameters()
+                    if not attached:
+                        stack.enter_context(weights.attached(self.base))
+                        attached = True
+                self.losses[part.name] = self._train(part.name, trained, loss_of(part), part.steps, part.learning_rate)
+                self.parameters[part.name] = sum(p.numel() for p in trained.values())
+
+    def _train(
         self,
         part: str,
         parameters: Mapping[str, nn.Parameter],
-        loss: Callable[[torch.Generator], Tensor],
+        loss: Loss,
         steps: int,
         learning_rate: float,
     ) -> float:
@@ -221,11 +222,31 @@ class _Session:
                 after_step=report,
             )
 
-    def learned(
-        self, kind: str, folder: Path, steps: int, losses: dict[str, float], parameters: dict[str, int]
+    def written(
+        self,
+        folder: Path,
+        token: Tensor | None,
+        weights: Learnt | None,
+        embeddings: Tensor | None,
+        word: str = PLACEHOLDER,
     ) -> Learned:
-        taken = {part: loss for part, loss in losses.items() if isfinite(loss)}  # a part of 0 steps has none
-        return Learned(kind, "dreamvideo", folder, steps, list(taken.values())[-1], taken, parameters)
+        """Write the adapter's files, and tell what came of the run."""
+        kind, name = self.method.kind, self.method.name
+        adapter = Adapter(
+            kind,
+            name,
+            self.base.fingerprint,
+            weights={},
+            token=None if token is None else token.detach(),
+            embeddings=embeddings,
+            word=word,
+        )
+        if weights is not None:
+            adapter = replace(adapter, weights=weights.state(), widths=weights.widths, form=weights.form)
+        write_adapter(adapter, folder)
+        taken = {part: loss for part, loss in self.losses.items() if isfinite(loss)}  # a part of 0 steps has none
+        steps = sum(part.steps for part in self.recipe.parts)
+        return Learned(kind, name, folder, steps, list(taken.values())[-1], taken, self.parameters)
 
 
 def _particulars(plan: SubjectPlan | MotionPlan) -> list[object]:
@@ -236,7 +257,7 @@ def _particulars(plan: SubjectPlan | MotionPlan) -> list[object]:
 
 
 def _subject_loss(
-    base: Base, config: SubjectConfig, images: EncodedImages, text: Tensor, generator: torch.Generator
+    base: Base, config: SubjectSettings, images: EncodedImages, text: Tensor, generator: torch.Generator
 ) -> Tensor:
     """The denoising loss on a batch of images, each a video of one frame; inside the masks where given."""
     chosen = torch.randint(len(images.latents.mean), (config.batch_size,), generator=generator)
@@ -247,10 +268,11 @@ def _subject_loss(
 
 def _motion_loss(
     base: Base,
-    config: MotionConfig,
+    config: MotionSettings,
     clips: list[EncodedClip],
     texts: Tensor,
-    adapters: AdapterSet,
+    weights: Learnt | None,
+    guidance: Guidance | None,
     generator: torch.Generator,
 ) -> Tensor:
     """The denoising loss on a batch of windows, drawn anew, under appearance guidance by a random frame.
@@ -274,13 +296,13 @@ def _motion_loss(
         if clip.embeddings is not None:
             embeddings.append(clip.embeddings[int(torch.randint(available, (), generator=generator))])
     captioned = torch.rand(len(chosen), generator=generator) >= config.p_zero
-    looked_at = torch.rand(len(chosen), generator=generator) >= config.p_image_zero
+    draw = torch.rand(len(chosen), generator=generator)
     text = texts[torch.where(captioned, 1 + torch.tensor(chosen), 0)]
-    if embeddings:
-        strength = torch.full((len(chosen),), config.appearance_strength, device=base.device)
-        seen = torch.stack(embeddings) * looked_at[:, None]
+    if embeddings and weights is not None and guidance is not None:
+        strength = torch.full((len(chosen),), guidance.strength, device=base.device)
+        seen = torch.stack(embeddings) * (draw >= guidance.p_image_zero)[:, None]
         with base.autocast():
-            adapters.condition(seen.to(base.device), strength)
+            weights.condition(seen.to(base.device), strength)
     return denoising_loss(base, torch.stack(samples), text, config.offset_noise, generator)
 
 
@@ -315,10 +337,6 @@ def _encoded(encode: Callable[[], _T]) -> _T:
     except RuntimeError as error:
         raise_if_out_of_memory(error)
         raise
-
-
-def _count(adapters: AdapterSet) -> int:
-    return sum(p.numel() for p in adapters.parameters().values())
 
 
 def _spread(available: int) -> Tensor:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from engine.bases.location import BaseInfo
 from engine.data.clips import FrameSampling, caption_beside, find_clips, probe_clip
 from engine.data.images import find_images, find_masks, probe_image, read_mask, sha256_of, unused_files
 from engine.errors import InputError
-from engine.methods.dreamvideo import MotionConfig, SubjectConfig
+from engine.methods.common import Method, MotionSettings, SubjectSettings
+from engine.methods.table import DEFAULT, check_options, method_named, recommended_for
 from engine.settings import Resolved, resolve
 
 
@@ -37,7 +38,8 @@ class SubjectPlan:
     """A run of subject learning. `notes` are things that a person should know before it starts."""
 
     class_word: str
-    settings: Resolved[SubjectConfig]
+    method: Method
+    settings: Resolved[SubjectSettings]
     sources: tuple[PlannedSource, ...]
     notes: tuple[str, ...]
 
@@ -51,7 +53,8 @@ class MotionPlan:
     """A run of motion learning. Times are in seconds of the clips."""
 
     prompt: str
-    settings: Resolved[MotionConfig]
+    method: Method
+    settings: Resolved[MotionSettings]
     sources: tuple[PlannedSource, ...]
     notes: tuple[str, ...]
     start: float = 0.0
@@ -66,13 +69,15 @@ def plan_subject(
     info: BaseInfo,
     masks: Path | None = None,
     options: Mapping[str, object],
+    method: str = DEFAULT,
 ) -> SubjectPlan:
     """Look at every image (and mask) and resolve the settings. Raises `InputError` for what can't be used."""
+    way = method_named("subject", method)
     if not class_word.strip():
         raise InputError("--class is empty: give the word for what the subject is, e.g. --class dog")
-    settings = resolve(SubjectConfig(), info.recommended.get("subject", {}), options)
-    config = settings.config
     found = find_images(images)
+    settings: Resolved[SubjectSettings] = _resolved(way, len(found), info, options)
+    config = settings.config
     paired = find_masks(found, masks) if config.use_masks else {}
     sources, notes = [], []
     for path in found:
@@ -103,7 +108,7 @@ def plan_subject(
     if len(found) > 5:
         notes.append(f"{len(found)} images; the paper uses 3 to 5")
     notes += [f"{path} is no image and is not used" for path in unused_files(images, found)]
-    return SubjectPlan(class_word.strip(), settings, tuple(sources), tuple(notes))
+    return SubjectPlan(class_word.strip(), way, settings, tuple(sources), tuple(notes))
 
 
 def plan_motion(
@@ -115,15 +120,17 @@ def plan_motion(
     end: float | None = None,
     source_fps: float | None = None,
     options: Mapping[str, object],
+    method: str = DEFAULT,
 ) -> MotionPlan:
     """Look at every clip and resolve the settings. Raises `InputError` for what can't be used.
 
     A clip's own `.txt` is its prompt; the others take `prompt`.
     """
+    way = method_named("motion", method)
     found = find_clips(clips)
-    settings = resolve(MotionConfig.for_clips(len(found)), info.recommended.get("motion", {}), options)
+    settings: Resolved[MotionSettings] = _resolved(way, len(found), info, options)
     config = settings.config
-    if config.appearance_guidance and info.image_encoder is None:
+    if way.recipe(config).guidance is not None and info.image_encoder is None:
         raise InputError(
             f"the base {info.location.name} has no image encoder, which appearance guidance needs: add the base "
             "with --image-encoder, or learn with --no-appearance-guidance"
@@ -162,7 +169,13 @@ def plan_motion(
             notes.append(f"{path.name} has {clip.frames} of the {config.frames} frames asked for and trains on those")
     notes += [f"{path} is no clip and is not used" for path in unused_files(clips, found)]
     shared = prompt or next(s.prompt for s in sources if s.prompt)
-    return MotionPlan(shared, settings, tuple(sources), tuple(notes), start, end, source_fps)
+    return MotionPlan(shared, way, settings, tuple(sources), tuple(notes), start, end, source_fps)
+
+
+def _resolved(method: Method, sources: int, info: BaseInfo, options: Mapping[str, object]) -> Resolved[Any]:
+    """The method's settings: options over what the base recommends over the paper's for so many sources."""
+    check_options(method, {name: value for name, value in options.items() if value is not None})
+    return resolve(method.settings(sources), recommended_for(method, info.recommended), options)
 
 
 def _fitted(width: int, height: int, size: tuple[int, int]) -> tuple[str, str]:

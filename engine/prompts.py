@@ -22,8 +22,8 @@ def check_text(text: str, what: str) -> str:
     return text
 
 
-def place_subject(prompt: str, *, subject: str | None, class_word: str | None) -> str:
-    """Return `prompt` with the subject's name written as `*`.
+def place_subject(prompt: str, *, subject: str | None, class_word: str | None, identifier: str | None = None) -> str:
+    """Return `prompt` with the subject's name, or its identifier and class word ("sks dog"), written as `*`.
 
     Raises `InputError` where a subject is given and the prompt has no place for it (the message shows the
     corrected prompt), and where the prompt has a `*` and no subject is given.
@@ -34,7 +34,10 @@ def place_subject(prompt: str, *, subject: str | None, class_word: str | None) -
                 f'the prompt "{prompt}" has a * but no subject: add --subject NAME, or write a word instead'
             )
         return prompt
-    placed = re.sub(rf"(?<!\w){re.escape(subject)}(?!\w)", PLACEHOLDER, prompt, flags=re.IGNORECASE)
+    names = [subject, *([f"{identifier} {class_word}"] if identifier and class_word else [])]
+    placed = prompt
+    for name in names:
+        placed = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", PLACEHOLDER, placed, flags=re.IGNORECASE)
     if PLACEHOLDER in placed:
         return placed
     corrected = None
@@ -59,3 +62,13 @@ def with_class_word(prompt: str, *, subject: str | None, class_word: str | None)
         return prompt
     named = rf"(?<!\w){re.escape(subject)}(?!\w)" if subject else r"(?!)"
     return re.sub(named, lambda _: class_word, prompt, flags=re.IGNORECASE).replace(PLACEHOLDER, class_word)
+
+
+def said(prompt: str, word: str) -> str:
+    """Return `prompt` with `*` as a subject was called while learning: `word` is `*`, "* dog" or "sks dog".
+
+    A class word that already follows is not said twice: "a * dog" is "a sks dog" too.
+    """
+    _, _, class_word = word.partition(" ")
+    doubled = rf"(?:\s+{re.escape(class_word)}(?!\w))?" if class_word else ""
+    return re.sub(re.escape(PLACEHOLDER) + doubled, lambda _: word, prompt, flags=re.IGNORECASE)

@@ -22,6 +22,7 @@ LIGHT = [
     "engine.media.metadata",
     "engine.media.video",
     "engine.methods.dreamvideo",
+    "engine.methods.table",
     "engine.planning",
     "engine.prompts",
     "engine.settings",

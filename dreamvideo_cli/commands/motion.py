@@ -14,6 +14,7 @@ from dreamvideo_cli.options import (
     DryRunOption,
     DtypeOption,
     JsonOption,
+    MotionMethodOption,
     NewNameArgument,
     QuietOption,
     RestartOption,
@@ -23,6 +24,7 @@ from dreamvideo_cli.options import (
 from dreamvideo_cli.output import Out
 from dreamvideo_cli.requests import given, new_request
 from engine.methods.dreamvideo import MotionConfig
+from engine.methods.table import configs_of
 
 app = typer.Typer(help="Learn motions: playing the guitar, a car's turn.", no_args_is_help=True)
 
@@ -33,7 +35,11 @@ def motion() -> None:
 
 
 @app.command("learn")
-@options_of(MotionConfig, panel="Settings (else the base's recommendation, else the paper's, shown here)")
+@options_of(
+    MotionConfig,
+    panel="Settings (else the base's recommendation, else the paper's, shown here)",
+    methods=configs_of("motion"),
+)
 def learn_motion(
     name: NewNameArgument,
     clips: Annotated[
@@ -49,6 +55,7 @@ def learn_motion(
     source_fps: Annotated[
         float | None, typer.Option("--source-fps", metavar="FPS", help="Rate of numbered frames.", show_default="8")
     ] = None,
+    method: MotionMethodOption = None,
     base: BaseOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
@@ -64,6 +71,6 @@ def learn_motion(
     Example: dv motion learn guitar clips/ --prompt "a person is playing guitar"
     """
     trimming = given(start=start, end=end, source_fps=source_fps)
-    about = given(prompt=prompt, base=base, device=device, dtype=dtype)
+    about = given(prompt=prompt, method=method, base=base, device=device, dtype=dtype)
     request = new_request("motion", name, clips, {**trimming, **about}, options)
     learn(request, Choices(resume, restart, dry_run), Out(json=json, quiet=quiet))

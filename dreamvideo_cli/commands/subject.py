@@ -18,11 +18,13 @@ from dreamvideo_cli.options import (
     QuietOption,
     RestartOption,
     ResumeOption,
+    SubjectMethodOption,
     options_of,
 )
 from dreamvideo_cli.output import Out
 from dreamvideo_cli.requests import given, new_request
 from engine.methods.dreamvideo import SubjectConfig
+from engine.methods.table import configs_of
 
 app = typer.Typer(help="Learn subjects: a dog, a toy, a face.", no_args_is_help=True)
 
@@ -33,7 +35,11 @@ def subject() -> None:
 
 
 @app.command("learn")
-@options_of(SubjectConfig, panel="Settings (else the base's recommendation, else the paper's, shown here)")
+@options_of(
+    SubjectConfig,
+    panel="Settings (else the base's recommendation, else the paper's, shown here)",
+    methods=configs_of("subject"),
+)
 def learn_subject(
     name: NewNameArgument,
     images: Annotated[
@@ -46,6 +52,7 @@ def learn_subject(
         Path | None,
         typer.Option("--masks", metavar="DIR", help="Masks by the images' names; a masks/ beside them is found."),
     ] = None,
+    method: SubjectMethodOption = None,
     base: BaseOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
@@ -60,6 +67,6 @@ def learn_subject(
 
     Example: dv subject learn chowchow photos/ --class dog
     """
-    about = given(**{"class": class_word}, masks=masks, base=base, device=device, dtype=dtype)
+    about = given(**{"class": class_word}, masks=masks, method=method, base=base, device=device, dtype=dtype)
     request = new_request("subject", name, images, about, options)
     learn(request, Choices(resume, restart, dry_run), Out(json=json, quiet=quiet))

@@ -1,9 +1,10 @@
 """Identity and motion adapters: bottlenecks in parallel to a layer (paper, section 3.2 and 3.3).
 
 Both add GELU(x W_down + b_down) W_up + b_up to the layer's output, where x is the hidden state h before
-the layer's norm. With appearance guidance x = h + lambda * (e W_cond + b_cond), e being an image embedding.
-Because W_down is linear and e changes neither over positions nor over frames or denoising steps, that is a
-bias lambda * (e W_cond + b_cond) W_down on the bottleneck, computed once a sample.
+the layer's norm. Serial ones (paper, Table A5) do the same with x the layer's output. With appearance
+guidance lambda * (e W_cond + b_cond) is added to x, e being an image embedding. Because W_down is linear and
+e changes neither over positions nor over frames or denoising steps, that is a bias
+lambda * (e W_cond + b_cond) W_down on the bottleneck, computed once a sample.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from engine.adapters.choosing import SPATIAL_CROSS_ATTENTION, TEMPORAL, Placement
+from engine.adapters.learnt import Form, Learnt, grouped, load_whole, parameters_of
 from engine.bases.base import Base, Site
 from engine.errors import AdapterError
 
@@ -51,62 +54,60 @@ class Bottleneck(nn.Module):
         return output
 
 
-class AdapterSet:
-    """Bottlenecks at a number of sites, with one strength for all of them.
+class AdapterSet(Learnt):
+    """Bottlenecks at a number of sites, with one strength for all of them; at strength 0 they are not run."""
 
-    `strength` may be changed between steps; at 0 the set is not run at all. `condition` sets what appearance
-    guidance looks at, for all following calls.
-    """
-
-    def __init__(self, adapters: Mapping[str, Bottleneck]) -> None:
-        self.adapters = dict(adapters)
-        self.strength = 1.0
+    def __init__(self, adapters: Mapping[str, Bottleneck], placement: Placement = "parallel") -> None:
+        super().__init__()
+        self.adapters, self.placement = dict(adapters), placement
         self._biases: dict[str, Tensor] = {}
 
     @classmethod
     def create(
-        cls, sites: Iterable[Site], hidden_ratio: float, *, condition_width: int | None, seed: int
+        cls,
+        sites: Iterable[Site],
+        hidden_ratio: float,
+        *,
+        condition_width: int | None,
+        seed: int,
+        hidden_width: int | None = None,
+        placement: Placement = "parallel",
     ) -> AdapterSet:
-        """Fresh adapters for `sites`; torch's default initialisation, from `seed`, `up` at zero."""
+        """Fresh adapters for `sites`; torch's default initialisation, from `seed`, `up` at zero.
+
+        Each is `hidden_width` wide inside, or else `hidden_ratio` of its site's width.
+        """
+
+        def hidden(site: Site) -> int:
+            return hidden_width or max(1, round(site.width * hidden_ratio))
+
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(
-                {s.name: Bottleneck(s.width, max(1, round(s.width * hidden_ratio)), condition_width) for s in sites}
-            )
+            return cls({s.name: Bottleneck(s.width, hidden(s), condition_width) for s in sites}, placement)
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> AdapterSet:
+    def from_state(cls, state: Mapping[str, Tensor], placement: Placement = "parallel") -> AdapterSet:
         """Rebuild a set from `state()`. Raises `AdapterError` for tensors that are not a set's."""
-        grouped: dict[str, dict[str, Tensor]] = {}
-        for key, tensor in state.items():
-            site, _, leaf = key.rpartition("/")
-            grouped.setdefault(site, {})[leaf] = tensor
         adapters = {}
-        for site, tensors in grouped.items():
+        for site, tensors in grouped(state).items():
             if "down.weight" not in tensors:
                 raise AdapterError(f"the adapter's weights lack {site}/down.weight")
             hidden, width = tensors["down.weight"].shape
             condition = tensors.get("condition.weight")
             adapter = Bottleneck(width, hidden, condition.shape[1] if condition is not None else None)
-            try:
-                adapter.load_state_dict(tensors)
-            except RuntimeError as error:
-                raise AdapterError(f"the adapter's weights at {site} are not whole: {error}") from error
+            load_whole(adapter, tensors, site)
             adapters[site] = adapter
-        return cls(adapters)
+        return cls(adapters, placement)
 
-    def state(self) -> dict[str, Tensor]:
-        """Every weight by "site/leaf", detached, on the CPU, in float32."""
-        return {k: p.detach().float().cpu().contiguous() for k, p in self.parameters().items()}
+    @property
+    def form(self) -> Form:
+        return "bottlenecks" if self.placement == "parallel" else "serial-bottlenecks"
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """The trainable parameters by "site/leaf"."""
-        return {
-            f"{site}/{leaf}": p for site, adapter in self.adapters.items() for leaf, p in adapter.named_parameters()
-        }
+        return parameters_of(self.adapters)
 
     def to(self, device: torch.device) -> AdapterSet:
-        """Move the weights, which stay in float32."""
         for adapter in self.adapters.values():
             adapter.to(device)
         return self
@@ -154,28 +155,29 @@ class AdapterSet:
                 )
         return [by_name[name] for name in self.adapters]
 
-    def _attach(self, site: Site) -> tuple[RemovableHandle, RemovableHandle]:
-        adapter = self.adapters[site.name]
+    def _attach(self, site: Site) -> list[RemovableHandle]:
+        adapter, serial = self.adapters[site.name], self.placement == "serial"
         entering: list[Tensor] = []
 
         def remember(_norm: nn.Module, inputs: tuple[Any, ...]) -> None:
             entering[:] = [inputs[0]]
 
         def add(_layer: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
-            hidden_states = entering.pop()
+            hidden_states = output if serial else entering.pop()
             if self.strength == 0:
                 return None
             addition: Tensor = adapter(hidden_states, self._biases.get(site.name))
             return output + (self.strength * addition).to(output.dtype)
 
-        return site.norm.register_forward_pre_hook(remember), site.layer.register_forward_hook(add)
+        read = [] if serial else [site.norm.register_forward_pre_hook(remember)]
+        return [*read, site.layer.register_forward_hook(add)]
 
 
 def identity_sites(sites: Iterable[Site]) -> list[Site]:
     """Every spatial cross-attention (paper, section 3.2)."""
-    return [s for s in sites if s.axis == "spatial" and s.kind == "cross_attention"]
+    return SPATIAL_CROSS_ATTENTION.sites(sites)
 
 
 def motion_sites(sites: Iterable[Site]) -> list[Site]:
     """Both self-attentions and the feed-forward of every temporal transformer (paper, section 3.3)."""
-    return [s for s in sites if s.axis == "temporal"]
+    return TEMPORAL.sites(sites)

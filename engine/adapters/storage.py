@@ -16,22 +16,26 @@ from torch import Tensor
 
 from engine.errors import AdapterError
 from engine.files import written_aside
-from engine.prompts import TOKEN
+from engine.prompts import PLACEHOLDER, TOKEN
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Format 1 knows no `form` and no `word`. Adapters that need neither are still written in it."""
 WEIGHTS, TOKENS, EMBEDDINGS = (
     "adapter.safetensors",
     "learned_embeds.safetensors",
     "image_embeddings.safetensors",
 )
 
+_FIRST_FORM = "bottlenecks"
+
 
 @dataclass(frozen=True)
 class Adapter:
     """What is learnt of a subject or a motion, and what is needed to use it.
 
-    `weights` are an `AdapterSet`'s state (empty when only a token was learnt), `token` is `(D,)`,
-    `embeddings` are image embeddings `(N, C')` of training images or frames.
+    `weights` are the state of learnt weights of the given `form` (empty when only a token was learnt), `token`
+    is `(D,)`, `embeddings` are image embeddings `(N, C')` of training images or frames. `word` is what stands
+    for a subject in a prompt: `*` is the token, and an identifier with its class word is "sks dog".
     """
 
     kind: str
@@ -41,16 +45,21 @@ class Adapter:
     widths: dict[str, int] = field(default_factory=dict)
     token: Tensor | None = None
     embeddings: Tensor | None = None
+    form: str = _FIRST_FORM
+    word: str = PLACEHOLDER
 
 
 def write_adapter(adapter: Adapter, folder: Path) -> None:
     """Write an adapter's files into `folder`, which is created."""
+    later = {"form": adapter.form, "word": adapter.word}
+    needed = later != {"form": _FIRST_FORM, "word": PLACEHOLDER}
     metadata = {
-        "format_version": str(FORMAT_VERSION),
+        "format_version": str(FORMAT_VERSION if needed else 1),
         "kind": adapter.kind,
         "method": adapter.method,
         "base_fingerprint": adapter.base_fingerprint,
         "widths": json.dumps(adapter.widths, sort_keys=True),
+        **(later if needed else {}),
     }
     # One key, so that diffusers' `load_textual_inversion` takes the file as it is.
     token = None if adapter.token is None else {TOKEN: adapter.token}
@@ -73,7 +82,7 @@ def read_adapter(folder: Path) -> Adapter:
             raise AdapterError(
                 f"the adapter in {folder} has format {version}, this dv reads up to {FORMAT_VERSION}: update dv"
             )
-        known = {"kind", "method", "base_fingerprint"}
+        known = {"kind", "method", "base_fingerprint"} | ({"form", "word"} if version > 1 else set())
         fields = {key: metadata[key] for key in known}
         widths = json.loads(metadata["widths"])
     except (KeyError, ValueError) as error:

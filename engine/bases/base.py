@@ -17,6 +17,7 @@ from engine.prompts import PLACEHOLDER, TOKEN
 
 Axis = Literal["spatial", "temporal", "time_embedding"]
 LayerKind = Literal["cross_attention", "self_attention", "feed_forward", "other"]
+Projection = Literal["query", "key", "value", "output"]
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,13 @@ class Site:
 
 @dataclass(frozen=True)
 class Label:
-    """What a parameter of the base belongs to. `depth` counts levels from the outermost, 0."""
+    """What a parameter of the base belongs to. `depth` counts levels from the outermost, 0; `projection` is
+    which matrix of an attention it is part of."""
 
     axis: Axis
     kind: LayerKind
     depth: int
+    projection: Projection | None = None
 
 
 class Objective:
@@ -153,6 +156,13 @@ class Base:
             raise InputError(f'the class word "{word}" is empty')
         table = self.text_encoder.get_input_embeddings().weight
         return table[torch.tensor(ids, device=table.device)].float().mean(dim=0).detach()  # type: ignore[no-any-return]
+
+    def start_embedding(self, start_id: int | None, word: str) -> Tensor:
+        """Where a new token starts, `(D,)`: as the vocabulary's `start_id` where it has one, else as `word`."""
+        table = self.text_encoder.get_input_embeddings().weight
+        if start_id is None or start_id >= min(len(table), self.token_id):
+            return self.word_embedding(word)
+        return table[start_id].float().detach()  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def encode_latents(self, pixels: Tensor, chunk: int = 8) -> tuple[Tensor, Tensor]:

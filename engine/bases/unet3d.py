@@ -16,9 +16,10 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import nn
 
-from engine.bases.base import Axis, Label, LayerKind, Site
+from engine.bases.base import Axis, Label, LayerKind, Projection, Site
 
 DENOISER = UNet3DConditionModel
+_PROJECTIONS: dict[str, Projection] = {"q": "query", "k": "key", "v": "value", "out": "output"}
 
 
 def sites(denoiser: UNet3DConditionModel) -> list[Site]:
@@ -48,7 +49,10 @@ def sites(denoiser: UNet3DConditionModel) -> list[Site]:
 
 def labels(denoiser: UNet3DConditionModel) -> dict[str, Label]:
     """A label for every parameter. Norms of a transformer block count with the layer that they feed."""
-    return {name: Label(_axis(name), _kind(name), _depth(name, denoiser)) for name, _ in denoiser.named_parameters()}
+    return {
+        name: Label(_axis(name), _kind(name), _depth(name, denoiser), _projection(name))
+        for name, _ in denoiser.named_parameters()
+    }
 
 
 @contextmanager
@@ -79,6 +83,11 @@ def _kind(name: str) -> LayerKind:
     if leaf in ("ff", "norm3"):
         return "feed_forward"
     return "cross_attention" if leaf in ("attn2", "norm2") and _axis(name) == "spatial" else "self_attention"
+
+
+def _projection(name: str) -> Projection | None:
+    inner = re.search(r"\.attn[12]\.to_(q|k|v|out)\b", name)
+    return _PROJECTIONS[inner.group(1)] if inner is not None else None
 
 
 def _depth(name: str, denoiser: UNet3DConditionModel) -> int:

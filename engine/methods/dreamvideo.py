@@ -2,62 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
+from engine.adapters.choosing import SPATIAL_CROSS_ATTENTION, TEMPORAL, Bottlenecks, Guidance, Token, Where
 from engine.errors import InputError
-
-
-def _setting(default: object, text: str, *, least: float | None = None, below: float | None = None) -> Any:
-    """A field with its help text and the range that its values must lie in."""
-    return field(default=default, metadata={"help": text, "least": least, "below": below})
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """A config that refuses values outside the ranges its fields give. Raises `InputError`."""
-
-    def __post_init__(self) -> None:
-        for f in fields(self):
-            value, least, most = getattr(self, f.name), f.metadata.get("least"), f.metadata.get("below")
-            for part in value if isinstance(value, tuple) else (value,):
-                low = least is not None and part is not None and not part >= least
-                high = most is not None and part is not None and not part <= most
-                if low or high:
-                    bounds = f"at least {least:g}" if most is None else f"between {least:g} and {most:g}"
-                    option = "--" + f.name.replace("_", "-")
-                    raise InputError(f"{option} is {part}: it must be {bounds}")
+from engine.methods.common import (
+    Checked,
+    IdentifierSettings,
+    Method,
+    MotionSettings,
+    Part,
+    Recipe,
+    called,
+    setting,
+)
 
 
 @dataclass(frozen=True)
-class OptimizerConfig(_Checked):
-    """What the learning of subjects and motions has in common (paper, appendix A; authors' code)."""
+class AdapterSettings(Checked):
+    """The bottlenecks that DreamVideo's methods train (paper, section 3.2; Tables A4 and A5)."""
 
-    batch_size: int = _setting(4, "Samples a step.", least=1)
-    size: tuple[int, int] = _setting((256, 256), "Width and height of the training frames.", least=16)
-    hidden_ratio: float = _setting(0.5, "Adapter's hidden width over the layer's width.", least=0.001)
-    offset_noise: float = _setting(0.1, "Strength of the noise that is constant over a frame.", least=0)
-    beta1: float = _setting(0.9, "AdamW's first beta.", least=0, below=0.9999999)
-    beta2: float = _setting(0.999, "AdamW's second beta.", least=0, below=0.9999999)
-    eps: float = _setting(1e-8, "AdamW's epsilon.", least=0)
-    weight_decay: float = _setting(0.0, "AdamW's weight decay.", least=0)
-    max_grad_norm: float | None = _setting(None, "Clip the gradient's norm to this.", least=0)
-    gradient_accumulation: int = _setting(1, "Micro-batches a step; their mean gradient is applied.", least=1)
-    gradient_checkpointing: bool = _setting(False, "Recompute activations: slower, far less memory.")
-    snapshot_every: int = _setting(100, "Steps between the snapshots that --resume continues from.", least=1)
-    seed: int = _setting(0, "Seed of everything random in the run.", least=0)
+    hidden_ratio: float = setting(0.5, "Adapter's hidden width over the layer's width.", least=0.001)
+    hidden_width: int | None = setting(None, "Adapter's hidden width itself, everywhere the same.", least=1)
+    placement: Literal["parallel", "serial"] = setting(
+        "parallel", "Adapter beside the layer, or after it (serial).", choices=("parallel", "serial")
+    )
 
 
 @dataclass(frozen=True)
-class SubjectConfig(OptimizerConfig):
+class SubjectConfig(AdapterSettings, IdentifierSettings):
     """Subject learning in two steps: textual inversion, then the identity adapter (paper, section 3.2)."""
 
-    token_steps: int = _setting(3000, "Steps of textual inversion.", least=0)
-    token_learning_rate: float = _setting(1e-4, "Learning rate of textual inversion.", least=0)
-    token_prompt: str = _setting("a *", "Prompt of the training images; * is the new token.")
-    adapter_steps: int = _setting(800, "Steps of the identity adapter.", least=0)
-    adapter_learning_rate: float = _setting(1e-5, "Learning rate of the identity adapter.", least=0)
-    use_masks: bool = _setting(True, "Mask the loss where masks are found.")
+    textual_identity: bool = setting(True, "Learn a token; without it the identifier and the class word are said.")
+    token_steps: int = setting(3000, "Steps of textual inversion.", least=0)
+    token_learning_rate: float = setting(1e-4, "Learning rate of textual inversion.", least=0)
+    token_prompt: str = setting("a *", "Prompt of the training images; * is the new token.")
+    identity_adapter: bool = setting(True, "Learn the adapter.")
+    adapter_steps: int = setting(800, "Steps of the identity adapter.", least=0)
+    adapter_learning_rate: float = setting(1e-5, "Learning rate of the identity adapter.", least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,25 +48,39 @@ class SubjectConfig(OptimizerConfig):
             raise InputError(f'--token-prompt is "{self.token_prompt}": it must hold exactly one *')
         if self.token_steps == self.adapter_steps == 0:
             raise InputError("--token-steps and --adapter-steps are both 0: there is nothing to learn")
+        token, adapter = self.textual_identity and self.token_steps, self.identity_adapter and self.adapter_steps
+        if not token and not adapter:
+            raise InputError("neither a token nor an adapter is to be learnt: give one of them its steps back")
+
+
+def subject_recipe(config: SubjectConfig) -> Recipe:
+    """First a token, starting from the class word; then, the token frozen, an adapter at every spatial
+    cross-attention."""
+    prompt = config.token_prompt if config.textual_identity else f"a {called(config.identifier)}"
+    token = Part("token", ("token",), config.token_steps, config.token_learning_rate, prompt)
+    identity = Part("identity", ("weights",), config.adapter_steps, config.adapter_learning_rate, prompt)
+    adapters = Bottlenecks(SPATIAL_CROSS_ATTENTION, config.hidden_ratio, config.hidden_width, config.placement)
+    if not config.textual_identity:
+        return Recipe((identity,), weights=adapters, word=called(config.identifier))
+    if not config.identity_adapter:
+        return Recipe((token,), Token())
+    return Recipe((token, identity), Token(), adapters)
 
 
 @dataclass(frozen=True)
-class MotionConfig(OptimizerConfig):
+class MotionConfig(AdapterSettings, MotionSettings):
     """Motion learning: the motion adapter with appearance guidance (paper, section 3.3).
 
     Defaults are the authors' shipped settings for several videos; `for_clips` gives those for one.
     """
 
-    batch_size: int = _setting(2, "Clips a step.", least=1)
-    steps: int = _setting(1000, "Steps of the motion adapter.", least=1)
-    learning_rate: float = _setting(1e-5, "Learning rate of the motion adapter.", least=0)
-    frames: int = _setting(32, "Frames of a training window.", least=1)
-    fps: float = _setting(8.0, "Frame rate to which clips are thinned.", least=0.001)
-    appearance_guidance: bool = _setting(True, "Give the adapter the image embedding of a random frame.")
-    p_zero: float = _setting(0.5, "Probability of the empty caption.", least=0, below=1)
-    p_image_zero: float = _setting(0.0, "Probability of a zero image embedding.", least=0, below=1)
-    appearance_strength: float = _setting(1.0, "Strength of appearance guidance.", least=0)
-    unconditional_appearance_strength: float = _setting(
+    layers: Literal["all", "attention", "feed-forward"] = setting(
+        "all", "Temporal layers that get an adapter.", choices=("all", "attention", "feed-forward")
+    )
+    appearance_guidance: bool = setting(True, "Give the adapter the image embedding of a random frame.")
+    p_image_zero: float = setting(0.0, "Probability of a zero image embedding.", least=0, below=1)
+    appearance_strength: float = setting(1.0, "Strength of appearance guidance.", least=0)
+    unconditional_appearance_strength: float = setting(
         0.0, "The same on the unconditional branch when sampling.", least=0
     )
 
@@ -95,19 +92,72 @@ class MotionConfig(OptimizerConfig):
         return cls(batch_size=1, steps=3000, p_image_zero=0.5, unconditional_appearance_strength=1.0)
 
 
+_LAYERS = {
+    "all": TEMPORAL,
+    "attention": Where("temporal", ("self_attention",)),
+    "feed-forward": Where("temporal", ("feed_forward",)),
+}
+
+
+def motion_recipe(config: MotionConfig) -> Recipe:
+    """Adapters at every layer of the temporal transformers, that look at a random frame of the clip."""
+    guidance = Guidance(config.appearance_strength, config.p_image_zero) if config.appearance_guidance else None
+    adapters = Bottlenecks(_LAYERS[config.layers], config.hidden_ratio, config.hidden_width, config.placement, guidance)
+    return Recipe((Part("motion", ("weights",), config.steps, config.learning_rate),), weights=adapters)
+
+
+SUBJECT = Method(
+    "dreamvideo",
+    "subject",
+    SubjectConfig,
+    subject_recipe,
+    "a token; then adapters at spatial cross-attention",
+    "section 3.2, A.1",
+    lambda _images: SubjectConfig(),
+)
+MOTION = Method(
+    "dreamvideo",
+    "motion",
+    MotionConfig,
+    motion_recipe,
+    "adapters at temporal attention and feed-forward, with appearance guidance",
+    "section 3.3, A.2, authors' code",
+    MotionConfig.for_clips,
+)
+_A4 = "Table A4, C.2"
+METHODS = (
+    SUBJECT,
+    SUBJECT.ablation("no-token", "the identity adapter without textual identity", "Table 5", textual_identity=False),
+    SUBJECT.ablation("no-adapter", "the token without the identity adapter", "ours", identity_adapter=False),
+    SUBJECT.ablation(
+        "width-32", "the identity adapter, 32 wide, without textual identity", _A4,
+        hidden_width=32, textual_identity=False,
+    ),
+    MOTION,
+    MOTION.ablation("no-guidance", "without appearance guidance", "Table 5", appearance_guidance=False),
+    MOTION.ablation("serial", "adapters after the layers, not beside them", "Table A5", placement="serial"),
+    MOTION.ablation("attention", "adapters at temporal attention only", "Table A5", layers="attention"),
+    MOTION.ablation("feed-forward", "adapters at temporal feed-forward only", "Table A5", layers="feed-forward"),
+    MOTION.ablation(
+        "width-32", "adapters, 32 wide, without appearance guidance", _A4,
+        hidden_width=32, appearance_guidance=False,
+    ),
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
-class ComposeConfig(_Checked):
+class ComposeConfig(Checked):
     """Sampling (paper, section 4.1 and appendix A; the strengths are the authors')."""
 
-    steps: int = _setting(50, "DDIM steps.", least=1, below=1000)
-    guidance_scale: float = _setting(9.0, "Classifier-free guidance; 1 is off.", least=0)
-    negative_prompt: str = _setting("", "What guidance leads away from.")
-    frames: int = _setting(32, "Frames of the video.", least=1)
-    size: tuple[int, int] = _setting((256, 256), "Width and height of the video.", least=16)
-    fps: float = _setting(8.0, "Frames a second of the file.", least=0.001)
-    eta: float = _setting(0.0, "DDIM's eta: 0 is deterministic, 1 is DDPM.", least=0, below=1)
-    offset_noise: float = _setting(0.1, "Strength of the starting noise that is constant over a frame.", least=0)
-    subject_strength: float = _setting(1.0, "Strength of the identity adapter; 0 leaves it out.")
-    motion_strength: float = _setting(1.0, "Strength of the motion adapter; 0 leaves it out.")
-    appearance_strength: float = _setting(1.0, "Strength of appearance guidance.", least=0)
-    unconditional_appearance_strength: float = _setting(0.0, "The same on the unconditional branch.", least=0)
+    steps: int = setting(50, "DDIM steps.", least=1, below=1000)
+    guidance_scale: float = setting(9.0, "Classifier-free guidance; 1 is off.", least=0)
+    negative_prompt: str = setting("", "What guidance leads away from.")
+    frames: int = setting(32, "Frames of the video.", least=1)
+    size: tuple[int, int] = setting((256, 256), "Width and height of the video.", least=16)
+    fps: float = setting(8.0, "Frames a second of the file.", least=0.001)
+    eta: float = setting(0.0, "DDIM's eta: 0 is deterministic, 1 is DDPM.", least=0, below=1)
+    offset_noise: float = setting(0.1, "Strength of the starting noise that is constant over a frame.", least=0)
+    subject_strength: float = setting(1.0, "Strength of the identity adapter; 0 leaves it out.")
+    motion_strength: float = setting(1.0, "Strength of the motion adapter; 0 leaves it out.")
+    appearance_strength: float = setting(1.0, "Strength of appearance guidance.", least=0)
+    unconditional_appearance_strength: float = setting(0.0, "The same on the unconditional branch.", least=0)

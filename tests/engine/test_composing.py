@@ -302,7 +302,7 @@ def test_missing_weights_are_named(base: Base, subject: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": "99"}, "format 99, this dv reads up to 1"),
+        ({"format_version": "99"}, "format 99, this dv reads up to 2"),
         ({"format_version": "one"}, "not an adapter"),
         ({"rank": "4"}, "says rank, which this dv does not know"),
         ({"kind": None}, "not an adapter"),

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
-from engine.methods.dreamvideo import ComposeConfig, MotionConfig, OptimizerConfig, SubjectConfig
+from engine.methods.common import OptimizerConfig
+from engine.methods.dreamvideo import ComposeConfig, MotionConfig, SubjectConfig
+from engine.methods.table import METHODS
 from engine.settings import as_values, resolve
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +80,11 @@ def test_the_token_prompt_has_one_place(prompt: str) -> None:
 def test_nothing_to_learn_is_refused() -> None:
     with pytest.raises(InputError, match="--token-steps and --adapter-steps are both 0"):
         SubjectConfig(token_steps=0, adapter_steps=0)
+    for nothing in ({"identity_adapter": False}, {"adapter_steps": 0}):
+        with pytest.raises(InputError, match="neither a token nor an adapter"):
+            SubjectConfig(textual_identity=False, **nothing)
+    with pytest.raises(InputError, match="neither a token nor an adapter"):
+        SubjectConfig(identity_adapter=False, token_steps=0)
 
 
 def test_defaults_are_the_papers_and_its_authors() -> None:
@@ -108,12 +115,13 @@ def test_values_are_what_json_gives_back() -> None:
 
 
 def read_in(*folders: str) -> set[str]:
-    """Every `something.field` that is read, and every string that names one, outside of the configs' own file."""
+    """Every `something.field` that is read, but for a config's own `self.field`, and every string that names one."""
     found: set[str] = set()
-    for path in (p for folder in folders for p in (ROOT / folder).rglob("*.py") if p.name != "dreamvideo.py"):
+    for path in (p for folder in folders for p in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-                found.add(node.attr)
+                own = isinstance(node.value, ast.Name) and node.value.id == "self" and "methods" in path.parts
+                found |= set() if own else {node.attr}
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.add(node.value)
     return found
@@ -123,7 +131,7 @@ def unread(config: type, names: set[str]) -> list[str]:
     return [f.name for f in fields(config) if f.name not in names]
 
 
-@pytest.mark.parametrize("config", [OptimizerConfig, SubjectConfig, MotionConfig, ComposeConfig])
+@pytest.mark.parametrize("config", sorted({OptimizerConfig, ComposeConfig, *(m.config for m in METHODS)}, key=str))
 def test_each_setting_is_read_somewhere(config: type) -> None:
     assert unread(config, read_in("engine", "dreamvideo_cli")) == []
 

@@ -1,0 +1,58 @@
+"""The forms that learnt weights come in: the one place that knows them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from torch import Tensor, nn
+
+from engine.adapters.bottleneck import AdapterSet
+from engine.adapters.choosing import Bottlenecks, LowRank, Trained
+from engine.adapters.learnt import Learnt
+from engine.adapters.low_rank import LowRankSet
+from engine.adapters.weight_deltas import WeightDeltas
+from engine.bases.base import Label, Site
+from engine.errors import AdapterError
+
+_FORMS: dict[str, Callable[[Mapping[str, Tensor]], Learnt]] = {
+    "bottlenecks": AdapterSet.from_state,
+    "serial-bottlenecks": partial(AdapterSet.from_state, placement="serial"),
+    "low-rank": LowRankSet.from_state,
+    "weight-deltas": WeightDeltas.from_state,
+}
+
+
+def fresh(
+    trained: Trained,
+    sites: Sequence[Site],
+    labels: Mapping[str, Label],
+    denoiser: nn.Module,
+    *,
+    condition_width: int | None,
+    seed: int,
+) -> Learnt:
+    """Weights that are about to be trained, and that change nothing yet.
+
+    `condition_width` is the width of the image embeddings of appearance guidance, where it is asked for.
+    """
+    if isinstance(trained, Bottlenecks):
+        return AdapterSet.create(
+            trained.where.sites(sites),
+            trained.hidden_ratio,
+            condition_width=condition_width if trained.guidance is not None else None,
+            seed=seed,
+            hidden_width=trained.hidden_width,
+            placement=trained.placement,
+        )
+    names = trained.where.names(labels)
+    if isinstance(trained, LowRank):
+        return LowRankSet.create(names, denoiser, trained.rank, seed=seed)
+    return WeightDeltas.create(names, denoiser)
+
+
+def restored(form: str, state: Mapping[str, Tensor]) -> Learnt:
+    """Weights as they were stored. Raises `AdapterError` for tensors that are not of that form."""
+    if form not in _FORMS:
+        raise AdapterError(f"the adapter's weights are {form!r}, which this dv does not know: update dv")
+    return _FORMS[form](state)

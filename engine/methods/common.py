@@ -1,0 +1,153 @@
+"""What every customization method is made of: settings with their ranges, and a recipe of what is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+from engine.adapters.choosing import Bottlenecks, Guidance, Token, Trained
+from engine.errors import InputError
+from engine.prompts import PLACEHOLDER
+
+Kind = Literal["subject", "motion"]
+CLASS = "{class}"
+"""Where a method's prompt says the class word."""
+
+
+def setting(
+    default: object,
+    text: str,
+    *,
+    least: float | None = None,
+    below: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A field with its help text and the range, or the choice, that its values must lie in."""
+    return field(default=default, metadata={"help": text, "least": least, "below": below, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A config that refuses values outside the ranges its fields give. Raises `InputError`."""
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value, least, most = getattr(self, f.name), f.metadata.get("least"), f.metadata.get("below")
+            option = "--" + f.name.replace("_", "-")
+            for part in value if isinstance(value, tuple) else (value,):
+                low = least is not None and part is not None and not part >= least
+                high = most is not None and part is not None and not part <= most
+                if low or high:
+                    bounds = f"at least {least:g}" if most is None else f"between {least:g} and {most:g}"
+                    raise InputError(f"{option} is {part}: it must be {bounds}")
+            if (choices := f.metadata.get("choices")) and value not in choices:
+                raise InputError(f"{option} is {value}: it must be one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig(Checked):
+    """What the learning of subjects and motions has in common (paper, appendix A; authors' code)."""
+
+    batch_size: int = setting(4, "Samples a step.", least=1)
+    size: tuple[int, int] = setting((256, 256), "Width and height of the training frames.", least=16)
+    offset_noise: float = setting(0.1, "Strength of the noise that is constant over a frame.", least=0)
+    beta1: float = setting(0.9, "AdamW's first beta.", least=0, below=0.9999999)
+    beta2: float = setting(0.999, "AdamW's second beta.", least=0, below=0.9999999)
+    eps: float = setting(1e-8, "AdamW's epsilon.", least=0)
+    weight_decay: float = setting(0.0, "AdamW's weight decay.", least=0)
+    max_grad_norm: float | None = setting(None, "Clip the gradient's norm to this.", least=0)
+    gradient_accumulation: int = setting(1, "Micro-batches a step; their mean gradient is applied.", least=1)
+    gradient_checkpointing: bool = setting(False, "Recompute activations: slower, far less memory.")
+    snapshot_every: int = setting(100, "Steps between the snapshots that --resume continues from.", least=1)
+    seed: int = setting(0, "Seed of everything random in the run.", least=0)
+
+
+@dataclass(frozen=True)
+class SubjectSettings(OptimizerConfig):
+    """What all methods of subject learning read."""
+
+    use_masks: bool = setting(True, "Mask the loss where masks are found.")
+
+
+@dataclass(frozen=True)
+class IdentifierSettings(SubjectSettings):
+    """Subjects called by a rare word and their class word, "a sks dog" (DreamBooth, arXiv 2208.12242)."""
+
+    identifier: str = setting("sks", "Rare word that calls a subject without a token of its own.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.identifier.strip() or PLACEHOLDER in self.identifier or " " in self.identifier:
+            raise InputError(f'--identifier is "{self.identifier}": it must be one word, as in --identifier sks')
+
+
+def called(identifier: str) -> str:
+    """What stands for a subject that is called so: `sks {class}`."""
+    return f"{identifier} {CLASS}"
+
+
+@dataclass(frozen=True)
+class MotionSettings(OptimizerConfig):
+    """What all methods of motion learning read (paper, appendix A.2; captions are dropped as the authors do)."""
+
+    batch_size: int = setting(2, "Clips a step.", least=1)
+    steps: int = setting(1000, "Steps of training.", least=1)
+    learning_rate: float = setting(1e-5, "Learning rate.", least=0)
+    frames: int = setting(32, "Frames of a training window.", least=1)
+    fps: float = setting(8.0, "Frame rate to which clips are thinned.", least=0.001)
+    p_zero: float = setting(0.5, "Probability of the empty caption.", least=0, below=1)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One stretch of training. `prompt` is that of a subject's images, with the class word as `{class}`;
+    a motion's prompts are its clips' own."""
+
+    name: str
+    trains: tuple[Literal["token", "weights"], ...]
+    steps: int
+    learning_rate: float
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a method does: its parts in order, and what they train. `word` stands for a subject in prompts."""
+
+    parts: tuple[Part, ...]
+    token: Token | None = None
+    weights: Trained | None = None
+    word: str = PLACEHOLDER
+
+    @property
+    def guidance(self) -> Guidance | None:
+        """The appearance guidance that is learnt with, if any."""
+        return self.weights.guidance if isinstance(self.weights, Bottlenecks) else None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to learn a subject or a motion: sourced defaults, and one function from settings to a recipe.
+
+    `defaults` are those for a number of sources, `changed` what an ablation sets otherwise. `summary` says
+    what is trained, `source` where the defaults come from.
+    """
+
+    name: str
+    kind: Kind
+    config: type[OptimizerConfig]
+    recipe: Callable[[Any], Recipe]
+    summary: str
+    source: str
+    defaults: Callable[[int], Any]
+    changed: Mapping[str, object] = field(default_factory=dict)
+
+    def settings(self, sources: int = 2) -> OptimizerConfig:
+        """The paper's settings for a number of images or clips."""
+        config: OptimizerConfig = replace(self.defaults(sources), **self.changed)
+        return config
+
+    def ablation(self, suffix: str, summary: str, source: str, **changed: object) -> Method:
+        """The same method with other defaults, under a name of its own."""
+        return replace(self, name=f"{self.name}-{suffix}", summary=summary, source=source, changed=changed)

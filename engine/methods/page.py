@@ -1,0 +1,79 @@
+"""The table of `docs/methods.md`, from the table of methods. `python -m engine.methods.page FILE` renews it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine.methods.common import CLASS, Method
+from engine.methods.table import METHODS
+
+MODELSCOPE: dict[str, Any] = {
+    "in_channels": 4,
+    "block_out_channels": (320, 640, 1280, 1280),
+    "layers_per_block": 2,
+    "attention_head_dim": 64,
+    "cross_attention_dim": 1024,
+    "norm_num_groups": 32,
+}
+"""The configuration of ModelScope's denoiser (`ali-vilab/text-to-video-ms-1.7b`), whose image embeddings for
+appearance guidance are 1024 wide too."""
+_BEGIN, _END = "<!-- methods -->", "<!-- /methods -->"
+
+
+def modelscope_skeleton() -> Any:
+    """ModelScope's denoiser without weights, for counting."""
+    import torch
+    from diffusers import UNet3DConditionModel
+
+    with torch.device("meta"):
+        return UNet3DConditionModel(**MODELSCOPE)
+
+
+def methods_table() -> str:
+    """All methods as two Markdown tables, of subjects and of motions."""
+    from engine.bases import unet3d
+    from engine.estimating import trainable_parameters
+
+    model, width = modelscope_skeleton(), MODELSCOPE["cross_attention_dim"]
+    tables = []
+    for kind, third, fourth in (("subject", "Prompt", "Steps at rate"), ("motion", "One clip", "Several clips")):
+        lines = [
+            f"| `dv {kind} learn --method` | Trains | {third} | {fourth} | Trainable on ModelScope | Paper |",
+            "|---|---|---|---|---:|---|",
+        ]
+        for method in (m for m in METHODS if m.kind == kind):
+            recipe = method.recipe(method.settings())
+            count = sum(trainable_parameters(recipe, model, unet3d, width, width).values())
+            own = _prompt(method) if kind == "subject" else _steps(method, 1)
+            cells = (f"`{method.name}`", method.summary, own, _steps(method, 2), f"{count:,}", method.source)
+            lines.append(f"| {' | '.join(cells)} |")
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
+
+
+def with_table(page: str, table: str) -> str:
+    """The page with `table` between its marks."""
+    return re.sub(f"{_BEGIN}.*{_END}", lambda _: f"{_BEGIN}\n{table}\n{_END}", page, flags=re.DOTALL)
+
+
+def _prompt(method: Method) -> str:
+    prompts = {part.prompt for part in method.recipe(method.settings()).parts}
+    return ", ".join(f'"{prompt.replace(CLASS, "dog")}"' for prompt in sorted(prompts))
+
+
+def _steps(method: Method, sources: int) -> str:
+    """Steps and learning rates of the parts, as `3000 at 1e-04, 800 at 1e-05`."""
+    parts = method.recipe(method.settings(sources)).parts
+    return ", ".join(f"{part.steps} at {_rate(part.learning_rate)}" for part in parts)
+
+
+def _rate(rate: float) -> str:
+    return re.sub(r"e-0", "e-", f"{rate:.0e}")
+
+
+if __name__ == "__main__":
+    file = Path(sys.argv[1])
+    file.write_text(with_table(file.read_text(encoding="utf-8"), methods_table()), encoding="utf-8")

@@ -1,0 +1,273 @@
+"""Low-rank updates, weight deltas and serial adapters: the formulas, what fits, and what a subject is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from engine.adapters.bottleneck import AdapterSet, identity_sites
+from engine.adapters.choosing import ATTENTION_KV, SPATIAL, SPATIAL_CROSS_ATTENTION_KV, TEMPORAL, Where
+from engine.adapters.forms import restored
+from engine.adapters.learnt import Learnt
+from engine.adapters.low_rank import LowRankSet
+from engine.adapters.storage import Adapter, read_adapter, write_adapter
+from engine.adapters.weight_deltas import WeightDeltas
+from engine.bases import unet3d
+from engine.bases.base import Base
+from engine.composing import ComposeConfig, compose
+from engine.errors import AdapterError, InputError
+from engine.prompts import place_subject, said
+
+LoadBase = Callable[..., Base]
+CONFIG = ComposeConfig(steps=2, frames=3, size=(16, 16), guidance_scale=3.0)
+
+
+def inputs() -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    noisy = torch.randn((2, 4, 3, 8, 8), generator=generator)
+    return noisy, torch.tensor([20, 320]), torch.randn((2, 16, 32), generator=generator)
+
+
+@torch.no_grad()
+def predicted(base: Base) -> Tensor:
+    return base.predict(*inputs())
+
+
+def filled(weights: Learnt, seed: int, scale: float = 0.2) -> Learnt:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in weights.parameters().values():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
+    return weights
+
+
+def updates_of(base: Base) -> LowRankSet:
+    return LowRankSet.create(ATTENTION_KV.names(base.labels), base.denoiser, 4, seed=0)
+
+
+# --- formulas ---
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.4])
+def test_a_low_rank_update_is_its_product_added_to_the_matrix(load: LoadBase, strength: float) -> None:
+    base = load()
+    updates = filled(updates_of(base), 1)
+    updates.strength = strength
+    with updates.attached(base):
+        found = predicted(base)
+    state = updates.state()
+    with torch.no_grad():
+        for name in ATTENTION_KV.names(base.labels):
+            place = name.removesuffix(".weight")
+            product = state[f"{place}/lora_B.weight"] @ state[f"{place}/lora_A.weight"]
+            base.denoiser.get_parameter(name).add_(strength * product)
+    torch.testing.assert_close(found, predicted(base), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("where", [SPATIAL, TEMPORAL, SPATIAL_CROSS_ATTENTION_KV])
+def test_deltas_are_the_weights_changed(load: LoadBase, where: Where) -> None:
+    base = load()
+    deltas = filled(WeightDeltas.create(where.names(base.labels), base.denoiser), 2, 0.05)
+    deltas.strength = 0.7
+    with deltas.attached(base):
+        found = predicted(base)
+    with torch.no_grad():
+        for name, delta in deltas.state().items():
+            base.denoiser.get_parameter(name).add_(0.7 * delta)
+    assert torch.equal(found, predicted(base))
+
+
+def test_training_deltas_is_training_the_weights(load: LoadBase) -> None:
+    base, other = load(), load()
+    names = TEMPORAL.names(base.labels)
+    deltas = WeightDeltas.create(names, base.denoiser)
+    weights = {name: other.denoiser.get_parameter(name).requires_grad_() for name in names}
+    start = {name: weight.detach().clone() for name, weight in weights.items()}
+    # eps as large as small gradients: their sign must not decide, as it would by rounding alone.
+    first, second = (
+        torch.optim.AdamW(list(p.values()), lr=1e-3, weight_decay=0, eps=1e-3) for p in (deltas.parameters(), weights)
+    )
+    with deltas.attached(base):
+        for _ in range(3):
+            for trained, optimizer in ((base, first), (other, second)):
+                optimizer.zero_grad()
+                trained.predict(*inputs()).square().mean().backward()
+                optimizer.step()
+    for name, delta in deltas.state().items():
+        torch.testing.assert_close(delta, weights[name].detach() - start[name], atol=2e-6, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_a_serial_adapter_reads_what_the_layer_gave(base: Base) -> None:
+    site = next(s for s in identity_sites(base.sites) if "down_blocks" in s.name)
+    adapters = filled(
+        AdapterSet.create(identity_sites(base.sites), 0.5, condition_width=None, seed=0, placement="serial"), 3
+    )
+    w = {k.rpartition("/")[2]: t for k, t in adapters.state().items() if k.startswith(site.name + "/")}
+    block = base.denoiser.get_submodule(site.name.rpartition(".")[0])
+    generator = torch.Generator().manual_seed(1)
+    hidden, text = torch.randn(6, 16, site.width, generator=generator), torch.randn(6, 16, 32, generator=generator)
+    h = hidden + block.attn1(block.norm1(hidden))
+    x = block.attn2(block.norm2(h), encoder_hidden_states=text)
+    h = h + x + gelu(x @ w["down.weight"].T + w["down.bias"]) @ w["up.weight"].T + w["up.bias"]
+    with adapters.attached(base):
+        found = block(hidden, encoder_hidden_states=text)
+    torch.testing.assert_close(found, h + block.ff(block.norm3(h)), atol=1e-5, rtol=1e-5)
+
+
+def test_forms_of_a_subject_and_a_motion_add_up_and_leave_nothing(base: Base) -> None:
+    bare = predicted(base)
+    spatial = filled(WeightDeltas.create(SPATIAL.names(base.labels), base.denoiser), 4, 0.02)
+    temporal = filled(WeightDeltas.create(TEMPORAL.names(base.labels), base.denoiser), 5, 0.02)
+    low_rank = filled(updates_of(base), 6)
+    alone = []
+    for one in (spatial, temporal, low_rank):
+        with one.attached(base):
+            alone.append(predicted(base))
+    with spatial.attached(base), temporal.attached(base), low_rank.attached(base):
+        together = predicted(base)
+        spatial.strength = low_rank.strength = 0.0
+        assert torch.equal(predicted(base), alone[1])
+    assert not any(torch.equal(together, one) for one in alone)
+    assert torch.equal(predicted(base), bare)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_gradients_reach_every_form_through_checkpoints(base: Base, checkpointing: bool) -> None:
+    deltas, low_rank = WeightDeltas.create(SPATIAL.names(base.labels), base.denoiser), filled(updates_of(base), 6)
+
+    def gradients() -> dict[str, Tensor]:
+        base.predict(*inputs()).square().mean().backward()
+        found = {}
+        for name, parameter in {**deltas.parameters(), **low_rank.parameters()}.items():
+            assert parameter.grad is not None, name
+            found[name], parameter.grad = parameter.grad.clone(), None
+        return found
+
+    with deltas.attached(base), low_rank.attached(base):
+        plain = gradients()
+        if checkpointing:
+            with unet3d.checkpointed(base.denoiser):
+                again = gradients()
+        else:
+            again = gradients()
+    assert all(torch.equal(again[name], plain[name]) for name in plain)
+    assert all(p.grad is None for p in base.denoiser.parameters())
+
+
+def test_half_precision_learns_and_composes_in_its_own_type(load: LoadBase) -> None:
+    base = load(dtype="bf16")
+    deltas = WeightDeltas.create(SPATIAL.names(base.labels), base.denoiser)
+    with deltas.attached(base):
+        base.predict(*inputs()).square().mean().backward()
+        name = next(iter(deltas.parameters()))
+        module, _, leaf = name.rpartition(".")
+        assert getattr(base.denoiser.get_submodule(module), leaf).dtype == torch.bfloat16
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in deltas.parameters().values())
+
+
+# --- what fits ---
+
+
+def test_two_fine_tunings_of_the_same_weights_are_refused(base: Base) -> None:
+    bare, names = predicted(base), SPATIAL.names(base.labels)
+    first, second = (filled(WeightDeltas.create(names, base.denoiser), seed, 0.02) for seed in (1, 2))
+    with first.attached(base), pytest.raises(AdapterError, match="two adapters change"), second.attached(base):
+        pass
+    assert torch.equal(predicted(base), bare)
+
+
+@pytest.mark.parametrize("form", ["low-rank", "weight-deltas"])
+def test_what_does_not_fit_is_named_and_nothing_stays(base: Base, form: str) -> None:
+    bare, name = predicted(base), ATTENTION_KV.names(base.labels)[-1]
+    place = name.removesuffix(".weight")
+    wrong = {
+        "low-rank": [
+            {f"{p}/lora_A.weight": torch.ones(2, 7), f"{p}/lora_B.weight": torch.ones(7, 2)} for p in (place, "x.y")
+        ],
+        "weight-deltas": [{name: torch.ones(3)}, {"x.y": torch.ones(3)}],
+    }
+    for state in wrong[form]:
+        with pytest.raises(AdapterError, match=r"does not fit the base tiny0"), restored(form, state).attached(base):
+            pass
+    assert torch.equal(predicted(base), bare)
+
+
+@pytest.mark.parametrize(
+    ("form", "message"), [("low-rank", "not whole"), ("weight-shapes", "'weight-shapes', which this dv does not know")]
+)
+def test_tensors_of_no_form_are_refused(form: str, message: str) -> None:
+    with pytest.raises(AdapterError, match=message):
+        restored(form, {"a/lora_A.weight": torch.ones(2, 2)})
+
+
+def test_only_what_needs_it_is_written_in_the_newer_format(tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    plain = Adapter("subject", "dreamvideo", "f" * 64, {"a/down.weight": torch.ones(1, 1)})
+    for adapter, version in (
+        (plain, "1"),
+        (replace(plain, word="sks dog"), "2"),
+        (replace(plain, form="low-rank"), "2"),
+    ):
+        write_adapter(adapter, tmp_path / "a")
+        with safe_open(tmp_path / "a" / "adapter.safetensors", framework="pt") as file:
+            assert file.metadata()["format_version"] == version
+        assert read_adapter(tmp_path / "a").word == adapter.word
+
+
+# --- what a subject is called ---
+
+
+@pytest.mark.parametrize(
+    ("prompt", "word", "expected"),
+    [
+        ("a * runs", "*", "a * runs"),
+        ("a * runs", "sks dog", "a sks dog runs"),
+        ("a * dog runs", "sks dog", "a sks dog runs"),
+        ("a * doghouse", "sks dog", "a sks dog doghouse"),
+        ("a * runs", "* dog", "a * dog runs"),
+        ("A * Dog runs", "* dog", "A * dog runs"),
+        ("a dog runs", "sks dog", "a dog runs"),
+    ],
+)
+def test_a_subject_is_said_as_it_was_learnt(prompt: str, word: str, expected: str) -> None:
+    assert said(prompt, word) == expected
+
+
+def test_an_identifier_is_a_place_for_the_subject() -> None:
+    def placed(prompt: str) -> str:
+        return place_subject(prompt, subject="rex", class_word="dog", identifier="sks")
+
+    assert placed("a sks dog runs") == placed("a rex runs") == "a * runs"
+    with pytest.raises(InputError, match="has no place for rex"):
+        placed("a sks runs")
+
+
+def test_composing_says_the_identifier_or_the_token_before_the_class_word(base: Base, tmp_path: Path) -> None:
+    blank = Adapter("subject", "dreamix", base.fingerprint, {}, form="weight-deltas", word="sks dog")
+    token = torch.randn(32, generator=torch.Generator().manual_seed(1))
+    write_adapter(blank, tmp_path / "sks")
+    write_adapter(replace(blank, word="* dog", token=token), tmp_path / "custom")
+    write_adapter(replace(blank, word="*", token=token), tmp_path / "token")
+
+    def frames(prompt: str, name: str | None) -> np.ndarray:
+        return compose(base, prompt, config=CONFIG, seed=0, subject=tmp_path / name if name else None).frames
+
+    assert np.array_equal(frames("a * runs", "sks"), frames("a sks dog runs", None))
+    assert np.array_equal(frames("a * runs", "custom"), frames("a * dog runs", "token"))
+    assert not np.array_equal(frames("a * runs", "token"), frames("a * dog runs", "token"))
+
+
+def test_a_new_token_starts_as_a_word_of_the_vocabulary_if_it_is_there(base: Base) -> None:
+    table: nn.Embedding = base.text_encoder.get_input_embeddings()
+    assert torch.equal(base.start_embedding(5, "dog"), table.weight[5])
+    assert torch.equal(base.start_embedding(42170, "dog"), base.word_embedding("dog"))
+    assert torch.equal(base.start_embedding(None, "dog"), base.word_embedding("dog"))

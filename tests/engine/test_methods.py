@@ -1,0 +1,357 @@
+"""One contract for every method: what it may change, what it leaves behind, what comes back. No exceptions by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import UNet3DConditionModel
+from PIL import Image
+from torch import Tensor, nn
+
+from engine.adapters.choosing import Bottlenecks
+from engine.adapters.forms import fresh, restored
+from engine.adapters.learnt import Learnt
+from engine.adapters.storage import Adapter, read_adapter, write_adapter
+from engine.bases import unet3d
+from engine.bases.base import Base
+from engine.bases.load import skeleton
+from engine.composing import ComposeConfig, compose
+from engine.errors import InputError
+from engine.estimating import trainable_parameters
+from engine.learning import Learned, OnProgress, learn_motion, learn_subject
+from engine.media.video import write_video
+from engine.methods.common import Method
+from engine.methods.page import methods_table, modelscope_skeleton, with_table
+from engine.methods.table import METHODS, method_named, methods_of, reads, recommended_for
+from engine.planning import plan_motion, plan_subject
+from engine.settings import resolve
+from engine.training import Progress
+
+LoadBase = Callable[..., Base]
+BY_NAME = {f"{m.kind}/{m.name}": m for m in METHODS}
+COMPOSE = ComposeConfig(steps=2, frames=3, size=(16, 16), guidance_scale=3.0)
+FEW = {"steps": 3, "token_steps": 3, "adapter_steps": 3, "batch_size": 2, "size": (16, 16), "frames": 4}
+FAST = {"learning_rate": 0.01, "token_learning_rate": 0.01, "adapter_learning_rate": 0.01, "snapshot_every": 1}
+PAPER = {
+    "subject/dreamvideo": 12_409_120 + 1024,
+    "subject/dreamvideo-no-token": 12_409_120,
+    "subject/dreamvideo-no-adapter": 1024,
+    # 16 sites of widths 320 (5), 640 (5), 1280 (6): down and up of 32, and both biases.
+    "subject/dreamvideo-width-32": 2 * 32 * 12_480 + 16 * 32 + 12_480,
+    "subject/textual-inversion": 1024,
+    "subject/dreamix": 863_860_164,
+    "subject/modelscope": 863_860_164,
+    "subject/custom-diffusion": 2 * 1024 * 12_480 + 1024,
+    "subject/lora": 2 * 32 * (16 * 1024 + 12_480),
+    "motion/dreamvideo": 77_966_496,
+    "motion/dreamvideo-serial": 77_966_496,
+    "motion/dreamvideo-no-guidance": 38_016_096,
+    "motion/dreamvideo-attention": 77_966_496 * 2 // 3,
+    "motion/dreamvideo-feed-forward": 77_966_496 // 3,
+    # The same sites and `transformer_in` (512 wide), three layers each.
+    "motion/dreamvideo-width-32": 3 * (2 * 32 * 12_992 + 17 * 32 + 12_992),
+    # Two attentions a temporal block, one self- and one cross-attention a spatial one.
+    "motion/lora": 2 * 2 * 32 * 2 * 12_992 + 2 * 32 * 2 * 12_480 + 2 * 32 * (16 * 1024 + 12_480),
+    # All but the spatial parameters and the time embedding.
+    "motion/modelscope": 1_411_233_860 - 863_860_164 - (320 * 1280 + 1280 + 1280 * 1280 + 1280),
+}
+
+every_method = pytest.mark.parametrize("method", [pytest.param(m, id=name) for name, m in BY_NAME.items()])
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three photographs and two clips of noise."""
+    folder, random = tmp_path_factory.mktemp("material"), np.random.default_rng(0)
+    (folder / "subject").mkdir()
+    (folder / "motion").mkdir()
+    for i in range(3):
+        Image.fromarray(random.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(folder / "subject" / f"{i}.png")
+    for i in range(2):
+        frames = random.integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+        write_video(frames, folder / "motion" / f"{i}.mp4", 8.0, {})
+    return folder
+
+
+def plan_of(method: Method, base: Base, material: Path, **options: object) -> Any:
+    few = {k: v for k, v in {**FEW, **FAST}.items() if k in reads(method)}
+    common: dict[str, Any] = {"info": base.info, "options": {**few, **options}, "method": method.name}
+    if method.kind == "subject":
+        return plan_subject([material / "subject"], "dog", **common)
+    return plan_motion([material / "motion"], "a dog spins", **common)
+
+
+def learn(
+    plan: Any, base: Base, folder: Path, *, run: Path | None = None, on_progress: OnProgress | None = None
+) -> Learned:
+    chosen: Any = learn_subject if plan.method.kind == "subject" else learn_motion
+    learned: Learned = chosen(plan, base, folder, run=run, on_progress=on_progress)
+    return learned
+
+
+def weights_of(method: Method, base: Base, *, seed: int | None = None) -> Learnt | None:
+    """A method's weights: fresh, or random as after learning."""
+    chosen = method.recipe(method.settings()).weights
+    if chosen is None:
+        return None
+    weights = fresh(chosen, base.sites, base.labels, base.denoiser, condition_width=24, seed=0)
+    if seed is not None:
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in weights.parameters().values():
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    return weights
+
+
+@torch.no_grad()
+def predicted(base: Base) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    noisy, text = torch.randn((2, 4, 3, 8, 8), generator=generator), torch.randn((2, 16, 32), generator=generator)
+    return base.predict(noisy, torch.tensor([20, 320]), text)
+
+
+def looking(weights: Learnt) -> Learnt:
+    weights.condition(torch.randn((2, 24), generator=torch.Generator().manual_seed(1)), torch.tensor([0.3, 1.0]))
+    return weights
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# --- the contract ---
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run of a method, with the base that it ran on and what that was made of before."""
+
+    plan: Any
+    folder: Path
+    learned: Learned
+    base: Base
+    parameters: dict[str, nn.Parameter]
+    before: dict[str, Tensor]
+
+
+@pytest.fixture(scope="module")
+def outcome_of(load: LoadBase, material: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Method], Outcome]:
+    """Learn by a method, once."""
+    made: dict[str, Outcome] = {}
+
+    def outcome(method: Method) -> Outcome:
+        key = f"{method.kind}/{method.name}"
+        if key not in made:
+            base, folder = load(), tmp_path_factory.mktemp("outcome") / "adapter"
+            plan = plan_of(method, base, material)
+            parameters = {**dict(base.denoiser.named_parameters()), **dict(base.text_encoder.named_parameters())}
+            before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+            made[key] = Outcome(plan, folder, learn(plan, base, folder), base, parameters, before)
+        return made[key]
+
+    return outcome
+
+
+@every_method
+def test_only_what_the_method_names_is_changed(outcome_of: Callable[[Method], Outcome], method: Method) -> None:
+    out = outcome_of(method)
+    adapter, recipe, start = read_adapter(out.folder), method.recipe(method.settings()), weights_of(method, out.base)
+    assert dict(out.base.denoiser.named_parameters()).items() <= out.parameters.items()  # the very same objects
+    assert same({name: p.detach() for name, p in out.parameters.items()}, out.before)
+    assert all(p.grad is None and not p.requires_grad for p in out.parameters.values())
+    assert (adapter.token is not None) == (recipe.token is not None)
+    assert adapter.weights.keys() == (start.state().keys() if start is not None else set())
+    if start is not None:
+        still = [name for name, fresh in start.state().items() if torch.equal(fresh, adapter.weights[name])]
+        # A batch may look at no image, and a bias before a norm moves nothing.
+        assert len(still) < len(adapter.weights) / 4, still
+    assert (adapter.kind, adapter.method, out.learned.method) == (method.kind, method.name, method.name)
+
+
+@every_method
+def test_fresh_weights_change_nothing_and_detached_ones_leave_no_trace(base: Base, method: Method) -> None:
+    bare, weights = predicted(base), weights_of(method, base)
+    if weights is None:
+        assert method.recipe(method.settings()).token is not None
+        return
+    with looking(weights).attached(base):
+        assert torch.equal(predicted(base), bare)
+    filled = weights_of(method, base, seed=1)
+    assert filled is not None
+    with looking(filled).attached(base):
+        changed = predicted(base)
+        filled.strength = 0.5
+        half = predicted(base)
+        filled.strength = 0.0
+        assert torch.equal(predicted(base), bare)
+        filled.strength = 1.0
+        assert torch.equal(predicted(base), changed)
+    assert not torch.equal(changed, bare)
+    assert not torch.equal(half, changed)
+    assert torch.equal(predicted(base), bare)
+    with pytest.raises(ZeroDivisionError), filled.attached(base):
+        raise ZeroDivisionError
+    assert torch.equal(predicted(base), bare)
+
+
+@every_method
+def test_saved_equals_loaded(base: Base, method: Method, tmp_path: Path) -> None:
+    weights, recipe = weights_of(method, base, seed=1), method.recipe(method.settings())
+    token = torch.randn(32) if recipe.token is not None else None
+    adapter = Adapter(method.kind, method.name, "f" * 64, {}, token=token, word=recipe.word)
+    if weights is not None:
+        adapter = replace(adapter, weights=weights.state(), widths=weights.widths, form=weights.form)
+    write_adapter(adapter, tmp_path / "first")
+    again = read_adapter(tmp_path / "first")
+    write_adapter(again, tmp_path / "second")
+    assert files(tmp_path / "first") == files(tmp_path / "second")
+    assert same(again.weights, adapter.weights)
+    assert (again.form, again.word, again.widths) == (adapter.form, adapter.word, adapter.widths)
+    if weights is not None:
+        with looking(weights).attached(base):
+            expected = predicted(base)
+        with looking(restored(again.form, again.weights)).attached(base):
+            assert torch.equal(predicted(base), expected)
+
+
+@every_method
+def test_stopped_and_resumed_ends_in_the_bytes_of_the_same_seed(
+    load: LoadBase, outcome_of: Callable[[Method], Outcome], tmp_path: Path, method: Method
+) -> None:
+    whole = outcome_of(method)
+    last = whole.plan.method.recipe(whole.plan.settings.config).parts[-1].name
+
+    def stop(part: str, progress: Progress) -> None:
+        if (part, progress.step) == (last, 2):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(whole.plan, load(), tmp_path / "out", run=tmp_path / "run", on_progress=stop)
+    told: list[tuple[str, int]] = []
+    learn(
+        whole.plan, load(), tmp_path / "out", run=tmp_path / "run",
+        on_progress=lambda part, p: told.append((part, p.step)),
+    )  # fmt: skip
+    assert told == [(last, 3)]
+    assert files(tmp_path / "out") == files(whole.folder)
+
+
+@every_method
+def test_what_was_announced_is_what_is_trained(outcome_of: Callable[[Method], Outcome], method: Method) -> None:
+    out = outcome_of(method)
+    info, recipe = out.base.info, method.recipe(out.plan.settings.config)
+    counts = trainable_parameters(recipe, skeleton(info), unet3d, info.cross_attention_dim, info.image_embedding_width)
+    assert counts == out.learned.parameters
+    assert sum(part.steps for part in recipe.parts) == out.learned.steps
+
+
+@every_method
+def test_what_was_learnt_composes(base: Base, outcome_of: Callable[[Method], Outcome], method: Method) -> None:
+    kinds: dict[str, Any] = {method.kind: outcome_of(method).folder}
+    prompt = "a * on the beach" if method.kind == "subject" else "a dog spins"
+    bare = compose(base, "a dog spins", config=COMPOSE, seed=0)
+    made = compose(base, prompt, config=COMPOSE, seed=0, **kinds)
+    assert not np.array_equal(made.frames, bare.frames)
+    assert made.record["prompt"] == prompt
+    assert np.array_equal(compose(base, "a dog spins", config=COMPOSE, seed=0).frames, bare.frames)
+
+
+@pytest.fixture(scope="module")
+def modelscope() -> UNet3DConditionModel:
+    return modelscope_skeleton()
+
+
+@every_method
+def test_parameters_at_full_size_are_the_papers(modelscope: UNet3DConditionModel, method: Method) -> None:
+    counts = trainable_parameters(method.recipe(method.settings()), modelscope, unet3d, 1024, 1024)
+    assert sum(counts.values()) == PAPER[f"{method.kind}/{method.name}"]
+
+
+# --- the table ---
+
+
+def test_names_are_unique_and_defaults_are_of_their_config() -> None:
+    assert len(BY_NAME) == len(METHODS)
+    for method in METHODS:
+        assert type(method.settings(1)) is type(method.settings(4)) is method.config
+
+
+def test_an_unknown_method_is_named_with_those_there_are() -> None:
+    with pytest.raises(InputError, match=r"no method 'dreambooth' to learn a subject: --method is one of dreamvideo"):
+        method_named("subject", "dreambooth")
+    with pytest.raises(InputError, match="to learn a motion"):
+        method_named("motion", "dreamix")
+
+
+def test_an_option_of_other_methods_says_whose_it_is(base: Base, material: Path) -> None:
+    with pytest.raises(InputError, match=r"--rank is not for --method dreamix: it is read by lora$"):
+        plan_of(methods_of("subject")["dreamix"], base, material, rank=4)
+    with pytest.raises(InputError, match=r"--token-steps is not for --method lora: it is read by dreamvideo, .*"):
+        plan_of(methods_of("subject")["lora"], base, material, token_steps=4)
+    with pytest.raises(InputError, match=r"--placement is what --method dreamvideo-serial is about, .* at serial"):
+        plan_of(methods_of("motion")["dreamvideo-serial"], base, material, placement="parallel")
+    plan_of(methods_of("motion")["dreamvideo-serial"], base, material, placement="serial")
+
+
+def test_the_bases_recommendation_is_dreamvideos_and_its_size_is_everybodys() -> None:
+    table: dict[str, dict[str, object]] = {
+        "subject": {"size": [64, 64], "token_steps": 9, "textual_identity": True, "use_masks": False},
+        "subject/lora": {"rank": 4},
+    }
+    subjects = methods_of("subject")
+    assert recommended_for(subjects["dreamvideo"], table) == table["subject"]
+    assert recommended_for(subjects["lora"], table) == {"size": [64, 64], "rank": 4}
+    assert recommended_for(subjects["textual-inversion"], table) == {"size": [64, 64]}
+    ablation = subjects["dreamvideo-no-token"]
+    resolved = resolve(ablation.settings(), recommended_for(ablation, table), {})
+    assert (resolved.config.textual_identity, resolved.config.token_steps) == (False, 9)  # type: ignore[attr-defined]
+
+
+def test_every_ablation_differs_from_its_method_in_what_it_says() -> None:
+    for method in METHODS:
+        whole = method_named(method.kind, "dreamvideo")
+        if method.changed:
+            assert method.recipe(method.settings()) != whole.recipe(whole.settings())
+    narrow = method_named("motion", "dreamvideo-width-32").recipe(
+        method_named("motion", "dreamvideo-width-32").settings()
+    )
+    assert isinstance(narrow.weights, Bottlenecks)
+    assert (narrow.weights.hidden_width, narrow.weights.guidance) == (32, None)
+
+
+def test_baselines_have_the_papers_settings() -> None:
+    def of(kind: Any, name: str, *settings: str, sources: int = 4) -> tuple[object, ...]:
+        config = method_named(kind, name).settings(sources)
+        return tuple(getattr(config, setting) for setting in settings)
+
+    def prompts(name: str) -> list[str]:
+        method = method_named("subject", name)
+        return [part.prompt for part in method.recipe(method.settings()).parts]
+
+    assert of("subject", "textual-inversion", "token_steps", "token_learning_rate", "batch_size") == (3000, 1e-4, 4)
+    assert of("subject", "dreamix", "steps", "learning_rate", "identifier") == (200, 1e-5, "sks")
+    assert of("subject", "modelscope", "steps", "learning_rate") == (200, 1e-5)
+    assert of("subject", "custom-diffusion", "steps", "learning_rate", "token_start_id") == (250, 4e-5, 42170)
+    assert of("subject", "lora", "steps", "learning_rate", "rank") == (800, 1e-5, 32)
+    assert of("motion", "lora", "steps", "learning_rate", "rank", "batch_size") == (1000, 1e-5, 32, 2)
+    assert of("motion", "lora", "steps", "batch_size", sources=1) == (3000, 1)
+    assert of("motion", "modelscope", "steps", "learning_rate", "batch_size", sources=1) == (1000, 1e-5, 1)
+    assert prompts("textual-inversion") == ["a *"]
+    assert prompts("dreamix") == prompts("lora") == prompts("dreamvideo-width-32") == ["a sks {class}"]
+    assert prompts("custom-diffusion") == ["a * {class}"]
+
+
+def test_the_pages_table_is_current() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert page == with_table(page, methods_table()), "renew it: python -m engine.methods.page docs/methods.md"
+    assert "863,860,164" in page
