@@ -103,6 +103,7 @@ def _argument(option: Any, text: str) -> Sequence[str]:
 
 def _wish(values: dict[str, Any], row: Row, folder: Path) -> Wish:
     own = {name: values[name] for name in _OWN}
+    own["seed"] = own["seed"] or 0
     options = {name: values[name] for name in _SETTINGS if values[name] is not None}
     if own["output"] is None:
         subject = (own["subject"] or "").partition("@")[0]
