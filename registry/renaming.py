@@ -38,7 +38,7 @@ def rename(database: Database, blobs: Blobs, old: str, new: str) -> list[Adapter
         finally:
             blobs.discard(staged)
         for adapter in before:
-            blobs.remove(adapter.name, adapter.version)
+            _remove_if_without_row(database, blobs, old, adapter.version)
     return after
 
 
@@ -94,13 +94,19 @@ def _move(database: Database, blobs: Blobs, staged: Path, old: str, new: str) ->
             _rename_rows(session, old, new, after)
     except BaseException:
         # Ctrl-C may come just after the rows changed; then the files must stay.
-        with database.reading() as session:
-            changed = bool(rows.listed(session, None, new))
-        if not changed:
-            for folder in placed:
-                blobs.remove(new, int(folder.name))
+        for folder in placed:
+            _remove_if_without_row(database, blobs, new, int(folder.name))
         raise
     return before, after
+
+
+def _remove_if_without_row(database: Database, blobs: Blobs, name: str, version: int) -> None:
+    """Remove a folder that has no row. Asked under the lock: another rename may just have brought one there."""
+    with database.writing() as session:
+        known = any(adapter.version == version for adapter in rows.listed(session, None, name))
+        aside = None if known else blobs.set_aside(name, version)
+    if aside is not None:
+        blobs.clear(aside)
 
 
 def _copy(source: Path, target: Path, adapter: Adapter) -> None:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from registry import bases, checking, documents, importing, labels, packing, renaming, rows
-from registry.blobs import Blobs, measure, sync
+from registry.blobs import LABELS, Blobs, measure, sync
 from registry.compositions import Compositions
 from registry.database import Database
 from registry.errors import DamagedAdapterError, NewerRegistryError, RegistryUnavailableError
@@ -132,19 +132,18 @@ class Registry:
                     f"The files in {folder} aren't those that were published as {adapter.id}. "
                     "Put whole copies in their place, or learn the adapter anew."
                 )
-            try:
-                said = labels.read(folder)
-            except (DamagedAdapterError, NewerRegistryError):
-                said = Labels()
+            said = _readable_labels(folder)
             with self._database.writing() as session:
                 for known in rows.listed(session, None, adapter.name):
                     if known.version == adapter.version:
-                        labels.store(session, known, said)
+                        if said is not None:
+                            labels.store(session, known, said)
                         return known
                 rows.last_version(session, adapter.name, adapter.kind)
                 rows.take(session, adapter.name, adapter.kind, adapter.version)
                 rows.insert(session, adapter, sources)
-                labels.store(session, adapter, said)
+                if said is not None:
+                    labels.store(session, adapter, said)
         return adapter
 
     def _last_version(self, counted: int, name: str) -> int:
@@ -262,15 +261,15 @@ class Registry:
     def export(self, file: Path, adapters: Sequence[Adapter] | None = None) -> int:
         """Write adapters into one portable file, or the whole registry (None), and give the file's bytes.
 
-        Raises DamagedAdapterError for files that aren't what was published.
+        Raises DamagedAdapterError for files that aren't what was published, and OSError where `file` can't be
+        written.
         """
-        with clear_errors(self._database.file):
-            if adapters is not None:
-                return packing.write(self._blobs, file, adapters)
-            with self._database.reading() as session:
-                whole = importing.whole(session)
-                chosen = rows.listed(session, None, None)
-            return packing.write(self._blobs, file, chosen, replace(whole, compositions=(*self.compositions.all(),)))
+        if adapters is not None:
+            return packing.write(self._blobs, file, adapters)
+        with self._database.reading() as session:
+            whole = importing.whole(session)
+            chosen = rows.listed(session, None, None)
+        return packing.write(self._blobs, file, chosen, replace(whole, compositions=tuple(self.compositions.all())))
 
     def import_from(self, file: Path, *, only: Sequence[str] = (), name: str | None = None) -> list[importing.Imported]:
         """Take in the adapters of an exported file (`only`: those that these say, as `chowchow` or `chowchow@2`),
@@ -318,3 +317,11 @@ class Registry:
         """Store the fingerprint that was computed for a base. Raises UnknownNameError."""
         with self._database.writing() as session:
             bases.remember_fingerprint(session, name, fingerprint)
+
+
+def _readable_labels(folder: Path) -> Labels | None:
+    """What `labels.json` says; None where it isn't there or can't be read."""
+    try:
+        return labels.read(folder) if (folder / LABELS).exists() else None
+    except (DamagedAdapterError, NewerRegistryError):
+        return None

@@ -85,6 +85,16 @@ def test_a_healthy_registry_only_gets_what_it_lacks(registry: Registry, filled: 
         assert len(opened.adapters()) == 3
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_text("x")])
+def test_labels_that_no_file_tells_stay_in_the_row(
+    registry: Registry, filled: list[Adapter], damage: Callable[[Path], object]
+) -> None:
+    damage(registry.path(filled[0]) / "labels.json")
+    rebuild(registry.folder)
+    with Registry.open(registry.folder) as opened:
+        assert opened.labels(filled[0]) == Labels(("best",))
+
+
 def test_no_database_at_all(registry: Registry, filled: list[Adapter]) -> None:
     for file in registry.folder.glob("registry.sqlite3*"):
         file.unlink()

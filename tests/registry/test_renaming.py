@@ -152,6 +152,25 @@ def test_an_interruption_leaves_one_name_or_the_other(registry: Registry, publis
         assert check_whole(registry) == [f"{'dog' if moment == 'before_commit' else 'rex'}@{n}" for n in (1, 2)]
 
 
+def test_a_rename_that_is_taken_back_at_once_keeps_its_files(
+    registry: Registry, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish("dog")
+    discard = blobs.Blobs.discard
+
+    def discard_and_take_back(self: blobs.Blobs, staged: Path) -> None:
+        """Another process, just between the first one's rows and the end of its old folders."""
+        discard(self, staged)
+        if [adapter.name for adapter in registry.adapters()] == ["rex"]:
+            monkeypatch.undo()
+            with Registry.open(registry.folder) as other:
+                other.rename("rex", "dog")
+
+    monkeypatch.setattr(blobs.Blobs, "discard", discard_and_take_back)
+    registry.rename("dog", "rex")
+    assert check_whole(registry) == ["dog@1"]
+
+
 def test_killed_at_any_moment_nothing_is_lost_and_it_can_be_repeated(
     registry: Registry, publish: Publish, tmp_path: Path
 ) -> None:
