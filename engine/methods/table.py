@@ -19,8 +19,9 @@ METHODS: tuple[Method, ...] = (
     *modelscope.METHODS,
 )
 
-# What a base recommends for DreamVideo on account of what it is itself, so that every method takes it.
-_OF_THE_BASE = frozenset({"size", "offset_noise", "frames", "fps"})
+# What a base recommends for DreamVideo and every method that reads it takes: what is the base's own affair, and
+# textual inversion, which is the same wherever it is done.
+_SHARED = frozenset({"size", "offset_noise", "frames", "fps", "token_steps", "token_learning_rate"})
 
 
 def methods_of(kind: Kind) -> dict[str, Method]:
@@ -62,11 +63,11 @@ def check_options(method: Method, options: Mapping[str, object]) -> None:
 
 def recommended_for(method: Method, recommended: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
     """What a base recommends for a method: its table "subject" or "motion", which is DreamVideo's (other methods
-    take from it what is the base's own affair, such as the size), under its table "subject/NAME" or "motion/NAME".
+    take from it what is no affair of a method's, such as the size), under its table "subject/NAME" or "motion/NAME".
 
     What makes an ablation one stands above the former.
     """
     shared = {k: v for k, v in recommended.get(method.kind, {}).items() if k not in method.changed}
     if method.config is not method_named(method.kind, DEFAULT).config:
-        shared = {k: v for k, v in shared.items() if k in _OF_THE_BASE & reads(method)}
+        shared = {k: v for k, v in shared.items() if k in _SHARED & reads(method)}
     return {**shared, **recommended.get(f"{method.kind}/{method.name}", {})}

@@ -311,7 +311,7 @@ def test_the_bases_recommendation_is_dreamvideos_and_its_size_is_everybodys() ->
     subjects = methods_of("subject")
     assert recommended_for(subjects["dreamvideo"], table) == table["subject"]
     assert recommended_for(subjects["lora"], table) == {"size": [64, 64], "rank": 4}
-    assert recommended_for(subjects["textual-inversion"], table) == {"size": [64, 64]}
+    assert recommended_for(subjects["textual-inversion"], table) == {"size": [64, 64], "token_steps": 9}
     ablation = subjects["dreamvideo-no-token"]
     resolved = resolve(ablation.settings(), recommended_for(ablation, table), {})
     assert (resolved.config.textual_identity, resolved.config.token_steps) == (False, 9)  # type: ignore[attr-defined]
