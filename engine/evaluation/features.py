@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,11 +20,9 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTMod
 from engine.bases.load import quiet_libraries
 from engine.bases.location import BaseInfo, local_folder
 from engine.errors import BaseError
+from engine.evaluation.wanted import PAPER_CLIP, PAPER_DINO
 
 Pictures = Sequence[npt.NDArray[np.uint8]]
-PAPER_CLIP, PAPER_DINO = "openai/clip-vit-base-patch32", "facebook/dino-vits16"
-"""The paper's judges: CLIP ViT-B/32 and DINO ViT-S/16."""
-
 _IMAGENET_MEAN, _IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
@@ -93,6 +92,35 @@ class Judges:
 
     clip: ClipJudge
     dino: DinoJudge
+
+
+class PairOfJudges(Protocol):
+    """What has both judges, however it comes by them."""
+
+    @property
+    def clip(self) -> ClipJudge: ...
+
+    @property
+    def dino(self) -> DinoJudge: ...
+
+
+@dataclass(frozen=True)
+class NamedJudges:
+    """The judges of two folders or hub ids, each loaded (and fetched) when it is first asked for."""
+
+    clip_model: str | Path
+    dino_model: str | Path
+    device: str = "cpu"
+
+    @cached_property
+    def clip(self) -> ClipJudge:
+        """Raises `BaseError`."""
+        return ClipJudge(self.clip_model, device=self.device)
+
+    @cached_property
+    def dino(self) -> DinoJudge:
+        """Raises `BaseError`."""
+        return DinoJudge(self.dino_model, device=self.device)
 
 
 def judges_of(info: BaseInfo, *, device: str = "cpu") -> Judges:

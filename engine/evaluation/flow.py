@@ -136,7 +136,8 @@ def _in_company(moved: Tensor, trusted: Tensor, columns: int) -> Tensor:
     allowed = _ALIKE[0] + _ALIKE[1] * field.norm(dim=-1)
     # Nothing is infinitely far from itself: inf - inf is no number, and compares as false.
     alike = (apart < allowed[..., None]).sum(dim=-1) - 1
-    return (alike >= _NEIGHBOURS_ALIKE).flatten(1)
+    company: Tensor = (alike >= _NEIGHBOURS_ALIKE).flatten(1)
+    return company
 
 
 def _window() -> tuple[Tensor, Tensor]:
@@ -186,5 +187,6 @@ def _slopes(pictures: Tensor) -> Tensor:
 def _sampled(pictures: Tensor, places: Tensor) -> Tensor:
     """Pictures `(B, C, H, W)` at places `(B, N, K, 2)` in pixels, `(B, C, N, K)`; outside, the nearest edge."""
     height, width = pictures.shape[-2:]
-    unit = (2 * places + 1) / torch.tensor([width, height]) - 1
+    step = 2 / torch.tensor([width, height], dtype=places.dtype)
+    unit = torch.addcmul(step / 2 - 1, places, step)
     return F.grid_sample(pictures, unit, padding_mode="border", align_corners=False)

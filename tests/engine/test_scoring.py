@@ -1,0 +1,178 @@
+"""Scores of rendered clips by the embedded base's judges: which of two videos a figure prefers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from engine.bases.location import EMBEDDED, inspect_base
+from engine.errors import InputError
+from engine.evaluation.caching import FeatureCache
+from engine.evaluation.features import NamedJudges, judges_of
+from engine.evaluation.scoring import METRICS, Metric, Scorer, Scores
+from engine.evaluation.wanted import ReferenceClip, Wanted
+from engine.media.video import write_video
+from engine.world import clips
+from engine.world.material import FPS, to_uint8, write_motion, write_subject
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    return Scorer(judges_of(inspect_base(EMBEDDED)), cache=FeatureCache(tmp_path_factory.mktemp("features")))
+
+
+@pytest.fixture(scope="module")
+def write(tmp_path_factory: pytest.TempPathFactory) -> Write:
+    folder = tmp_path_factory.mktemp("videos")
+
+    def write(word: str, motion: str, order: list[int] | None = None, fps: float = FPS) -> Path:
+        """A rendered clip as a file, its frames in another order where one is given."""
+        frames = to_uint8(clips.render([clips.ClipSpec(word, "grass", motion)])[0])[0]
+        path = folder / f"{word}-{motion}-{fps:g}-{order}.mp4"
+        write_video(frames if order is None else frames[order], path, fps, {})
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory: pytest.TempPathFactory) -> Wanted:
+    """A fox that zigzags, from pictures and clips over other scenes, the clips of other objects."""
+    folder = tmp_path_factory.mktemp("wanted")
+    pictures = write_subject("fox", folder / "fox", count=3, seed=4)
+    moving = write_motion("zigzag", folder / "zigzag", words=["owl", "penguin"], seed=5)
+    return Wanted("a fox zigzagging on grass", tuple(pictures), tuple(ReferenceClip(path) for path in moving))
+
+
+@pytest.fixture(scope="module")
+def right(scorer: Scorer, write: Write, wanted: Wanted) -> Scores:
+    """The video that is all that was wanted."""
+    return scorer.score(write("fox", "zigzag"), wanted)
+
+
+def figure(scores: Scores, name: str) -> float:
+    value = scores.values[name]
+    assert value is not None
+    return value
+
+
+def test_every_figure_is_the_mean_of_a_curve_over_frames_or_steps(right: Scores) -> None:
+    assert list(right.values) == [metric.name for metric in METRICS]
+    for name, curve in right.curves.items():
+        between = name in ("temporal_consistency", "motion_fidelity", "motion_amount")
+        assert len(curve) == clips.FRAMES - between
+        assert right.values[name] == pytest.approx(np.mean(curve), abs=1e-6)
+
+
+def test_another_subject_is_less_like_the_pictures(scorer: Scorer, write: Write, wanted: Wanted, right: Scores) -> None:
+    other = scorer.score(write("rocket", "zigzag"), wanted)
+    assert figure(other, "clip_i") < figure(right, "clip_i") - 0.05
+    assert figure(other, "motion_fidelity") > 0.8
+
+
+def test_over_several_subjects_the_videos_own_pictures_are_the_most_like_it(scorer: Scorer, tmp_path: Path) -> None:
+    # All over one scene: the small base's DINO sees little else than the scene where that differs.
+    words, generator = ("dog", "owl", "rocket", "fox", "balloon"), torch.Generator().manual_seed(3)
+    pictures, videos = {}, {}
+    for word in words:
+        poses = [clips.draw_pose(generator) for _ in range(4)]
+        specs = [clips.ClipSpec(word, "night", "still", scene_seed=9 + i, **pose) for i, pose in enumerate(poses)]
+        pictures[word] = [tmp_path / f"{word}-{i}.png" for i in range(4)]
+        for path, frame in zip(pictures[word], to_uint8(clips.render(specs, frames=1)[0])[:, 0], strict=True):
+            Image.fromarray(frame).save(path)
+        videos[word] = tmp_path / f"{word}.mp4"
+        frames = to_uint8(clips.render([clips.ClipSpec(word, "night", "left", scene_seed=1)], frames=2)[0])[0]
+        write_video(frames, videos[word], FPS, {})
+    likeness = replace(scorer, metrics=[m for m in METRICS if m.name in ("clip_i", "dino_i")])
+    table = {
+        (word, other): likeness.score(videos[word], Wanted(references=tuple(pictures[other])))
+        for word in words
+        for other in words
+    }
+    for name, margin in (("clip_i", 0.1), ("dino_i", 0.002)):
+        own = np.mean([figure(s, name) for (word, other), s in table.items() if word == other])
+        others = np.mean([figure(s, name) for (word, other), s in table.items() if word != other])
+        assert own > others + margin, name
+
+
+def test_a_still_video_cannot_win(scorer: Scorer, write: Write, wanted: Wanted, right: Scores) -> None:
+    still = scorer.score(write("fox", "zigzag", order=[0] * clips.FRAMES), wanted)
+    assert figure(still, "temporal_consistency") > 0.99
+    assert figure(still, "motion_amount") < 0.02 * figure(right, "motion_amount")
+    assert figure(still, "motion_fidelity") == 0
+
+
+def test_a_shuffled_video_is_less_consistent(scorer: Scorer, tmp_path: Path) -> None:
+    frames = to_uint8(clips.render([clips.ClipSpec("fox", "grass", "growing")], frames=16)[0])[0]
+    order = np.random.default_rng(0).permutation(16)
+    videos = {"in-order": frames, "shuffled": frames[order]}
+    scores = {}
+    for name, shown in videos.items():
+        write_video(shown, tmp_path / f"{name}.mp4", FPS, {})
+        scores[name] = figure(scorer.score(tmp_path / f"{name}.mp4", Wanted()), "temporal_consistency")
+    assert scores["shuffled"] < scores["in-order"] - 0.02
+
+
+def test_another_motion_has_less_fidelity(scorer: Scorer, write: Write, wanted: Wanted, right: Scores) -> None:
+    assert figure(right, "motion_fidelity") > 0.8
+    assert figure(scorer.score(write("fox", "left"), wanted), "motion_fidelity") < 0.3
+
+
+def test_a_longer_reference_counts_by_its_best_window_at_the_videos_rate(
+    scorer: Scorer, write: Write, tmp_path: Path
+) -> None:
+    # Twice the rate, still for a second, then the motion: neither all of it nor its beginning matches.
+    moving = to_uint8(clips.render([clips.ClipSpec("owl", "sea", "zigzag")], frames=16)[0])[0]
+    path = tmp_path / "long.mp4"
+    write_video(np.concatenate([np.repeat(moving[:1], 16, axis=0), moving]), path, 2 * FPS, {})
+    scores = scorer.score(write("fox", "zigzag"), Wanted(clips=(ReferenceClip(path),)))
+    assert figure(scores, "motion_fidelity") > 0.8
+    early = Wanted(clips=(ReferenceClip(path, end=0.9),))
+    assert figure(scorer.score(write("fox", "zigzag"), early), "motion_fidelity") == 0
+
+
+def test_what_is_not_wanted_is_not_measured_nor_its_judge_loaded(tmp_path: Path, write: Write) -> None:
+    own = inspect_base(EMBEDDED).folder / "judges"
+    scorer = Scorer(NamedJudges(own / "clip", tmp_path / "nowhere"), cache=FeatureCache(tmp_path / "cache"))
+    scores = scorer.score(write("fox", "left"), Wanted())
+    absent = {name for name, value in scores.values.items() if value is None}
+    assert absent == {"clip_t", "clip_i", "dino_i", "motion_fidelity"}
+    assert not absent & set(scores.curves)
+
+
+def test_a_video_of_one_frame_has_no_steps(scorer: Scorer, wanted: Wanted, tmp_path: Path) -> None:
+    video = tmp_path / "one"
+    video.mkdir()
+    Image.fromarray(np.full((50, 71, 3), 90, np.uint8)).save(video / "1.png")
+    scores = scorer.score(video, wanted)
+    steps = ("temporal_consistency", "motion_fidelity", "motion_amount")
+    assert [scores.values[name] for name in steps] == [None] * 3
+    assert len(scores.curves["clip_i"]) == 1
+
+
+def test_a_reference_clip_of_one_frame_is_refused(scorer: Scorer, write: Write, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "1.png")
+    with pytest.raises(InputError, match="single frame"):
+        scorer.score(write("fox", "left"), Wanted(clips=(ReferenceClip(tmp_path),)))
+
+
+def test_a_new_metric_is_a_function_and_a_row(write: Write) -> None:
+    brightness = Metric(
+        "brightness", "Brightness", lambda seen: torch.from_numpy(seen.frames).float().mean(dim=(1, 2, 3)) / 255
+    )
+    scores = Scorer(NamedJudges("unused", "unused"), metrics=(brightness,)).score(write("fox", "left"), Wanted())
+    assert 0.2 < figure(scores, "brightness") < 0.9
+    assert len(scores.curves["brightness"]) == clips.FRAMES
+
+
+def test_the_page_on_figures_has_a_row_for_each() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    assert [metric.title for metric in METRICS if f"\n| {metric.title} |" not in page] == []
