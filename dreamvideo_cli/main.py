@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from dreamvideo_cli import __version__
-from dreamvideo_cli.commands import adapters, base, compose, demo, inspect, motion, subject
+from dreamvideo_cli.commands import adapters, base, compose, demo, eval, inspect, motion, subject
 from dreamvideo_cli.exit_codes import ExitCode
 from dreamvideo_cli.output import flushed, show_error, show_version
 from engine.errors import EngineError, JobError
@@ -45,6 +45,7 @@ def dv(
 app.add_typer(subject.app, name="subject")
 app.add_typer(motion.app, name="motion")
 app.command("compose")(compose.compose)
+app.command("eval")(eval.evaluate)
 app.command("inspect")(inspect.inspect)
 app.command("list")(adapters.list_adapters)
 app.command("show")(adapters.show)

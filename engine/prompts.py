@@ -34,3 +34,19 @@ def place_subject(prompt: str, *, subject: str | None, class_word: str | None) -
         corrected = found if found != prompt else None
     corrected = corrected or f"a {PLACEHOLDER} {prompt}".strip()
     raise InputError(f'the prompt "{prompt}" has no place for {subject}: write * where it goes, as in "{corrected}"')
+
+
+def with_class_word(prompt: str, *, subject: str | None, class_word: str | None) -> str:
+    """Return `prompt` as a model reads it that never learnt the subject: its class word for `*` and its name.
+
+    Raises `InputError` where the prompt has a `*` and there is no class word for it.
+    """
+    if class_word is None:
+        if PLACEHOLDER in prompt:
+            raise InputError(
+                f'the prompt "{prompt}" has a * and no subject to say what it stands for: name it with --subject, '
+                'or write its class word with --prompt, as in --prompt "a dog is running"'
+            )
+        return prompt
+    named = rf"(?<!\w){re.escape(subject)}(?!\w)" if subject else r"(?!)"
+    return re.sub(named, lambda _: class_word, prompt, flags=re.IGNORECASE).replace(PLACEHOLDER, class_word)
