@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from dreamvideo_cli.jobs import Choices
 from dreamvideo_cli.main import run
+from dreamvideo_cli.requests import Request
+from engine.bases.location import EMBEDDED
 from registry import Adapter, NewAdapter, NewComposition, Registry, Source
 
 
@@ -198,6 +201,16 @@ def test_runs_are_listed_with_what_can_be_done(dv: Dv, registry: Registry) -> No
     registry.runs.begin("subject", "bear")
     assert "Asked run 3 of bear to stop" in dv("runs", "stop", "bear").err
     assert registry.runs.beat(3, None) is True
+
+
+def test_resume_goes_on_with_what_was_asked_for(dv: Dv, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Request, Choices]] = []
+    monkeypatch.setattr("dreamvideo_cli.jobs.learn", lambda request, choices, _: asked.append((request, choices)))
+    id = registry.runs.begin("motion", "jog")
+    Request("motion", "jog", ("/a.mp4",), {}, {}, EMBEDDED).save(registry.run_folder("jog"))
+    for text in ("jog", id):
+        dv("runs", "resume", text)
+    assert asked == [(Request("motion", "jog", (), {}, {}), Choices(resume=True))] * 2
 
 
 def test_history_tells_which_files_are_gone(dv: Dv, publish: Publish, registry: Registry, tmp_path: Path) -> None:
