@@ -183,8 +183,13 @@ def pretrain(
     alphas = scheduler().alphas_cumprod
     pool = make_pool(settings.pool_clips, settings.images.seed, autoencoder, work / "pool.safetensors", accelerator)
 
-    def loss_on(generator: torch.Generator, count: int, *, still: bool) -> Tensor:
-        chosen = torch.randint(len(pool.specs), (count,), generator=generator)
+    by_motion = [
+        torch.tensor([i for i, spec in enumerate(pool.specs) if spec.motion == name]) for name in settings.motion_order
+    ]
+
+    def loss_on(generator: torch.Generator, count: int, motions_met: int, *, still: bool) -> Tensor:
+        among = torch.cat(by_motion[:motions_met])
+        chosen = among[torch.randint(len(among), (count,), generator=generator)]
         latents = pool.latents[chosen]
         if still:
             frame = torch.randint(latents.shape[1], (count,), generator=generator)
@@ -204,12 +209,14 @@ def pretrain(
 
     def image_loss(step: int, _micro: int) -> Tensor:
         with temporal_layers_skipped(unet):
-            return loss_on(generator_at(settings.images.seed, step), settings.image_batch, still=True)
+            return loss_on(generator_at(settings.images.seed, step), settings.image_batch, len(by_motion), still=True)
 
     def clip_loss(step: int, _micro: int) -> Tensor:
         generator = generator_at(settings.clips.seed, step)
         still = float(torch.rand((), generator=generator)) < settings.image_step_share
-        return loss_on(generator, settings.image_batch if still else settings.clip_batch, still=still)
+        if still:
+            return loss_on(generator, settings.image_batch, len(by_motion), still=True)
+        return loss_on(generator, settings.clip_batch, 1 + step // settings.steps_between_motions, still=False)
 
     shared = {"work": work, "accelerator": accelerator, "ema_decay": settings.ema_decay, "settings": settings}
     temporal = {id(p) for layer in _temporal_layers(unet) for p in layer.parameters()}

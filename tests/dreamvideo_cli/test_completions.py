@@ -30,7 +30,7 @@ TYPED = [
     ("dv show ch\t", ["show", "chowchow"]),
     ("dv show chowchow@\t2", ["show", "chowchow@2"]),
     ("dv rm walk@\twalk@1\t", ["rm", "walk@1", "walk@1"]),
-    ("dv list --na\t", ["list", "--names"]),
+    ("dv list --rev\t", ["list", "--reverse"]),
     ("dv compose 'a * is' --subject 狐\t", ["compose", "a * is", "--subject", "狐狸"]),
     ("dv compose x --motion=wa\t", ["compose", "x", "--motion=walk"]),
     ("dv compose x --base b\t", ["compose", "x", "--base", "big-base"]),
