@@ -18,10 +18,11 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
-# What is made from the app itself: the reference and the completion scripts.
+# What is made from the app itself: the reference, the completion scripts, the table of methods.
 docs: $(INSTALLED)
 	$(BIN)/python -m dreamvideo_cli.reference docs/cli.md
 	$(BIN)/python -m dreamvideo_cli.completions completions
+	$(BIN)/python -m engine.methods.page docs/methods.md
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

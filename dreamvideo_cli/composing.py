@@ -116,8 +116,12 @@ def settings_for(
 
 def carry_out(job: Job, out: Out) -> None:
     """Load the base, make every video, print each path as soon as it is there."""
+    from engine.bases.load import notes_on
+
     _announce(job, out)
     base = load(job)
+    for note in notes_on(base.device, base.dtype):
+        out.warn(note)
     made: list[dict[str, Any]] = []
     with Meter(out) as meter:
         for one in make(job, base, lambda target, *step: meter.report(f"seed {target.seed}", *step)):

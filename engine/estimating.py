@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from engine.adapters.choosing import FullWeights
 from engine.adapters.forms import fresh
 from engine.bases.fingerprint import weight_files
-from engine.bases.load import choose_device, choose_dtype, family_of, is_emulated, skeleton
+from engine.bases.load import choose_device, choose_dtype, family_of, notes_on, skeleton
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.methods.common import Recipe
 from engine.planning import MotionPlan, SubjectPlan
@@ -67,9 +67,7 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
         weights += sum(parameters.values()) * bytes_each  # the frozen ones stay beside their trained selves
     micro = config.gradient_accumulation
     seconds = 3 * flops * micro * sum(steps.values()) / (_speed(where, precision) * _EFFICIENCY)
-    slow = f"this processor only emulates {dtype}: fp32 is many times faster here"
-    notes = (slow,) if is_emulated(where, precision) else ()
-    return Estimate(parameters, steps, weights + trained + saved * bytes_each, seconds, notes)
+    return Estimate(parameters, steps, weights + trained + saved * bytes_each, seconds, notes_on(where, precision))
 
 
 def trainable_parameters(

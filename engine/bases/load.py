@@ -60,6 +60,14 @@ def is_emulated(device: torch.device, dtype: torch.dtype) -> bool:
     return found.get("architecture") == "x86_64" and not found.get(needed[dtype], False)
 
 
+def notes_on(device: torch.device, dtype: torch.dtype) -> tuple[str, ...]:
+    """What a person should know before something is computed there in this precision."""
+    if not is_emulated(device, dtype):
+        return ()
+    name = next(name for name, known in DTYPES.items() if known == dtype)
+    return (f"this processor only emulates {name}: fp32 is many times faster here",)
+
+
 def load_base(
     location: BaseLocation, *, device: str | None = None, dtype: str = "fp32", deterministic: bool = False
 ) -> Base:
