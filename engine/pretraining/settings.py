@@ -121,6 +121,6 @@ def recipe(*, autoencoder: int, contrastive: int, images: int, clips: int, self_
     )
 
 
-CPU = recipe(autoencoder=4600, contrastive=800, images=3300, clips=1300, self_supervised=400)
+CPU = recipe(autoencoder=4600, contrastive=800, images=3300, clips=1000, self_supervised=400)
 GPU = recipe(autoencoder=20000, contrastive=6000, images=30000, clips=15000, self_supervised=4000)
 PRESETS = {"cpu": CPU, "gpu": GPU}

@@ -10,10 +10,14 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from safetensors.torch import load_file
+import torch
+from diffusers import AutoencoderKL, UNet3DConditionModel
 from torch import Tensor
+from transformers import CLIPModel, CLIPTextModel, CLIPVisionModelWithProjection, ViTModel
 
+from engine.bases.load import quiet_libraries
 from engine.files import written_aside
 from engine.pretraining.stage import write_stage
 
@@ -38,22 +42,28 @@ def start_from(base: Path, work: Path) -> None:
     taken = [name for name in STAGES if (work / f"{name}.safetensors").exists()]
     if taken:
         raise FileExistsError(f"{work} has trained {', '.join(taken)} already: choose another folder with --work")
-    unet = _read(base / "unet" / "diffusion_pytorch_model.safetensors", "unet.")
-    text = _read(base / "text_encoder" / "model.safetensors")
-    denoiser = unet | {f"text_encoder.{name}": tensor for name, tensor in text.items()}
+    text = _state(CLIPTextModel, base / "text_encoder")
+    denoiser = _named("unet", _state(UNet3DConditionModel, base / "unet")) | _named("text_encoder", text)
     stages = {
-        "autoencoder": _read(base / "vae" / "diffusion_pytorch_model.safetensors"),
-        "text_image": _read(base / "image_encoder" / "model.safetensors")
-        | {f"text_model.{name}": tensor for name, tensor in text.items()},
+        "autoencoder": _state(AutoencoderKL, base / "vae"),
+        "text_image": _state(CLIPVisionModelWithProjection, base / "image_encoder") | _named("text_model", text),
         "images": denoiser,
         "clips": denoiser,
-        "judge": _read(base / "judges" / "clip" / "model.safetensors"),
-        "self_supervised": _read(base / "judges" / "dino" / "model.safetensors", "encoder."),
+        "judge": _state(CLIPModel, base / "judges" / "clip"),
+        "self_supervised": _named("encoder", _state(ViTModel, base / "judges" / "dino", add_pooling_layer=False)),
     }
     shutil.copytree(base / "tokenizer", work / "tokenizer")
     for name, tensors in stages.items():
         write_stage(work / f"{name}.safetensors", tensors, steps[name])
 
 
-def _read(path: Path, prefix: str = "") -> dict[str, Tensor]:
-    return {prefix + name: tensor.float() for name, tensor in load_file(path).items()}
+def _state(kind: Any, folder: Path, **options: Any) -> dict[str, Tensor]:
+    """The weights of a component by the names of its class: files may have others."""
+    with quiet_libraries():
+        model = kind.from_pretrained(folder, torch_dtype=torch.float32, **options)
+    state: dict[str, Tensor] = model.state_dict()
+    return state
+
+
+def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
