@@ -59,10 +59,13 @@ def pretrain(settings: AutoencoderSettings, drawings: Drawings, work: Path, acce
         total: Tensor = loss + settings.kl_weight * kl
         return total
 
-    run_stage(
+    trained = run_stage(
         "autoencoder", model, loss_at, settings.loop,
         work=work, accelerator=accelerator, ema_decay=settings.ema_decay, settings=settings,
     )  # fmt: skip
+    if trained:
+        # Latents made by its former weights are out of date.
+        (work / "pool.safetensors").unlink(missing_ok=True)
     model.eval().requires_grad_(False)
     frames = draw_frames(generator_at(settings.loop.seed, -1), 128, drawings, 0.0)
     with torch.no_grad():
