@@ -80,12 +80,6 @@ class DenoiserSettings:
     snr_cap: float = 5.0
     clip_noise_bias: float = 3.0
     """How much clips prefer noisy timesteps: 1 is not at all, at 3 half of them lie above 0.87."""
-    motion_order: tuple[str, ...] = (
-        "left", "down", "growing", "spinning", "right", "up", "shrinking", "bouncing", "still",
-    )  # fmt: skip
-    """Motions enter one after another. Met all at once, opposite ones cancel out: neither the time nor the
-    word alone tells where the sprite is, and 8,000 clips taught nothing."""
-    steps_between_motions: int = 80
     image_step_share: float = 0.15
     """Of the clip stage's steps, how many are of single frames, so that F = 1 stays in range."""
     ema_decay: float = 0.999
@@ -121,6 +115,6 @@ def recipe(*, autoencoder: int, contrastive: int, images: int, clips: int, self_
     )
 
 
-CPU = recipe(autoencoder=4600, contrastive=800, images=3300, clips=1000, self_supervised=400)
+CPU = recipe(autoencoder=4600, contrastive=800, images=4300, clips=2400, self_supervised=400)
 GPU = recipe(autoencoder=20000, contrastive=6000, images=30000, clips=15000, self_supervised=4000)
 PRESETS = {"cpu": CPU, "gpu": GPU}
