@@ -1,0 +1,116 @@
+"""What came of a suite's cells: one line of JSON each, in the suite's folder, the last of a cell counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.errors import InputError
+
+RESULTS = "results.jsonl"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One video of a suite: who moves how, by which method, to which prompt, from which seed."""
+
+    method: str
+    subject: str | None
+    motion: str | None
+    prompt: str
+    seed: int
+
+    @property
+    def key(self) -> tuple[str, str, str, str, int]:
+        """What tells cells apart, and orders them."""
+        return (self.method, self.subject or "", self.motion or "", self.prompt, self.seed)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A learnt adapter behind a cell: its registry id, its file's hash, and how it was learnt."""
+
+    adapter: str
+    sha256: str
+    method: str
+    settings: dict[str, Any]
+    """By name: the resolved value and where it came from."""
+    trainable_parameters: int
+    losses: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    """The learning curve of each of its parts ("token", "identity", "motion"): step and loss."""
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What came of a cell. Paths are relative to the suite's folder, with forward slashes."""
+
+    cell: Cell
+    state: Literal["made", "failed"]
+    base: str
+    base_fingerprint: str
+    made_at: str
+    error: str | None = None
+    video: str | None = None
+    sha256: str | None = None
+    seconds: float | None = None
+    scores: dict[str, float | None] = field(default_factory=dict)
+    """By the metric's name in `engine.evaluation.scoring.METRICS`."""
+    curves: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Of the composition, by name: the resolved value and where it came from."""
+    parts: dict[Literal["subject", "motion"], Part] = field(default_factory=dict)
+    references: tuple[str, ...] = ()
+    """Pictures of the subject, copied into the suite's folder."""
+    reference_clips: tuple[str, ...] = ()
+    """Clips of the motion, copied into the suite's folder as MP4."""
+
+
+def append_result(folder: Path, result: CellResult) -> None:
+    """Add a line, whole or not at all as far as a reader is concerned: `read_results` skips a torn last line."""
+    line = json.dumps(asdict(result), ensure_ascii=False) + "\n"
+    with (folder / RESULTS).open("a", encoding="utf-8") as file:
+        file.write(line)
+        file.flush()
+
+
+def read_results(folder: Path) -> list[CellResult]:
+    """The newest result of each cell, in the order of `Cell.key`.
+
+    Raises `InputError` where `folder` holds no results, or a line other than the last isn't one.
+    """
+    path = folder / RESULTS
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{folder} holds no results of a suite: make some with `dv suite run`") from None
+    newest: dict[tuple[str, str, str, str, int], CellResult] = {}
+    for number, line in enumerate(lines, 1):
+        try:
+            result = _result(json.loads(line))
+        except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines):
+                break
+            raise InputError(f"{path}, line {number} is not a result of a suite: {error}") from None
+        newest[result.cell.key] = result
+    return [newest[key] for key in sorted(newest)]
+
+
+def made(results: Iterable[CellResult]) -> list[CellResult]:
+    """Those of which there is a video."""
+    return [result for result in results if result.state == "made"]
+
+
+def _result(data: dict[str, Any]) -> CellResult:
+    parts = {
+        kind: Part(**{**part, "losses": {k: [tuple(p) for p in v] for k, v in part["losses"].items()}})
+        for kind, part in data.pop("parts").items()
+    }
+    curves = {name: tuple(curve) for name, curve in data.pop("curves").items()}
+    references, clips = tuple(data.pop("references")), tuple(data.pop("reference_clips"))
+    cell = Cell(**data.pop("cell"))
+    return CellResult(
+        cell=cell, parts=parts, curves=curves, references=references, reference_clips=clips, **data
+    )  # fmt: skip
