@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -26,7 +26,15 @@ from engine.sampling import ddim, guided, offset_noise, schedule
 from engine.settings import as_values
 from engine.training import generator_at, raise_if_out_of_memory
 
-__all__ = ["ComposeConfig", "Composition", "compose"]
+__all__ = ["ComposeConfig", "Composition", "Shot", "compose", "compose_batch"]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One video to be made: its prompt, and the seed of its noise and of its choice of appearance."""
+
+    prompt: str
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -37,21 +45,26 @@ class Composition:
     record: dict[str, Any]
 
 
-def compose(
+def compose(base: Base, prompt: str, *, seed: int, **options: Any) -> Composition:
+    """Make one video of `prompt`: `compose_batch` of one."""
+    return compose_batch(base, [Shot(prompt, seed)], **options)[0]
+
+
+def compose_batch(
     base: Base,
-    prompt: str,
+    shots: Sequence[Shot],
     *,
     config: ComposeConfig,
-    seed: int,
     subject: Path | None = None,
     motion: Path | None = None,
     appearance: Path | None = None,
     allow_other_base: bool = False,
     on_step: Callable[[int, int], None] | None = None,
-) -> Composition:
-    """Make one video of `prompt`; `subject` and `motion` are adapters' folders, either or both may be None.
+) -> list[Composition]:
+    """Make a video of each shot, denoised together; `subject` and `motion` are adapters' folders or None.
 
-    A `*` in the prompt stands for the subject, and is said as it was while learning. The image embedding of
+    Each is the video that its shot gives alone, up to the order in which a device adds.
+    A `*` in a prompt stands for the subject, and is said as it was while learning. The image embedding of
     appearance guidance comes from the picture `appearance`, else from a stored one of the subject, else of
     the motion, chosen by the seed.
     Raises `AdapterError` for an adapter that is damaged or made for another base, `InputError` for values
@@ -61,61 +74,80 @@ def compose(
         "subject": _read(subject, "subject", base, allow_other_base),
         "motion": _read(motion, "motion", base, allow_other_base),
     }
-    _check(prompt, config, base, learnt["subject"])
+    for shot in shots:
+        _check(shot.prompt, config, base, learnt["subject"])
     _check_widths(base, learnt)
-    embedding, source = _appearance(base, learnt, appearance, seed)
-    _check_embedding(learnt["motion"], embedding)
+    looks = _appearances(base, learnt, appearance, [shot.seed for shot in shots])
+    _check_embedding(learnt["motion"], looks)
     try:
-        frames = _sample(base, prompt, config, seed, learnt, embedding, on_step)
+        videos = _sample(base, shots, config, learnt, looks, on_step)
     except RuntimeError as error:
         raise_if_out_of_memory(error)
         raise
-    record = {
+    sources = [look.source for look in looks] if looks is not None else [None] * len(shots)
+    return [
+        Composition(frames, _record(base, shot, config, source))
+        for shot, frames, source in zip(shots, videos, sources, strict=True)
+    ]
+
+
+def _record(base: Base, shot: Shot, config: ComposeConfig, appearance: dict[str, Any] | None) -> dict[str, Any]:
+    return {
         "made_by": f"dv {version('dreamvideo-cli')}",
-        "prompt": prompt,
-        "seed": seed,
+        "prompt": shot.prompt,
+        "seed": shot.seed,
         "base": {"name": base.name, "fingerprint": base.fingerprint},
         "dtype": str(base.dtype).removeprefix("torch."),
         "settings": as_values(config),
-        "appearance": source,
+        "appearance": appearance,
     }
-    return Composition(frames, record)
+
+
+@dataclass(frozen=True)
+class Look:
+    """An image embedding `(C',)` for appearance guidance, and what a record says of it."""
+
+    embedding: Tensor
+    source: dict[str, Any]
 
 
 @torch.no_grad()
 def _sample(
     base: Base,
-    prompt: str,
+    shots: Sequence[Shot],
     config: ComposeConfig,
-    seed: int,
     learnt: dict[str, Adapter | None],
-    embedding: Tensor | None,
+    looks: list[Look] | None,
     on_step: Callable[[int, int], None] | None,
 ) -> npt.NDArray[np.uint8]:
+    """The videos `(B, F, H, W, 3)`."""
     subject = learnt["subject"]
     token = subject.token.to(base.device) if subject is not None and subject.token is not None else None
     branches = 1 if config.guidance_scale == 1 else 2
-    prompts = [prompt] if branches == 1 else [config.negative_prompt, prompt]
+    prompts = [shot.prompt for shot in shots]
+    if branches == 2:
+        prompts = [config.negative_prompt] * len(shots) + prompts
     if subject is not None:
         prompts = [said(text, subject.word) for text in prompts]
     text = base.encode_text(prompts, token)
     width, height = config.size
     shape = (1, base.latent_channels, config.frames, height // base.latent_scale, width // base.latent_scale)
-    generator = generator_at(seed, 0, "sampling")
-    start = offset_noise(shape, config.offset_noise, generator).to(base.device)
+    generators = [generator_at(shot.seed, 0, "sampling") for shot in shots]
+    start = torch.cat([offset_noise(shape, config.offset_noise, g) for g in generators]).to(base.device)
     timesteps, final_alpha = schedule(base.scheduler_config, config.steps)
 
     def denoise(sample: Tensor, timestep: int) -> Tensor:
         return base.predict(sample, torch.full((sample.shape[0],), timestep), text)
 
-    with _attached(base, config, learnt, embedding, branches):
+    with _attached(base, config, learnt, looks, branches):
         latents = ddim(
             guided(denoise, config.guidance_scale), start, timesteps, base.objective,
-            final_alpha=final_alpha, eta=config.eta, generator=generator, callback=on_step,
+            final_alpha=final_alpha, eta=config.eta, generators=generators, callback=on_step,
         )  # fmt: skip
-    pictures = base.decode_latents(latents[0].transpose(0, 1))
+    pictures = base.decode_latents(latents.transpose(1, 2).flatten(0, 1))
     pixels = ((pictures + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
-    return pixels.numpy()
+    videos: npt.NDArray[np.uint8] = pixels.unflatten(0, (len(shots), -1)).numpy()
+    return videos
 
 
 @contextmanager
@@ -123,7 +155,7 @@ def _attached(
     base: Base,
     config: ComposeConfig,
     learnt: dict[str, Adapter | None],
-    embedding: Tensor | None,
+    looks: list[Look] | None,
     branches: int,
 ) -> Iterator[None]:
     """Attach what was learnt, at its strength, motion under appearance guidance."""
@@ -133,12 +165,12 @@ def _attached(
         if adapter is not None:
             weights[kind] = restored(adapter.form, adapter.weights).to(base.device)
             weights[kind].strength = strengths[kind]
-    if embedding is not None:
-        conditional = embedding.to(base.device)[None]
+    if looks is not None:
+        conditional = torch.stack([look.embedding for look in looks]).to(base.device)
         lambdas = torch.tensor([config.unconditional_appearance_strength, config.appearance_strength])
         # The unconditional branch looks at a zero embedding.
-        seen = torch.cat([torch.zeros_like(conditional), conditional])[-branches:]
-        weights["motion"].condition(seen, lambdas[-branches:].to(base.device))
+        seen = torch.cat([torch.zeros_like(conditional), conditional][-branches:])
+        weights["motion"].condition(seen, lambdas[-branches:].repeat_interleave(len(looks)).to(base.device))
     with ExitStack() as attached:
         attached.enter_context(base.autocast())
         for each in weights.values():
@@ -184,33 +216,39 @@ def _check_widths(base: Base, learnt: dict[str, Adapter | None]) -> None:
             )
 
 
-def _check_embedding(motion: Adapter | None, embedding: Tensor | None) -> None:
-    """Refuse an image embedding that the motion's appearance guidance can't look at."""
-    if motion is None or embedding is None:
+def _check_embedding(motion: Adapter | None, looks: list[Look] | None) -> None:
+    """Refuse image embeddings that the motion's appearance guidance can't look at."""
+    if motion is None or not looks:
         return
     width = next(t.shape[1] for name, t in motion.weights.items() if name.endswith("/condition.weight"))
-    if len(embedding) != width:
+    found = len(looks[0].embedding)
+    if found != width:
         raise AdapterError(
-            f"the image embedding for appearance guidance has width {len(embedding)}, the motion looks at {width}: "
+            f"the image embedding for appearance guidance has width {found}, the motion looks at {width}: "
             "give a picture with --appearance, or adapters of one base"
         )
 
 
-def _appearance(
-    base: Base, learnt: dict[str, Adapter | None], picture: Path | None, seed: int
-) -> tuple[Tensor | None, dict[str, Any] | None]:
-    """The image embedding `(C',)` that guides the motion's appearance, and what the record says of it."""
+def _appearances(
+    base: Base, learnt: dict[str, Adapter | None], picture: Path | None, seeds: Sequence[int]
+) -> list[Look] | None:
+    """What guides the motion's appearance for each seed; None where it has no appearance guidance."""
     motion = learnt["motion"]
     if motion is None or not any(key.endswith("/condition.weight") for key in motion.weights):
         if picture is not None:
             raise InputError("--appearance needs --motion with a motion that was learnt with appearance guidance")
-        return None, None
+        return None
     if picture is not None:
-        return base.encode_images([read_image(picture)])[0], {"from": "picture", "sha256": sha256_of(picture)}
+        look = Look(base.encode_images([read_image(picture)])[0], {"from": "picture", "sha256": sha256_of(picture)})
+        return [look] * len(seeds)
     for kind in ("subject", "motion"):
         adapter = learnt[kind]
         if adapter is not None and adapter.embeddings is not None and len(adapter.embeddings):
-            digest = hashlib.sha256(f"{seed}/appearance".encode()).digest()
-            index = int.from_bytes(digest[:4], "little") % len(adapter.embeddings)
-            return adapter.embeddings[index], {"from": kind, "index": index}
+            chosen = [_index(seed, len(adapter.embeddings)) for seed in seeds]
+            return [Look(adapter.embeddings[i], {"from": kind, "index": i}) for i in chosen]
     raise InputError("neither adapter has a stored image embedding: give a picture with --appearance IMAGE")
+
+
+def _index(seed: int, count: int) -> int:
+    digest = hashlib.sha256(f"{seed}/appearance".encode()).digest()
+    return int.from_bytes(digest[:4], "little") % count

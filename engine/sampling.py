@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -23,12 +23,13 @@ def ddim(
     *,
     final_alpha: float,
     eta: float = 0.0,
-    generator: torch.Generator | None = None,
+    generators: Sequence[torch.Generator] = (),
     callback: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """DDIM (arXiv 2010.02502, equation 12) from pure noise `(B, ...)` down `timesteps`; the clean sample.
 
-    `final_alpha` is the cumulative alpha after the last step. `callback(done, of)` is called after each step.
+    `final_alpha` is the cumulative alpha after the last step. With `eta` above 0, one of `generators` draws the
+    noise of each sample. `callback(done, of)` is called after each step.
     """
     alphas = [float(objective.alphas_cumprod[t]) for t in timesteps] + [final_alpha]
     for i, timestep in enumerate(timesteps):
@@ -40,7 +41,8 @@ def ddim(
             sigma = eta * ((1 - following) / (1 - alpha) * (1 - alpha / following)) ** 0.5
         sample = following**0.5 * clean + max(1 - following - sigma**2, 0.0) ** 0.5 * noise
         if sigma > 0:
-            sample = sample + sigma * torch.randn(sample.shape, generator=generator).to(sample)
+            fresh = [torch.randn(one.shape, generator=g) for one, g in zip(sample, generators, strict=True)]
+            sample = sample + sigma * torch.stack(fresh).to(sample)
         if callback is not None:
             callback(i + 1, len(timesteps))
     return sample

@@ -18,6 +18,7 @@ from engine.bases.base import Base
 from engine.bases.fingerprint import fingerprint
 from engine.bases.load import load_base
 from engine.bases.location import BaseLocation, inspect_base
+from engine.composing import Shot, compose_batch
 from engine.evaluation.features import Judges, judges_of
 from engine.evaluation.instruments.reading import Instruments
 from engine.files import written_aside
@@ -29,10 +30,19 @@ from engine.settings import as_values, resolve
 from engine.training import Progress
 from engine.world import sprites
 from engine.world.material import write_motion, write_subject
-from figures.generation import Learnt, generate
 from figures.material import SEED, SUBJECT_IMAGES, Frames, Request, reference_specs, render
 
 BATCH = 8
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """The adapters' folders that a clip is generated with; None is the bare base."""
+
+    subject: Path | None = None
+    motion: Path | None = None
+
+
 _Plan = TypeVar("_Plan", SubjectPlan, MotionPlan)
 
 
@@ -116,9 +126,10 @@ class Bench:
             if not path.exists():
                 base = base or load_base(self.location, device=self.device)
                 began = time.perf_counter()
-                made = generate(base, batch, config, learnt)
+                shots = [Shot(r.prompt, r.seed) for r in batch]
+                made = compose_batch(base, shots, config=config, subject=learnt.subject, motion=learnt.motion)
                 with written_aside(path) as partial:
-                    np.save(partial, made)
+                    np.save(partial, np.stack([one.frames for one in made]))
                 seconds = (time.perf_counter() - began) / len(batch)
                 say(f"generated {start + len(batch)} of {len(requests)} clips, {seconds:.1f} s each")
             chunks.append(np.load(path))

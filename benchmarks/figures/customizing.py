@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.world import clips, motions, sprites
-from figures.bench import Bench, Figure, Row, Taught
-from figures.generation import Learnt
+from figures.bench import Bench, Figure, Learnt, Row, Taught
 from figures.material import (
     Frames,
     as_asked,

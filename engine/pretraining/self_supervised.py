@@ -1,4 +1,8 @@
-"""A small ViT that learns without labels, DINO's way (arXiv 2104.14294): the judge behind DINO-I."""
+"""A small ViT that learns without labels, DINO's way (arXiv 2104.14294): the judge behind DINO-I.
+
+The views of a picture share what it shows, not its scene (changed backgrounds: arXiv 2103.12719): views of
+one and the same picture of so plain a world are told by their scenes alone, and objects go unseen.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from torch import Tensor, nn
 from transformers import ViTConfig, ViTModel
 
 from engine.pretraining.emoji import Drawings
-from engine.pretraining.frames import draw_frames
+from engine.pretraining.frames import choose, place
 from engine.pretraining.settings import SelfSupervisedSettings
 from engine.pretraining.stage import run_stage
 from engine.training import generator_at
@@ -76,9 +80,10 @@ def pretrain(settings: SelfSupervisedSettings, drawings: Drawings, work: Path, a
 
     def loss_at(step: int, _micro: int) -> Tensor:
         generator = generator_at(settings.loop.seed, step)
-        pixels = draw_frames(generator, settings.batch_size, drawings, 0.7).pixels.to(accelerator.device)
-        wide = torch.cat([random_views(pixels, clips.SIZE, (0.5, 1.0), generator) for _ in range(2)])
-        near = torch.cat([random_views(pixels, clips.SIZE // 2, (0.15, 0.5), generator) for _ in range(4)])
+        chosen = choose(generator, settings.batch_size, drawings, 0.7)
+        pictures = [place(generator, chosen).pixels.to(accelerator.device) for _ in range(2)]
+        wide = torch.cat([random_views(p, clips.SIZE, (0.6, 1.0), generator) for p in pictures])
+        near = torch.cat([random_views(p, clips.SIZE // 2, (0.2, 0.6), generator) for p in pictures * 2])
         with accelerator.autocast():
             with torch.no_grad():
                 taught = teacher(wide).float()

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
 from engine.adapters.storage import Adapter, read_adapter, write_adapter
 from engine.bases.base import Base
-from engine.composing import ComposeConfig, Composition, compose
+from engine.composing import ComposeConfig, Composition, Shot, compose, compose_batch
 from engine.errors import AdapterError, InputError
 
 LoadBase = Callable[..., Base]
@@ -220,6 +220,17 @@ def test_a_motion_without_any_look_asks_for_one(base: Base, tmp_path: Path) -> N
     write_adapter(replace(motion_of(base), embeddings=None), tmp_path / "motion")
     with pytest.raises(InputError, match="give a picture with --appearance"):
         made(base, motion=tmp_path / "motion")
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_videos_made_together_are_those_made_alone(base: Base, subject: Path, motion: Path, eta: float) -> None:
+    config = replace(CONFIG, eta=eta, offset_noise=0.1, unconditional_appearance_strength=0.5)
+    shots = [Shot("a dog", 0), Shot("a * at night", 1), Shot("a dog", 2)]
+    together = compose_batch(base, shots, config=config, subject=subject, motion=motion)
+    for shot, one in zip(shots, together, strict=True):
+        alone = compose(base, shot.prompt, config=config, seed=shot.seed, subject=subject, motion=motion)
+        assert one.record == alone.record
+        np.testing.assert_allclose(one.frames.astype(int), alone.frames.astype(int), atol=1)
 
 
 # --- what is refused ---

@@ -58,12 +58,12 @@ def test_is_diffusers_ddim(steps: int, prediction_type: str, spacing: str, to_on
 def test_is_diffusers_ddim_with_eta_and_the_same_noise(prediction_type: str, eta: float) -> None:
     scheduler = scheduler_of(prediction_type)
     scheduler.set_timesteps(20)
-    expected, generator = start(), torch.Generator().manual_seed(7)
+    expected, generators = start(), [torch.Generator().manual_seed(7 + i) for i in range(2)]
     for timestep in scheduler.timesteps:
-        noise = torch.randn(expected.shape, generator=generator)
+        noise = torch.stack([torch.randn(expected.shape[1:], generator=g) for g in generators])
         prediction = dummy(expected, int(timestep))
         expected = scheduler.step(prediction, timestep, expected, eta=eta, variance_noise=noise).prev_sample
-    found = ours(scheduler, 20, eta=eta, generator=torch.Generator().manual_seed(7))
+    found = ours(scheduler, 20, eta=eta, generators=[torch.Generator().manual_seed(7 + i) for i in range(2)])
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(found, ours(scheduler, 20), atol=0.1)
 
