@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from platformdirs import user_cache_path
 
 from engine.bases.load import choose_device, is_emulated
-from engine.pretraining import autoencoder, denoiser, emoji, self_supervised, text_image, tokenizer
+from engine.pretraining import autoencoder, denoiser, emoji, motion_words, self_supervised, text_image, tokenizer
 from engine.pretraining.export import export
 from engine.pretraining.settings import PRESETS
 from engine.pretraining.stage import steps_taken
@@ -37,7 +37,9 @@ def main() -> None:
 
     vae = autoencoder.pretrain(recipe.autoencoder, drawings, work, accelerator)
     towers = text_image.pretrain("text_image", recipe.text_image, words, drawings, work, accelerator)
-    text_encoder = copy.deepcopy(towers.text_model)
+    text_encoder = motion_words.pretrain(
+        recipe.motion_words, words, copy.deepcopy(towers.text_model), work, accelerator
+    )
     model = denoiser.pretrain(recipe.denoiser, vae, words, text_encoder, work, accelerator)
     parts = {
         "autoencoder": vae,

@@ -203,7 +203,7 @@ def pretrain(
         with accelerator.autocast():
             return velocity_loss(
                 model, clean, ids, alphas, cap=settings.snr_cap,
-                noise_bias=1.0 if still else settings.clip_noise_bias, generator=generator,
+                noise_bias=settings.image_noise_bias if still else settings.clip_noise_bias, generator=generator,
             )  # fmt: skip
 
     def image_loss(step: int, _micro: int) -> Tensor:

@@ -49,6 +49,19 @@ class ContrastiveSettings:
 
 
 @dataclass(frozen=True)
+class MotionWordsSettings:
+    """Directions for motions in the conditioning text tower's hidden states."""
+
+    loop: LoopConfig
+    batch_size: int = 64
+    strength: float = 6.0
+    """Length of a motion's offset; a hidden state's own is 9.5."""
+    named_share: float = 0.7
+    sceneless_share: float = 0.15
+    ema_decay: float = 0.99
+
+
+@dataclass(frozen=True)
 class SelfSupervisedSettings:
     """A small ViT trained DINO's way (arXiv 2104.14294): two global and four local views, centred teacher."""
 
@@ -78,8 +91,10 @@ class DenoiserSettings:
     attention_head_dim: int = 16
     caption_dropout: float = 0.1
     snr_cap: float = 5.0
+    image_noise_bias: float = 1.5
     clip_noise_bias: float = 3.0
-    """How much clips prefer noisy timesteps: 1 is not at all, at 3 half of them lie above 0.87."""
+    """How much noisy timesteps are preferred: 1 is not at all, at 3 half of them lie above 0.87. What stands
+    where is decided early."""
     image_step_share: float = 0.15
     """Of the clip stage's steps, how many are of single frames, so that F = 1 stays in range."""
     ema_decay: float = 0.999
@@ -91,6 +106,7 @@ class Recipe:
 
     autoencoder: AutoencoderSettings
     text_image: ContrastiveSettings
+    motion_words: MotionWordsSettings
     denoiser: DenoiserSettings
     judge: ContrastiveSettings
     self_supervised: SelfSupervisedSettings
@@ -109,12 +125,13 @@ def recipe(*, autoencoder: int, contrastive: int, images: int, clips: int, self_
     return Recipe(
         autoencoder=AutoencoderSettings(_loop(autoencoder, 1.5e-3, 11)),
         text_image=ContrastiveSettings(_loop(contrastive, 1e-3, 22)),
+        motion_words=MotionWordsSettings(_loop(400, 1e-3, 66)),
         denoiser=DenoiserSettings(_loop(images, 6e-4, 33), _loop(clips, 5e-4, 34)),
         judge=ContrastiveSettings(_loop(contrastive, 1e-3, 44), text_layers=2),
         self_supervised=SelfSupervisedSettings(_loop(self_supervised, 5e-4, 55)),
     )
 
 
-CPU = recipe(autoencoder=4600, contrastive=800, images=4300, clips=2400, self_supervised=400)
+CPU = recipe(autoencoder=4600, contrastive=800, images=4900, clips=1900, self_supervised=400)
 GPU = recipe(autoencoder=20000, contrastive=6000, images=30000, clips=15000, self_supervised=4000)
 PRESETS = {"cpu": CPU, "gpu": GPU}

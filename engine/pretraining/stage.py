@@ -60,7 +60,8 @@ def run_stage(
         done = steps_taken(work, name)
         if done >= loop.steps:
             return False
-    rest = replace(loop, steps=loop.steps - done, decay_steps=min(loop.decay_steps, loop.steps - done))
+    steps = loop.steps - done
+    rest = replace(loop, steps=steps, decay_steps=loop.decay_steps * steps // loop.steps)
     average = Average(model, ema_decay)
     identity = {k: v for k, v in settings_of(settings).items() if not isinstance(v, dict)}
     snapshots = Snapshots(snapshot, {"stage": name, "after": done, **identity}, every=100)

@@ -23,7 +23,7 @@ from engine.pretraining.stage import write_stage
 
 TRAINING = "training.json"
 """In an exported base: the steps that each stage took."""
-STAGES = ("autoencoder", "text_image", "images", "clips", "judge", "self_supervised")
+STAGES = ("autoencoder", "text_image", "motion_words", "images", "clips", "judge", "self_supervised")
 
 
 def write_steps(folder: Path, steps: Mapping[str, int]) -> None:
@@ -47,6 +47,7 @@ def start_from(base: Path, work: Path) -> None:
     stages = {
         "autoencoder": _state(AutoencoderKL, base / "vae"),
         "text_image": _state(CLIPVisionModelWithProjection, base / "image_encoder") | _named("text_model", text),
+        "motion_words": text,
         "images": denoiser,
         "clips": denoiser,
         "judge": _state(CLIPModel, base / "judges" / "clip"),
