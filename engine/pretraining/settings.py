@@ -120,18 +120,18 @@ def _loop(steps: int, learning_rate: float, seed: int) -> LoopConfig:
     )  # fmt: skip
 
 
-def recipe(*, autoencoder: int, contrastive: int, images: int, clips: int, self_supervised: int) -> Recipe:
+def recipe(*, autoencoder: int, text_image: int, images: int, clips: int, judge: int, self_supervised: int) -> Recipe:
     """A recipe from the number of steps of each stage."""
     return Recipe(
         autoencoder=AutoencoderSettings(_loop(autoencoder, 1.5e-3, 11)),
-        text_image=ContrastiveSettings(_loop(contrastive, 1e-3, 22)),
+        text_image=ContrastiveSettings(_loop(text_image, 1e-3, 22)),
         motion_words=MotionWordsSettings(_loop(400, 1e-3, 66)),
         denoiser=DenoiserSettings(_loop(images, 6e-4, 33), _loop(clips, 5e-4, 34)),
-        judge=ContrastiveSettings(_loop(contrastive, 1e-3, 44), text_layers=2),
+        judge=ContrastiveSettings(_loop(judge, 1e-3, 44), text_layers=2),
         self_supervised=SelfSupervisedSettings(_loop(self_supervised, 5e-4, 55)),
     )
 
 
-CPU = recipe(autoencoder=4600, contrastive=800, images=4900, clips=1900, self_supervised=400)
-GPU = recipe(autoencoder=20000, contrastive=6000, images=30000, clips=15000, self_supervised=4000)
+CPU = recipe(autoencoder=4600, text_image=800, images=4900, clips=1900, judge=1600, self_supervised=1200)
+GPU = recipe(autoencoder=20000, text_image=6000, images=30000, clips=15000, judge=6000, self_supervised=4000)
 PRESETS = {"cpu": CPU, "gpu": GPU}
