@@ -25,6 +25,7 @@ from engine.files import written_aside
 from engine.learning import Learned, learn_motion, learn_subject
 from engine.media.sheets import contact_sheet, write_sheet
 from engine.methods.dreamvideo import ComposeConfig
+from engine.methods.table import DEFAULT
 from engine.planning import MotionPlan, SubjectPlan, plan_motion, plan_subject
 from engine.settings import as_values, resolve
 from engine.training import Progress
@@ -135,22 +136,22 @@ class Bench:
             chunks.append(np.load(path))
         return np.concatenate(chunks)
 
-    def teach_subject(self, word: str, **options: object) -> Taught:
+    def teach_subject(self, word: str, method: str = DEFAULT, **options: object) -> Taught:
         """Learn a subject from its photographs, with the recommended settings but for `options`."""
         photographs = write_subject(word, self.work / "photographs" / word, count=SUBJECT_IMAGES, seed=SEED)
         class_word = sprites.catalogue()[word].class_word
-        plan = plan_subject(photographs, class_word, info=self.info, options=options)
+        plan = plan_subject(photographs, class_word, info=self.info, options=options, method=method)
         return self._taught(word, plan, learn_subject)
 
-    def teach_motion(self, motion: str, words: tuple[str, ...], **options: object) -> Taught:
+    def teach_motion(self, motion: str, words: tuple[str, ...], method: str = DEFAULT, **options: object) -> Taught:
         """Learn a motion from clips of `words`, with the recommended settings but for `options`."""
         clips = write_motion(motion, self.work / "training clips" / motion, words=words, seed=SEED)
-        plan = plan_motion(clips, None, info=self.info, options=options)
+        plan = plan_motion(clips, None, info=self.info, options=options, method=method)
         return self._taught(motion, plan, learn_motion)
 
     def _taught(self, name: str, plan: _Plan, learn: Callable[[_Plan, Base, Path], Learned]) -> Taught:
         """What `learn` makes of `plan`, or made of it before."""
-        key = _digest(plan.settings.values(), *sorted(s.sha256 for s in plan.sources))
+        key = _digest(plan.method.name, plan.settings.values(), *sorted(s.sha256 for s in plan.sources))
         folder = self.work / "adapters" / f"{name}-{key}"
         clock = folder / "seconds.json"
         if not clock.exists():

@@ -1,0 +1,149 @@
+"""The learning rates that suit a base of the small world: the same search for every method, none a straw man.
+
+    python benchmarks/choose_settings.py --kind subject --method dreamvideo lora
+    python benchmarks/choose_settings.py --kind motion
+
+Each method learns objects (or motions) that no table shows at five rates. A subject is judged by the share of
+the way from the bare base to real renderings that CLIP-I and DINO-I go, a motion by its trajectory; of the
+rates at which what was asked for besides (scene, or object) is still seen, at most 10 points below the bare
+base, the best is chosen. Writes every trial to `--out`; what it chooses belongs into the base's recommended.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from figures.bench import Bench, Learnt, Scale, say
+from figures.customizing import centred
+from figures.material import as_asked, motion_specs, render, split_words, subject_specs
+from figures.measures import correlations, followed, gap_closed, mean, means, read, references_of, score_all
+from platformdirs import user_cache_path
+
+from engine.bases.location import EMBEDDED, BaseLocation
+from engine.files import written_aside
+from engine.methods.common import Method
+from engine.methods.table import DEFAULT, method_named, methods_of, reads
+from engine.world import motions, sprites
+
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+_RATES_OPTIONS = ("adapter_learning_rate", "learning_rate", "token_learning_rate")
+PROMPTS = 9
+"""Clips of each object: every known motion once."""
+SEEDS = 2
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A method at one rate: `gain` is what it is chosen by, `kept` the share of clips whose scene (or object) is
+    seen, `kept_before` the bare base's."""
+
+    method: str
+    option: str
+    rate: float
+    gain: float
+    kept: float
+    kept_before: float
+    seconds: float
+    by_source: dict[str, float]
+
+    @property
+    def allowed(self) -> bool:
+        return self.kept >= self.kept_before - 0.1
+
+
+def main() -> None:
+    """Try the rates of the methods asked for, and print and keep what came of them."""
+    options = _options()
+    location = EMBEDDED if options.base is None else BaseLocation(options.base.name, str(options.base))
+    bench = Bench(location, Scale(), options.out.parent, options.work, options.device)
+    trials = [
+        trial
+        for name in options.method
+        for trial in _trials(bench, options.kind, method_named(options.kind, name), options.rates)
+    ]
+    _write(options.out, bench, options.kind, trials)
+    for name in options.method:
+        chosen = max((t for t in trials if t.method == name), key=lambda t: (t.allowed, t.gain))
+        print(
+            f"{options.kind} {name}: {chosen.option} {chosen.rate:g} (gain {chosen.gain:.3f}, kept {chosen.kept:.2f})"
+        )
+
+
+def _trials(bench: Bench, kind: str, method: Method, rates: tuple[float, ...]) -> Iterator[Trial]:
+    """A method at each rate; of what learns in two steps the second is searched, with the first as recommended."""
+    option = next(name for name in _RATES_OPTIONS if name in reads(method))
+    for rate in rates:
+        trial = (_subject if kind == "subject" else _motion)(bench, method.name, option, rate)
+        say(f"{method.name} at {rate:g}: gain {trial.gain:.3f}, kept {trial.kept:.2f} of {trial.kept_before:.2f}")
+        yield trial
+
+
+def _subject(bench: Bench, method: str, option: str, rate: float) -> Trial:
+    gains, kept, before, seconds = {}, [], [], []
+    for number, word in enumerate(sprites.words("tuning")):
+        taught = bench.teach_subject(word, method, **{option: rate})
+        specs, class_word = subject_specs(word, PROMPTS), sprites.catalogue()[word].class_word
+        made = bench.generate(as_asked(specs, named="*", stream=50 + number), Learnt(subject=taught.folder))
+        bare = bench.generate(as_asked(specs, named=class_word, stream=50 + number))
+        references, asked = {word: references_of(bench, word)}, centred(specs)
+        scores = [means(score_all(bench, x, asked, references)) for x in (bare, made, render(specs))]
+        gains[word] = mean([gap_closed(*scores, name) for name in ("clip_i", "dino_i")])
+        kept += followed(read(bench, made), specs).scene
+        before += followed(read(bench, bare), specs).scene
+        seconds.append(taught.seconds)
+    return Trial(method, option, rate, mean(list(gains.values())), mean(kept), mean(before), max(seconds), gains)
+
+
+def _motion(bench: Bench, method: str, option: str, rate: float) -> Trial:
+    gains, kept, before, seconds = {}, [], [], []
+    words, objects = split_words(bench.scale.motion_objects, tuple(motions.TUNING))
+    for number, name in enumerate(motions.TUNING):
+        taught = bench.teach_motion(name, words[name], method, **{option: rate})
+        specs = motion_specs(name, objects, SEEDS)
+        requests = as_asked(specs, stream=60 + number)
+        made, bare = bench.generate(requests, Learnt(motion=taught.folder)), bench.generate(requests)
+        gains[name] = mean(correlations(bench, made, centred(specs)))
+        kept += followed(read(bench, made), specs).object
+        before += followed(read(bench, bare), specs).object
+        seconds.append(taught.seconds)
+    return Trial(method, option, rate, mean(list(gains.values())), mean(kept), mean(before), max(seconds), gains)
+
+
+def _write(path: Path, bench: Bench, kind: Literal["subject", "motion"], trials: list[Trial]) -> None:
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if kept.get("base") != bench.fingerprint:
+        kept = {"base": bench.fingerprint}
+    now = {f"{t.method} at {t.rate:g}": asdict(t) | {"allowed": t.allowed} for t in trials}
+    kept[kind] = kept.get(kind, {}) | now
+    with written_aside(path) as partial:
+        partial.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=("subject", "motion"), required=True, help="what is learnt")
+    parser.add_argument("--method", nargs="+", default=[DEFAULT], help="methods to try, or all (default: %(default)s)")
+    parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="learning rates (default: %(default)s)")
+    parser.add_argument("--base", type=Path, help="the base's folder (default: the embedded base)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("docs") / "embedded-base" / "settings.json",
+        help="where the trials are kept (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--work", type=Path, default=user_cache_path("dv") / "benchmarks",
+        help="where clips and adapters are kept, so that nothing is made twice (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--device", help="where the base runs: cuda, mps, cpu (default: the best there is)")
+    options = parser.parse_args()
+    if options.method == ["all"]:
+        options.method = list(methods_of(options.kind))
+    return options
+
+
+if __name__ == "__main__":
+    main()
