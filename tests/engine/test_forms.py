@@ -55,6 +55,23 @@ def updates_of(base: Base) -> LowRankSet:
 # --- formulas ---
 
 
+def test_a_low_rank_update_is_pefts(load: LoadBase) -> None:
+    from peft import LoraConfig, inject_adapter_in_model
+
+    ours, base, other = filled(updates_of(load()), 6), load(), load()
+    names = list(ours.widths)
+    lora = inject_adapter_in_model(LoraConfig(r=4, lora_alpha=4, target_modules=names), other.denoiser)
+    theirs = dict(lora.named_parameters())
+    for name, parameter in ours.parameters().items():
+        place, _, tensor = name.rpartition("/")
+        with torch.no_grad():
+            theirs[f"{place}.{tensor.replace('.weight', '.default.weight')}"].copy_(parameter)
+    bare = predicted(base)
+    with ours.attached(base):
+        torch.testing.assert_close(predicted(base), predicted(other), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(predicted(other), bare, atol=1e-3)
+
+
 @pytest.mark.parametrize("strength", [1.0, 0.4])
 def test_a_low_rank_update_is_its_product_added_to_the_matrix(load: LoadBase, strength: float) -> None:
     base = load()
