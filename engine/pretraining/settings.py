@@ -132,6 +132,6 @@ def recipe(*, autoencoder: int, text_image: int, images: int, clips: int, judge:
     )
 
 
-CPU = recipe(autoencoder=4600, text_image=800, images=4900, clips=1900, judge=1600, self_supervised=1200)
+CPU = recipe(autoencoder=4600, text_image=800, images=4900, clips=1300, judge=1600, self_supervised=1200)
 GPU = recipe(autoencoder=20000, text_image=6000, images=30000, clips=15000, judge=6000, self_supervised=4000)
 PRESETS = {"cpu": CPU, "gpu": GPU}
