@@ -25,6 +25,7 @@ from dreamvideo_cli.commands import (
     labels,
     motion,
     packs,
+    report,
     runs,
     subject,
     upkeep,
@@ -72,6 +73,7 @@ app.add_typer(motion.app, name="motion", rich_help_panel=_MAKE)
 app.command("compose", rich_help_panel=_MAKE)(compose.compose)
 app.command("batch", rich_help_panel=_MAKE)(batch.batch)
 app.command("eval", rich_help_panel=_MAKE)(eval.evaluate)
+app.command("report", rich_help_panel=_MAKE)(report.report)
 app.command("list", rich_help_panel=_FIND)(adapters.list_adapters)
 app.command("show", rich_help_panel=_FIND)(adapters.show)
 app.command("inspect", rich_help_panel=_FIND)(inspect.inspect)

@@ -32,7 +32,7 @@ LEARNT_BY: dict[str, tuple[str | None, str | None]] = {
 """By a method of the suite: how its subjects and its motions are learnt."""
 PARAMETERS = {"lora": 180_224, "modelscope": 9_482_112, "dreamix": 9_482_112, "textual-inversion": 128}
 QUALITY = {"dreamvideo": 0.06, "modelscope": 0.02, "lora": -0.01}
-OBJECTS = {"fox": "dog", "tiger": "cat", "owl": "bird", "taxi": "bus"}
+OBJECTS = {"fox": "dog", "tiger": "cat", "owl": "penguin", "taxi": "bus"}
 """Subjects, and what poor methods show instead."""
 
 

@@ -125,6 +125,16 @@ def test_cells_of_another_sort_stay_out() -> None:
     assert paper_tables(cells) == []
 
 
+def test_videos_of_both_serve_where_there_are_none_of_one_alone() -> None:
+    figures: dict[str, float | None] = {"clip_t": 0.3}
+    serial, ours = ("dreamvideo", "dreamvideo-serial"), ("dreamvideo", "dreamvideo")
+    (table,) = paper_tables([result("serial", serial, figures), result("dreamvideo", ours, figures)])
+    assert (table.number, [row.title for row in table.rows]) == ("A5", ["Serial, all layers", "Parallel, all layers"])
+    assert table.caption.endswith("on videos of a subject and a motion, with DreamVideo's adapter for the subject")
+    # The subject's adapter is none of what the table compares.
+    assert [row.parameters for row in table.rows] == [500, 1000]
+
+
 def test_titles_are_those_of_the_metrics() -> None:
     assert {metric.name: metric.title for metric in METRICS} == TITLES
 

@@ -181,13 +181,8 @@ def group_of(result: CellResult) -> Group:
 
 def paper_tables(results: Sequence[CellResult]) -> list[Table]:
     """Those of the paper's tables of which at least two rows have videos."""
-    tables = []
-    for form in FORMS:
-        named = [(line.title, line.ours, _chooser(form.sort, line)) for line in form.lines]
-        rows = _rows(results, named, form.metrics, reference=form.lines[-1].title)
-        if len(rows) > 1:
-            tables.append(_table(form.number, form.caption, form.sort, form.metrics, rows, form.with_parameters))
-    return tables
+    found = (_paper_table(form, results) for form in FORMS)
+    return [table for table in found if table is not None]
 
 
 def overview(results: Sequence[CellResult]) -> list[Table]:
@@ -220,19 +215,41 @@ def title_of(metric: str) -> str:
     return TITLES.get(metric, metric.replace("_", " "))
 
 
-def parameters_of(results: Iterable[CellResult]) -> int | None:
-    """How many parameters a method trains, subject and motion together; None where nothing was learnt."""
-    counts = [sum(part.trainable_parameters for part in result.parts.values()) for result in results if result.parts]
+def parameters_of(results: Iterable[CellResult], kinds: Sequence[str] = ("subject", "motion")) -> int | None:
+    """How many parameters a method trains for these kinds of adapter; None where it learns neither."""
+    counts = [
+        sum(part.trainable_parameters for kind, part in result.parts.items() if kind in kinds)
+        for result in results
+        if set(kinds) & set(result.parts)
+    ]
     return max(counts, default=None)
 
 
-def _chooser(sort: Sort, line: Line) -> Callable[[CellResult], bool]:
-    wanted = {kind: name for kind, name in (("subject", line.subject), ("motion", line.motion)) if name is not None}
+def _paper_table(form: Form, results: Sequence[CellResult]) -> Table | None:
+    """Where a suite has no videos of a subject or a motion alone, those of both serve: without an adapter for the
+    other of the two, or with DreamVideo's."""
+    other = {"subject": "motion", "motion": "subject"}.get(form.sort)
+    choices: list[tuple[str, Sort, str | None]] = [("", form.sort, None)]
+    if other:
+        where = f"measured on videos of a subject and a motion, with {{}} adapter for the {other}"
+        choices += [(where.format("no"), "joint", None), (where.format("DreamVideo's"), "joint", OURS)]
+    kinds = ("subject", "motion") if form.sort == "joint" else (form.sort,)
+    best: Table | None = None
+    for basis, sort, beside in choices:
+        cells = [result for result in results if sort_of(result) == sort]
+        named = [(line.title, line.ours, _chooser(line, {other: beside} if beside else {})) for line in form.lines]
+        rows = _rows(cells, named, form.metrics, reference=form.lines[-1].title, kinds=kinds)
+        if len(rows) > max(1, len(best.rows) if best else 0):
+            caption = f"{form.caption}, {basis}" if basis else form.caption
+            best = _table(form.number, caption, sort, form.metrics, rows, form.with_parameters)
+    return best
 
-    def chosen(result: CellResult) -> bool:
-        return sort_of(result) == sort and {kind: part.method for kind, part in result.parts.items()} == wanted
 
-    return chosen
+def _chooser(line: Line, beside: Mapping[str | None, str]) -> Callable[[CellResult], bool]:
+    """Whether a cell's adapters were learnt by the line's methods, and by those `beside` them."""
+    named = {"subject": line.subject, "motion": line.motion, **beside}
+    wanted = {kind: name for kind, name in named.items() if name is not None}
+    return lambda result: {kind: part.method for kind, part in result.parts.items()} == wanted
 
 
 def _called(method: str) -> Callable[[CellResult], bool]:
@@ -245,6 +262,7 @@ def _rows(
     metrics: Sequence[str],
     *,
     reference: str,
+    kinds: Sequence[str] = ("subject", "motion"),
 ) -> list[Row]:
     """A row for each name whose cells have videos."""
     cells = {title: [result for result in results if chosen(result)] for title, _, chosen in named}
@@ -255,7 +273,9 @@ def _rows(
         if videos:
             figures = {m: _figure(m, videos, [] if title == reference else against) for m in metrics}
             failed = len(cells[title]) - len(videos)
-            rows.append(Row(title, figures, parameters_of(videos), len(videos), failed, title == reference, ours))
+            rows.append(
+                Row(title, figures, parameters_of(videos, kinds), len(videos), failed, title == reference, ours)
+            )
     return rows
 
 
