@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.evaluation.statistics import Interval
 from engine.evaluation.suites.results import CellResult, Part
+from engine.evaluation.suites.tables import OURS
 
 WIDTH, HEIGHT = 320, 150
 """Of a learning curve's drawing area, in SVG's units."""
@@ -52,7 +53,9 @@ def learning_curves(results: Sequence[CellResult]) -> list[Chart]:
             name = result.cell.subject if kind == "subject" else result.cell.motion
             for stretch in part.losses:
                 parts.setdefault((kind, name or "", stretch), {}).setdefault(part.sha256, part)
-    methods = sorted({part.method for found in parts.values() for part in found.values()})
+    methods = sorted(
+        {part.method for found in parts.values() for part in found.values()}, key=lambda name: (name != OURS, name)
+    )
     styles = {method: number for number, method in enumerate(methods)}
     order = {"subject": 0, "motion": 1}
     return [
@@ -74,7 +77,7 @@ def whiskers(intervals: Mapping[int, Interval]) -> dict[int, Whisker]:
 
 def _chart(title: str, stretch: str, parts: Sequence[Part], styles: Mapping[str, int]) -> Chart:
     lines = {part.method: _thinned(part.losses[stretch]) for part in parts if part.losses[stretch]}
-    steps = max(points[-1][0] for points in lines.values())
+    steps = max(step for part in parts for step, _ in part.losses[stretch])
     losses = [loss for points in lines.values() for _, loss in points]
     low, high = min(losses), max(losses)
     span = (high - low) or 1.0
@@ -83,12 +86,12 @@ def _chart(title: str, stretch: str, parts: Sequence[Part], styles: Mapping[str,
             method,
             styles[method],
             " ".join(
-                f"{step / max(1.0, steps) * WIDTH:.1f},{(high - loss) / span * HEIGHT:.1f}" for step, loss in points
+                f"{step / max(1, steps) * WIDTH:.1f},{(high - loss) / span * HEIGHT:.1f}" for step, loss in points
             ),
         )
-        for method, points in sorted(lines.items())
+        for method, points in sorted(lines.items(), key=lambda line: styles[line[0]])
     ]
-    return Chart(title, round(steps), low, high, tuple(curves))
+    return Chart(title, steps, low, high, tuple(curves))
 
 
 def _thinned(points: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:

@@ -12,8 +12,12 @@ from engine.errors import InputError
 from engine.media import ffmpeg
 
 _TYPES = {
-    **{".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"},
-    **{".webp": "image/webp", ".gif": "image/gif"},
+    ".mp4": "video/mp4",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
 }
 
 

@@ -49,6 +49,7 @@ async function drawSheet(shot) {
   canvas.height = video.videoHeight;
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", `${count} of ${frames} frames of ${shot.dataset.method}`);
+  shot.querySelector(".frames").append(canvas);
   for (let at = 0; at < count; at += 1) {
     const frame = Math.round((at * (frames - 1)) / Math.max(1, count - 1));
     const sought = happened(video, "seeked");
@@ -58,7 +59,6 @@ async function drawSheet(shot) {
   }
   video.removeAttribute("src");
   video.load();
-  shot.querySelector(".frames").append(canvas);
 }
 
 const sheets = new IntersectionObserver((entries) => {
