@@ -1,11 +1,19 @@
-"""Writing pages of HTML."""
+"""What the commands that write pages of HTML share."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from engine.errors import InputError
 from engine.files import written_aside
+
+SuiteFolderArgument = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="A suite's results, as dv suite run left them.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")]
 
 
 def check_page(path: Path, *, force: bool) -> None:

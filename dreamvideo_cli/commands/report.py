@@ -9,16 +9,11 @@ import typer
 
 from dreamvideo_cli.options import JsonOption, QuietOption
 from dreamvideo_cli.output import Out
-from dreamvideo_cli.pages import check_page, write_page
+from dreamvideo_cli.pages import ForceOption, SuiteFolderArgument, check_page, write_page
 from dreamvideo_cli.wording import bytes_text, count_text
 
 _HEAVY = 100_000_000
 """Bytes of a page from which on browsers take their time."""
-
-SuiteFolderArgument = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="A suite's results, as dv suite run left them.")
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")]
 
 
 def report(

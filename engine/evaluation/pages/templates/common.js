@@ -116,7 +116,7 @@ function forget(root) {
 }
 
 /* The bar below the videos, and the same by keys. */
-function playerBar(bar) {
+function playerBar(bar, [back, on]) {
   const range = bar.querySelector("input[type=range]");
   const told = bar.querySelector("output");
   const play = bar.querySelector("[data-do=play]");
@@ -143,8 +143,8 @@ function playerBar(bar) {
     if (event.target.closest("input, select, textarea, button, summary, a, .scroll")) return;
     const acts = {
       " ": () => clock.toggle(),
-      ArrowLeft: () => clock.show(clock.frame - 1),
-      ArrowRight: () => clock.show(clock.frame + 1),
+      [back]: () => clock.show(clock.frame - 1),
+      [on]: () => clock.show(clock.frame + 1),
       0: () => clock.show(0),
     };
     if (acts[event.key]) {

@@ -80,6 +80,6 @@ filters.addEventListener("change", applyFilters);
 filters.addEventListener("submit", (event) => event.preventDefault());
 addEventListener("hashchange", openTarget);
 watch(document);
-playerBar(document.querySelector(".player"));
+playerBar(document.querySelector(".player"), ["ArrowLeft", "ArrowRight"]);
 applyFilters();
 openTarget();
