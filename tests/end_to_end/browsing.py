@@ -32,7 +32,9 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def opened(browser: Browser, file: Path, **settings: Any) -> Iterator[Page]:
     """A page from disk. It fails the test when it writes an error to the console or asks for anything outside it."""
-    context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **settings})
+    # Videos that play while nobody looks at them cost a test most of its time.
+    calm: dict[str, Any] = {"viewport": {"width": 1200, "height": 900}, "reduced_motion": "reduce"}
+    context = browser.new_context(**{**calm, **settings})
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     wrong: list[str] = []

@@ -125,7 +125,7 @@ def test_filters_leave_what_was_chosen(browser: Any, page_file: Path) -> None:
 
 
 def test_videos_keep_step_and_obey_keys(browser: Any, page_file: Path) -> None:
-    with opened(browser, page_file) as page:
+    with opened(browser, page_file, reduced_motion="no-preference") as page:
         ready(page, videos=9)  # five that were made, and two clips of the motion twice
         until(page, "clock.playing && [...clock.videos].every((v) => !v.paused)")
         apart = """() => { const times = [...clock.videos].map((v) => v.currentTime);
@@ -151,7 +151,7 @@ def test_videos_keep_step_and_obey_keys(browser: Any, page_file: Path) -> None:
 
 
 def test_a_phone_in_the_dark_shows_all_and_rests_where_motion_is_unwanted(browser: Any, page_file: Path) -> None:
-    phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "reduced_motion": "reduce"}
+    phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
     with opened(browser, page_file, **phone) as page:
         assert overflow(page) == 0
         page.evaluate(IN_VIEW)
