@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +14,19 @@ from engine.files import written_aside
 
 if TYPE_CHECKING:
     from engine.evaluation.suites.ballots import Study
-    from engine.evaluation.suites.tallies import Share, Tally
+    from engine.evaluation.suites.tallies import Tally
 
 
 def show_votes(study: Study, tally: Tally, file: Path | None, out: Out) -> None:
     """The paper's tables in percent and the raters' agreement on stdout, every pair's votes in `file`."""
     from engine.evaluation.suites.ballots import QUESTIONS
+    from engine.evaluation.suites.tallies import votes_data
 
     if file is not None:
         _write(file, study, tally)
         out.note(f"Wrote {file}")
     if out.json:
-        out.data(_data(study, tally))
+        out.data({**votes_data(study, tally), "ballots": _rows(study, tally)})
         return
     titles = {question: title for question, (title, _) in QUESTIONS.items() if question in tally.agreement}
     rows = [
@@ -58,31 +58,11 @@ def show_votes(study: Study, tally: Tally, file: Path | None, out: Out) -> None:
 
 def _percent(share: Any) -> str:
     """`63 : 37`, with ties `50 : 25 : 25`."""
-    if share is None:
-        return "\u2013"
-    won: Share = share
-    whole = won.ours + won.other + won.ties
-    parts = (won.ours, won.other, won.ties) if won.ties else (won.ours, won.other)
-    return " : ".join(f"{100 * part / whole:.0f}" for part in parts)
+    return "\u2013" if share is None else " : ".join(f"{part:.0f}" for part in share.percents)
 
 
 def _figure(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else "\u2013"
-
-
-def _data(study: Study, tally: Tally) -> dict[str, Any]:
-    tables = [
-        {"table": table.number, "rows": [asdict(line) for line in table.lines]} for table in tally.tables
-    ]  # fmt: skip
-    agreement = {question: asdict(one) for question, one in tally.agreement.items()}
-    return {
-        "study": study.id,
-        "method": study.method,
-        "raters": tally.raters,
-        "tables": tables,
-        "agreement": agreement,
-        "ballots": _rows(study, tally),
-    }
 
 
 def _rows(study: Study, tally: Tally) -> list[dict[str, Any]]:

@@ -21,6 +21,9 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to.", show_default="FOLDER/report.html")
     ] = None,
+    votes: Annotated[
+        Path | None, typer.Option("--votes", metavar="FILE", help="Show a study's votes too: dv study tally --json's.")
+    ] = None,
     force: ForceOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -32,12 +35,13 @@ def report(
     """
     from engine.evaluation.pages.report import make_report, report_data
     from engine.evaluation.suites.results import read_results
+    from engine.evaluation.suites.tallies import load_votes
 
     out = Out(json=json, quiet=quiet)
     results = read_results(folder)
     target = output or folder / "report.html"
     check_page(target, force=force)
-    made = make_report(results, folder)
+    made = make_report(results, folder, load_votes(votes) if votes else None)
     size = write_page(target, made.html)
     for problem in made.problems:
         out.warn(problem)

@@ -101,6 +101,10 @@ def test_answers_are_given_kept_saved_and_counted(dv: Any, suite: Path, tmp_path
     assert [row["verdict"] for row in rows] == ["dreamvideo"] * 4 + ["tie"] * 3 + ["dreamvideo"]
     shown = dv("study", "tally", "study.key.json", first.name, second.name).out
     assert "100 : 0" in shown and "0 : 0 : 100" in shown and "Krippendorff" in shown
+    (tmp_path / "votes.json").write_text(done.out, encoding="utf-8")
+    dv("report", suite, "-o", "report.html", "--votes", "votes.json")
+    assert "What 2 people chose, dreamvideo against others" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "holds no counted votes" in dv("report", suite, "-o", "r.html", "--votes", "study.key.json", check=2).err
     refused = dv("study", "tally", "study.key.json", first.name, first.name, check=2)
     assert (refused.out, "by the same rater" in refused.err) == ("", True)
 

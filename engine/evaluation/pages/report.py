@@ -11,6 +11,7 @@ from engine.errors import InputError
 from engine.evaluation.pages.charts import HEIGHT, WIDTH, Whisker, learning_curves, whiskers
 from engine.evaluation.pages.media import Item, Media
 from engine.evaluation.pages.rendering import render
+from engine.evaluation.suites.ballots import QUESTIONS
 from engine.evaluation.suites.results import CellResult, Part, made
 from engine.evaluation.suites.tables import (
     OURS,
@@ -24,6 +25,7 @@ from engine.evaluation.suites.tables import (
     sort_of,
     title_of,
 )
+from engine.evaluation.suites.tallies import Votes
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ class Adapter:
     part: Part
 
 
-def make_report(results: Sequence[CellResult], folder: Path) -> Report:
-    """The report of `results`, whose files lie in `folder`. The same results give the same page.
+def make_report(results: Sequence[CellResult], folder: Path, votes: Votes | None = None) -> Report:
+    """The report of `results`, whose files lie in `folder`, and of a user study's `votes`. The same give the same page.
 
     Raises `InputError` without results.
     """
@@ -86,6 +88,8 @@ def make_report(results: Sequence[CellResult], folder: Path) -> Report:
     values = {
         "name": folder.resolve().name,
         "tables": [(table, _differences(table)) for table in tables],
+        "votes": votes,
+        "questions": {name: title for name, (title, _) in QUESTIONS.items()},
         "comparisons": comparisons,
         "media": media.items(),
         "curves": learning_curves(results),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from engine.errors import InputError
 from engine.evaluation.statistics import Interval, bootstrap_interval
@@ -59,6 +59,12 @@ class Share:
     ties: int
     ours_share: Interval
 
+    @property
+    def percents(self) -> tuple[float, ...]:
+        """What each side won, and where there are any the ties, in percent of the ballots."""
+        parts = (self.ours, self.other, self.ties) if self.ties else (self.ours, self.other)
+        return tuple(100 * part / sum(parts) for part in parts)
+
 
 @dataclass(frozen=True)
 class Line:
@@ -74,8 +80,16 @@ class VoteTable:
     """Table 4, A2 or A3."""
 
     number: str
-    sort: Sort
     lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Votes:
+    """The tables of a study that was counted, and the method that all of them are about."""
+
+    method: str
+    raters: int
+    tables: tuple[VoteTable, ...]
 
 
 @dataclass(frozen=True)
@@ -118,7 +132,7 @@ def tally(study: Study, answers: Sequence[Answers]) -> Tally:
         _count(study, ballot.id, question, answers) for ballot in study.ballots for question in ballot.questions
     )
     tables = tuple(
-        VoteTable(NUMBERS[sort], sort, lines)
+        VoteTable(NUMBERS[sort], lines)
         for sort in SORTS
         if (lines := _lines([count for count in counts if count.sort == sort]))
     )
@@ -128,6 +142,26 @@ def tally(study: Study, answers: Sequence[Answers]) -> Tally:
         if any(count.question == question for count in counts)
     }
     return Tally(len(answers), counts, tables, agreement)
+
+
+def votes_data(study: Study, tally: Tally) -> dict[str, Any]:
+    """A tally as plain values, from which `load_votes` reads its tables again."""
+    tables = [
+        {"table": table.number, "rows": [asdict(line) for line in table.lines]} for table in tally.tables
+    ]  # fmt: skip
+    agreement = {question: asdict(one) for question, one in tally.agreement.items()}
+    about = {"study": study.id, "method": study.method, "raters": tally.raters}
+    return {**about, "tables": tables, "agreement": agreement}
+
+
+def load_votes(path: Path) -> Votes:
+    """The tables in a file of `votes_data`. Raises `InputError` for any other file."""
+    data = read_json(path)
+    try:
+        tables = tuple(VoteTable(str(table["table"]), tuple(map(_line, table["rows"]))) for table in data["tables"])
+        return Votes(str(data["method"]), int(data["raters"]), tables)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(f"{path} holds no counted votes: save those of `dv study tally --json`") from None
 
 
 def krippendorff_alpha(units: Sequence[Mapping[str, int]]) -> float | None:
@@ -188,6 +222,15 @@ def _lines(counts: Sequence[Count]) -> tuple[Line, ...]:
         if shares:
             lines.append(Line(other, len({count.ballot for count in mine}), shares))
     return tuple(lines)
+
+
+def _line(row: dict[str, Any]) -> Line:
+    shares = {
+        question: Share(**{**share, "ours_share": Interval(**share["ours_share"])})
+        for question, share in row["shares"].items()
+        if question in QUESTIONS
+    }
+    return Line(str(row["other"]), int(row["ballots"]), shares)
 
 
 def _share(verdicts: Sequence[Verdict | None]) -> Share:
