@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from engine.errors import InputError
 from engine.evaluation.suites.ballots import Study, draw_study, load_study, save_study
-from engine.evaluation.suites.results import Cell, CellResult
+from engine.evaluation.suites.results import Cell, CellResult, Part
 from engine.evaluation.suites.tallies import krippendorff_alpha, load_answers, tally
 
 
@@ -60,7 +61,14 @@ def test_what_is_asked_depends_on_what_was_customized() -> None:
         study = draw_study(results("dreamvideo", "lora", **cell), "small", method="dreamvideo")
         return study.ballots[0].questions
 
+    def learnt(*kinds: Any) -> Any:
+        part = Part("fox@1", "0" * 64, "any", {}, 1)
+        return [replace(r, parts=dict.fromkeys(kinds, part)) for r in results("dreamvideo", "lora")]
+
     assert len(asked()) == 4
+    subjects = draw_study(learnt("subject"), "small", method="dreamvideo").ballots[0]
+    assert (subjects.sort, subjects.questions) == ("subject", asked(motion=None))
+    assert draw_study(learnt("subject", "motion"), "small", method="dreamvideo").ballots[0].sort == "joint"
     assert asked(motion=None) == ("text_alignment", "subject_fidelity", "temporal_consistency")
     assert asked(subject=None) == ("text_alignment", "motion_fidelity", "temporal_consistency")
 

@@ -138,11 +138,19 @@ def _pairs(videos: Sequence[CellResult], method: str, other: str) -> list[tuple[
 
 
 def _ballot(id: str, left: CellResult, right: CellResult) -> Ballot:
-    sort = sort_of(left)
-    assert sort is not None  # `draw_study` takes no others
     cell = left.cell
     return Ballot(
-        id, sort, cell.subject, cell.motion, cell.prompt, cell.seed,
+        id, _sort(left, right), cell.subject, cell.motion, cell.prompt, cell.seed,
         left=left.cell.method, right=right.cell.method,
         left_sha256=left.sha256 or "", right_sha256=right.sha256 or "",
     )  # fmt: skip
+
+
+def _sort(one: CellResult, other: CellResult) -> Sort:
+    """What a pair is about: what the cell names, or, where both methods learnt the same one thing of it, that."""
+    sort = sort_of(one)
+    assert sort is not None  # `draw_study` takes no others
+    learnt = {*one.parts, *other.parts}
+    if learnt == {"subject"} or learnt == {"motion"}:
+        return "subject" if "subject" in learnt else "motion"
+    return sort
