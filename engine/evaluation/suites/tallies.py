@@ -63,7 +63,7 @@ class Share:
     def percents(self) -> tuple[float, ...]:
         """What each side won, and where there are any the ties, in percent of the ballots."""
         parts = (self.ours, self.other, self.ties) if self.ties else (self.ours, self.other)
-        return tuple(100 * part / sum(parts) for part in parts)
+        return tuple(100 * part / max(1, sum(parts)) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,10 @@ def _lines(counts: Sequence[Count]) -> tuple[Line, ...]:
 
 def _line(row: dict[str, Any]) -> Line:
     shares = {
-        question: Share(**{**share, "ours_share": Interval(**share["ours_share"])})
+        question: Share(
+            *(int(share[name]) for name in ("ours", "other", "ties")),
+            Interval(*(float(share["ours_share"][name]) for name in ("mean", "low", "high"))),
+        )
         for question, share in row["shares"].items()
         if question in QUESTIONS
     }
