@@ -225,15 +225,13 @@ def _lines(counts: Sequence[Count]) -> tuple[Line, ...]:
 
 
 def _line(row: dict[str, Any]) -> Line:
-    shares = {
-        question: Share(
-            *(int(share[name]) for name in ("ours", "other", "ties")),
-            Interval(*(float(share["ours_share"][name]) for name in ("mean", "low", "high"))),
-        )
-        for question, share in row["shares"].items()
-        if question in QUESTIONS
-    }
+    shares = {question: _read_share(share) for question, share in row["shares"].items() if question in QUESTIONS}
     return Line(str(row["other"]), int(row["ballots"]), shares)
+
+
+def _read_share(data: dict[str, Any]) -> Share:
+    interval = Interval(**{name: float(value) for name, value in data["ours_share"].items()})
+    return Share(int(data["ours"]), int(data["other"]), int(data["ties"]), interval)
 
 
 def _share(verdicts: Sequence[Verdict | None]) -> Share:
