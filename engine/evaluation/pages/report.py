@@ -127,14 +127,11 @@ def _comparisons(results: Sequence[CellResult], media: Media, problems: list[str
     for number, (_, found) in enumerate(ordered, 1):
         one = next(iter(found.values()))
         shots = tuple(_shot(method, found.get(method), media, problems) for method in methods[sort_of(one)])
+        pictures, clips = (_items(paths, media, problems) for paths in (one.references, one.reference_clips))
+        cell = one.cell
         comparisons.append(
-            Comparison(
-                number, one.cell.subject, one.cell.motion, one.cell.prompt, one.cell.seed,
-                pictures=_items(one.references, media, problems),
-                clips=_items(one.reference_clips, media, problems),
-                shots=shots,
-            )
-        )  # fmt: skip
+            Comparison(number, cell.subject, cell.motion, cell.prompt, cell.seed, pictures, clips, shots)
+        )
     return comparisons
 
 

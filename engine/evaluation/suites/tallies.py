@@ -118,9 +118,7 @@ def load_answers(paths: Sequence[Path], study: Study) -> list[Answers]:
     for path in paths:
         one = _answers(path, study)
         if one.rater in by:
-            raise InputError(
-                f"{by[one.rater]} and {path} are by the same rater: give only the one that was saved last"
-            )  # fmt: skip
+            raise InputError(f"{by[one.rater]} and {path} are by the same rater: give only the one that was saved last")
         by[one.rater] = path
         answers.append(one)
     return answers
@@ -146,9 +144,7 @@ def tally(study: Study, answers: Sequence[Answers]) -> Tally:
 
 def votes_data(study: Study, tally: Tally) -> dict[str, Any]:
     """A tally as plain values, from which `load_votes` reads its tables again."""
-    tables = [
-        {"table": table.number, "rows": [asdict(line) for line in table.lines]} for table in tally.tables
-    ]  # fmt: skip
+    tables = [{"table": table.number, "rows": [asdict(line) for line in table.lines]} for table in tally.tables]
     agreement = {question: asdict(one) for question, one in tally.agreement.items()}
     about = {"study": study.id, "method": study.method, "raters": tally.raters}
     return {**about, "tables": tables, "agreement": agreement}
