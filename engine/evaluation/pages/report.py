@@ -53,7 +53,6 @@ class Shot:
 class Comparison:
     """Videos of one subject, motion, prompt and seed, a method each, and what they were to resemble."""
 
-    number: int
     subject: str | None
     motion: str | None
     prompt: str
@@ -124,14 +123,12 @@ def _comparisons(results: Sequence[CellResult], media: Media, problems: list[str
     comparisons = []
     # Videos of both, of a subject alone, of a motion alone.
     ordered = sorted(groups.items(), key=lambda item: (not item[0][0], not item[0][1], item[0]))
-    for number, (_, found) in enumerate(ordered, 1):
+    for _, found in ordered:
         one = next(iter(found.values()))
         shots = tuple(_shot(method, found.get(method), media, problems) for method in methods[sort_of(one)])
         pictures, clips = (_items(paths, media, problems) for paths in (one.references, one.reference_clips))
         cell = one.cell
-        comparisons.append(
-            Comparison(number, cell.subject, cell.motion, cell.prompt, cell.seed, pictures, clips, shots)
-        )
+        comparisons.append(Comparison(cell.subject, cell.motion, cell.prompt, cell.seed, pictures, clips, shots))
     return comparisons
 
 
