@@ -19,6 +19,8 @@ LIGHT = [
     "engine.data.clips",
     "engine.data.images",
     "engine.errors",
+    "engine.evaluation.pages.report",
+    "engine.evaluation.pages.study",
     "engine.media.metadata",
     "engine.media.video",
     "engine.methods.dreamvideo",

@@ -1,0 +1,52 @@
+"""`dv report`: a suite's tables and videos as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dreamvideo_cli.options import JsonOption, QuietOption
+from dreamvideo_cli.output import Out
+from dreamvideo_cli.pages import ForceOption, SuiteFolderArgument, check_page, write_page
+from dreamvideo_cli.wording import bytes_text, count_text
+
+_HEAVY = 100_000_000
+"""Bytes of a page from which on browsers take their time."""
+
+
+def report(
+    folder: SuiteFolderArgument,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to.", show_default="FOLDER/report.html")
+    ] = None,
+    votes: Annotated[
+        Path | None, typer.Option("--votes", metavar="FILE", help="Show a study's votes too: dv study tally --json's.")
+    ] = None,
+    force: ForceOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a suite's tables, videos, learning curves and settings as one HTML page, and print its path.
+
+    The page holds all that it shows and opens without a network. --json prints the tables' numbers.
+    Example: dv report suites/small
+    """
+    from engine.evaluation.pages.report import make_report, report_data
+    from engine.evaluation.suites.results import read_results
+    from engine.evaluation.suites.tallies import load_votes
+
+    out = Out(json=json, quiet=quiet)
+    results = read_results(folder)
+    target = output or folder / "report.html"
+    check_page(target, force=force)
+    made = make_report(results, folder, load_votes(votes) if votes else None)
+    size = write_page(target, made.html)
+    for problem in made.problems:
+        out.warn(problem)
+    failed = f", {made.failed:,} failed" if made.failed else ""
+    out.note(f"{count_text(made.videos, 'video')}{failed}; {bytes_text(size)}")
+    if size > _HEAVY:
+        out.note("A page of this size opens slowly: suites with fewer seeds or prompts make smaller ones.")
+    out.result(str(target), {"path": str(target), "bytes": size, **report_data(made)})

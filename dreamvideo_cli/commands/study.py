@@ -1,0 +1,89 @@
+"""`dv study`: people's votes on a suite's videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dreamvideo_cli.options import JsonOption, QuietOption
+from dreamvideo_cli.output import Out
+from dreamvideo_cli.pages import ForceOption, SuiteFolderArgument, check_file, check_page, write_page
+from dreamvideo_cli.scores import check_csv
+from dreamvideo_cli.wording import bytes_text, count_text
+
+app = typer.Typer(help="A user study of a suite's videos: a page for raters, and their votes counted.")
+
+
+@app.command("make")
+def make(
+    folder: SuiteFolderArgument,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to.", show_default="FOLDER/study.html")
+    ] = None,
+    method: Annotated[
+        str, typer.Option("--method", metavar="METHOD", help="The suite's method that others are compared with.")
+    ] = "dreamvideo",
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--against", metavar="METHOD", help="Compare with this one; repeatable.", show_default="all others"
+        ),
+    ] = None,
+    most: Annotated[
+        int | None, typer.Option("--most", min=1, metavar="N", help="At most N pairs for each method compared with.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Decides the order, and who stands left.")] = 0,
+    force: ForceOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a page on which raters compare videos in pairs without knowing whose they are, and print its path.
+
+    Whose they are is in a second file beside it, NAME.key.json: keep it, and give raters only the page.
+    Example: dv study make suites/small -o study.html
+    """
+    from engine.evaluation.pages.study import study_page
+    from engine.evaluation.suites.ballots import draw_study, save_study
+    from engine.evaluation.suites.results import read_results
+
+    out = Out(json=json, quiet=quiet)
+    results = read_results(folder)
+    target = output or folder / "study.html"
+    key = target.with_suffix(".key.json")
+    check_page(target, force=force)
+    check_file(key, force=force)
+    study = draw_study(results, folder.resolve().name, method=method, against=against or (), most=most, seed=seed)
+    page = study_page(study, results, folder)
+    save_study(study, key)
+    size = write_page(target, page)
+    out.note(f"{count_text(len(study.ballots), 'pair')} of videos; {bytes_text(size)}")
+    out.note(f"Keep {key}: it says whose videos they are, and dv study tally needs it")
+    about = {"path": str(target), "key": str(key), "bytes": size, "study": study.id, "ballots": len(study.ballots)}
+    out.result(str(target), about)
+
+
+@app.command("tally")
+def count(
+    key: Annotated[Path, typer.Argument(metavar="KEY", help="The .key.json that dv study make wrote.")],
+    answers: Annotated[list[Path], typer.Argument(metavar="ANSWERS", help="The files that raters saved.")],
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a table, one row a pair and question.")
+    ] = None,
+    force: ForceOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Count raters' answers by majority vote, as tables 4, A2 and A3 of the paper do, and how far raters agree.
+
+    Example: dv study tally study.key.json answers-*.json
+    """
+    from dreamvideo_cli.votes import show_votes
+    from engine.evaluation.suites.ballots import load_study
+    from engine.evaluation.suites.tallies import load_answers, tally
+
+    if csv is not None:
+        check_csv(csv, force=force)
+    study = load_study(key)
+    show_votes(study, tally(study, load_answers(answers, study)), csv, Out(json=json, quiet=quiet))

@@ -1,0 +1,218 @@
+"""A suite's report: the paper's tables, the videos side by side, how each was made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError
+from engine.evaluation.pages.charts import HEIGHT, WIDTH, Whisker, learning_curves, whiskers
+from engine.evaluation.pages.media import Item, Media
+from engine.evaluation.pages.rendering import render
+from engine.evaluation.suites.ballots import QUESTIONS
+from engine.evaluation.suites.results import CellResult, Part, made
+from engine.evaluation.suites.tables import (
+    OURS,
+    Group,
+    Sort,
+    Table,
+    group_of,
+    metrics_of,
+    overview,
+    paper_tables,
+    sort_of,
+    title_of,
+)
+from engine.evaluation.suites.tallies import Votes
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report's page and numbers, what it counts, and what was wrong with files that should be in it."""
+
+    html: str
+    tables: tuple[Table, ...]
+    videos: int
+    failed: int
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One method's video in a comparison; without an `item` there is none, and `problem` may say why."""
+
+    method: str
+    result: CellResult | None
+    item: Item | None
+    problem: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Videos of one subject, motion, prompt and seed, a method each, and what they were to resemble."""
+
+    subject: str | None
+    motion: str | None
+    prompt: str
+    seed: int
+    pictures: tuple[Item, ...]
+    clips: tuple[Item, ...]
+    shots: tuple[Shot, ...]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A learnt part, and what it is a part of."""
+
+    kind: str
+    name: str
+    part: Part
+
+
+def make_report(results: Sequence[CellResult], folder: Path, votes: Votes | None = None) -> Report:
+    """The report of `results`, whose files lie in `folder`, and of a user study's `votes`. The same give the same page.
+
+    Raises `InputError` without results.
+    """
+    if not results:
+        raise InputError(f"{folder} holds no result yet: make some with `dv suite run`")
+    media = Media(folder)
+    problems: list[str] = []
+    comparisons = _comparisons(results, media, problems)
+    tables = (*paper_tables(results), *overview(results))
+    metrics = metrics_of(results)
+    videos, failed = len(made(results)), [result for result in results if result.state == "failed"]
+    values = {
+        "name": folder.resolve().name,
+        "tables": [(table, _differences(table)) for table in tables],
+        "votes": votes,
+        "questions": {name: title for name, (title, _) in QUESTIONS.items()},
+        "comparisons": comparisons,
+        "media": media.items(),
+        "curves": learning_curves(results),
+        "chart_area": (WIDTH, HEIGHT),
+        "adapters": _adapters(results),
+        "failed": failed,
+        "videos": videos,
+        "methods": _methods(results),
+        "subjects": sorted({result.cell.subject for result in results if result.cell.subject}),
+        "motions": sorted({result.cell.motion for result in results if result.cell.motion}),
+        "prompts": sorted({result.cell.prompt for result in results}),
+        "seeds": sorted({result.cell.seed for result in results}),
+        "bases": sorted({(result.base, result.base_fingerprint) for result in results}),
+        "metrics": metrics,
+        "title_of": title_of,
+    }
+    return Report(render("report", values), tables, videos, len(failed), tuple(problems))
+
+
+def _methods(results: Sequence[CellResult]) -> list[str]:
+    """DreamVideo first, as the one that others are compared with."""
+    return sorted({result.cell.method for result in results}, key=lambda name: (name != OURS, name))
+
+
+def _comparisons(results: Sequence[CellResult], media: Media, problems: list[str]) -> list[Comparison]:
+    sorts: dict[Sort | None, list[CellResult]] = {}
+    groups: dict[Group, dict[str, CellResult]] = {}
+    for result in results:
+        sorts.setdefault(sort_of(result), []).append(result)
+        groups.setdefault(group_of(result), {})[result.cell.method] = result
+    methods = {sort: _methods(mine) for sort, mine in sorts.items()}
+    comparisons = []
+    # Videos of both, of a subject alone, of a motion alone.
+    ordered = sorted(groups.items(), key=lambda item: (not item[0][0], not item[0][1], item[0]))
+    for _, found in ordered:
+        one = next(iter(found.values()))
+        shots = tuple(_shot(method, found.get(method), media, problems) for method in methods[sort_of(one)])
+        pictures, clips = (_items(paths, media, problems) for paths in (one.references, one.reference_clips))
+        cell = one.cell
+        comparisons.append(Comparison(cell.subject, cell.motion, cell.prompt, cell.seed, pictures, clips, shots))
+    return comparisons
+
+
+def _shot(method: str, result: CellResult | None, media: Media, problems: list[str]) -> Shot:
+    if result is None or result.video is None:
+        return Shot(method, result, None, result.error or "" if result else "")
+    try:
+        item = media.add(result.video, frames=_frames(result))
+    except InputError as error:
+        problems.append(str(error))
+        return Shot(method, result, None, str(error))
+    problem = ""
+    if item.sha256 != result.sha256:
+        problem = f"{result.video} has changed since it was scored"
+        problems.append(f"{problem}: its figures are not of what is shown. Run the suite again.")
+    return Shot(method, result, item, problem)
+
+
+def _frames(result: CellResult) -> int | None:
+    """How many frames a video has, as its curves tell: there is a value for each step between two."""
+    steps = result.curves.get("temporal_consistency")
+    return len(steps) + 1 if steps else None
+
+
+def _items(paths: Sequence[str], media: Media, problems: list[str]) -> tuple[Item, ...]:
+    items = []
+    for path in paths:
+        try:
+            items.append(media.add(path))
+        except InputError as error:
+            if str(error) not in problems:
+                problems.append(str(error))
+    return tuple(items)
+
+
+def _adapters(results: Sequence[CellResult]) -> list[Adapter]:
+    """Every learnt part once, by kind and name."""
+    found: dict[str, Adapter] = {}
+    for result in results:
+        for kind, part in result.parts.items():
+            name = result.cell.subject if kind == "subject" else result.cell.motion
+            found.setdefault(part.sha256, Adapter(kind, name or "", part))
+    return sorted(found.values(), key=lambda a: (a.kind != "subject", a.name, a.part.method, a.part.adapter))
+
+
+def _differences(table: Table) -> dict[str, dict[int, Whisker]]:
+    """For each metric the drawing of each row's difference, all on the metric's own scale."""
+    drawings: dict[str, dict[int, Whisker]] = {}
+    for metric in table.metrics:
+        figures = {at: row.figures[metric] for at, row in enumerate(table.rows)}
+        drawings[metric] = whiskers({at: f.difference for at, f in figures.items() if f and f.difference})
+    return drawings
+
+
+def report_data(report: Report) -> dict[str, Any]:
+    """A report's numbers as plain values."""
+    return {
+        "videos": report.videos,
+        "failed": report.failed,
+        "problems": list(report.problems),
+        "tables": [_table_data(table) for table in report.tables],
+    }
+
+
+def _table_data(table: Table) -> dict[str, Any]:
+    rows = [
+        {
+            "method": row.title,
+            "videos": row.videos,
+            "failed": row.failed,
+            "trainable_parameters": row.parameters,
+            "figures": {metric: _figure_data(figure) for metric, figure in row.figures.items() if figure},
+        }
+        for row in table.rows
+    ]
+    reference = table.reference
+    compared = reference.title if reference else None
+    return {"table": table.number or None, "caption": table.caption, "reference": compared, "rows": rows}
+
+
+def _figure_data(figure: Any) -> dict[str, Any]:
+    mean = figure.interval
+    data: dict[str, Any] = {"mean": mean.mean, "low": mean.low, "high": mean.high, "videos": figure.count}
+    if figure.difference is not None:
+        change = figure.difference
+        data["difference"] = {"mean": change.mean, "low": change.low, "high": change.high, "pairs": figure.paired}
+    return data

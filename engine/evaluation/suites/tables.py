@@ -1,0 +1,326 @@
+"""The paper's tables of figures (arXiv 2312.04433), and one of every method, from what came of a suite's cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from engine.evaluation.statistics import Interval, bootstrap_interval, paired_interval
+from engine.evaluation.suites.results import CellResult, made
+
+Sort = Literal["joint", "subject", "motion"]
+"""What is customized: both, or one alone."""
+SORTS: tuple[Sort, ...] = ("joint", "subject", "motion")
+OURS = "dreamvideo"
+FOUR = ("clip_t", "clip_i", "dino_i", "temporal_consistency")
+"""The paper's metrics (section 4.1)."""
+TITLES = {
+    "clip_t": "CLIP-T",
+    "clip_i": "CLIP-I",
+    "dino_i": "DINO-I",
+    "temporal_consistency": "T.Cons",
+    "motion_fidelity": "Motion fidelity",
+    "motion_amount": "Motion amount",
+}
+"""Column titles, those of `engine.evaluation.scoring.METRICS`, which loads torch."""
+UNRANKED = frozenset({"motion_amount"})
+"""More of it isn't better."""
+_DECIMALS = 3
+Group = tuple[str, str, str, int]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of one of the paper's tables: by which methods the adapters behind its cells were learnt."""
+
+    title: str
+    subject: str | None
+    motion: str | None
+    ours: bool = False
+    """Not in the paper: our addition."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """One of the paper's tables. Differences are to the last line."""
+
+    number: str
+    caption: str
+    sort: Sort
+    metrics: tuple[str, ...]
+    lines: tuple[Line, ...]
+    with_parameters: bool = True
+
+
+FORMS = (
+    Form(
+        "1", "Customizing subjects and motions together", "joint", FOUR,
+        (
+            Line("ModelScopeT2V", "modelscope", "modelscope"),
+            Line("LoRA", "lora", "lora"),
+            Line("DreamVideo", OURS, OURS),
+        ),
+    ),
+    Form(
+        "2", "Customizing subjects", "subject", FOUR,
+        (
+            Line("Textual Inversion", "textual-inversion", None),
+            Line("Dreamix", "dreamix", None),
+            Line("DreamVideo", OURS, None),
+        ),
+    ),
+    Form(
+        "3", "Customizing motions", "motion", ("clip_t", "temporal_consistency"),
+        (Line("ModelScopeT2V", None, "modelscope"), Line("DreamVideo", None, OURS)),
+    ),
+    Form(
+        "5", "Ablation of each component", "joint", FOUR,
+        (
+            Line("w/o textual identity", f"{OURS}-no-token", OURS),
+            Line("w/o identity adapter", f"{OURS}-no-adapter", OURS, ours=True),
+            Line("w/o motion adapter", OURS, None),
+            Line("w/o appearance guidance", OURS, f"{OURS}-no-guidance"),
+            Line("DreamVideo", OURS, OURS),
+        ),
+        with_parameters=False,
+    ),
+    Form(
+        "A1", "Customizing subjects: Custom Diffusion", "subject", FOUR,
+        (Line("Custom Diffusion", "custom-diffusion", None), Line("DreamVideo", OURS, None)),
+    ),
+    Form(
+        "A4", "Adapter (hidden width 32) against LoRA (rank 32)", "joint", FOUR,
+        (Line("LoRA", "lora", "lora"), Line("Adapter", f"{OURS}-width-32", f"{OURS}-width-32")),
+    ),
+    Form(
+        "A5", "Adapters of different kinds, customizing motions", "motion", ("clip_t", "temporal_consistency"),
+        (
+            Line("Serial, all layers", None, f"{OURS}-serial"),
+            Line("Parallel, attention", None, f"{OURS}-attention"),
+            Line("Parallel, feed-forward", None, f"{OURS}-feed-forward"),
+            Line("Parallel, all layers", None, OURS),
+        ),
+        with_parameters=False,
+    ),
+)  # fmt: skip
+"""Tables 4, A2 and A3 are of people's votes: `engine.evaluation.suites.tallies`. AnimateDiff (Table 1) and
+Tune-A-Video (Table 3) need another family of bases."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean over `count` videos of `groups` pairs of subject and motion, and the mean difference to the reference
+    over the `paired` cells that both have."""
+
+    interval: Interval
+    count: int
+    groups: int
+    difference: Interval | None = None
+    paired: int = 0
+
+    @property
+    def differs(self) -> bool:
+        """Whether 0 lies outside the difference's interval."""
+        return self.difference is not None and not self.difference.low <= 0 <= self.difference.high
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method's figures by metric, None where none of its videos has one."""
+
+    title: str
+    figures: Mapping[str, Figure | None]
+    parameters: int | None
+    videos: int
+    failed: int
+    is_reference: bool = False
+    ours: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table. `number` is the paper's, else empty; `ranks` has 1 and 2 by row and metric."""
+
+    number: str
+    caption: str
+    sort: Sort
+    metrics: tuple[str, ...]
+    rows: tuple[Row, ...]
+    with_parameters: bool = True
+    ranks: Mapping[tuple[int, str], int] = field(default_factory=dict)
+
+    @property
+    def reference(self) -> Row | None:
+        """The row that the others' differences are to."""
+        return next((row for row in self.rows if row.is_reference), None)
+
+    @property
+    def fewest_groups(self) -> int:
+        """The fewest pairs of subject and motion that any figure rests on."""
+        return min((f.groups for row in self.rows for f in row.figures.values() if f), default=0)
+
+    @property
+    def is_even(self) -> bool:
+        """Whether every row rests on the same number of videos."""
+        return len({row.videos for row in self.rows}) <= 1
+
+
+def sort_of(result: CellResult) -> Sort | None:
+    """What a cell customizes; None where it names neither a subject nor a motion."""
+    cell = result.cell
+    if cell.subject is not None:
+        return "joint" if cell.motion is not None else "subject"
+    return "motion" if cell.motion is not None else None
+
+
+def group_of(result: CellResult) -> Group:
+    """What cells of several methods have in common: they pair."""
+    return (result.cell.subject or "", result.cell.motion or "", result.cell.prompt, result.cell.seed)
+
+
+def paper_tables(results: Sequence[CellResult]) -> list[Table]:
+    """Those of the paper's tables of which at least two rows have videos."""
+    found = (_paper_table(form, results) for form in FORMS)
+    return [table for table in found if table is not None]
+
+
+def overview(results: Sequence[CellResult]) -> list[Table]:
+    """A table of every method with every metric, for each sort of customization there is."""
+    captions: dict[Sort, str] = {
+        "joint": "Every method, customizing subjects and motions together",
+        "subject": "Every method, customizing subjects",
+        "motion": "Every method, customizing motions",
+    }
+    tables = []
+    for sort in SORTS:
+        mine = [result for result in results if sort_of(result) == sort]
+        metrics = metrics_of(mine)
+        methods = sorted({result.cell.method for result in mine}, key=lambda name: (name == OURS, name))
+        named = [(method, False, _called(method)) for method in methods]
+        rows = _rows(mine, named, metrics, reference=OURS)
+        if rows:
+            tables.append(_table("", captions[sort], sort, metrics, rows))
+    return tables
+
+
+def metrics_of(results: Iterable[CellResult]) -> tuple[str, ...]:
+    """The metrics that any cell has a figure of: the known ones in their order, then others by name."""
+    found = {name for result in results for name, value in result.scores.items() if value is not None}
+    return (*(name for name in TITLES if name in found), *sorted(found - set(TITLES)))
+
+
+def title_of(metric: str) -> str:
+    """A metric's column title."""
+    return TITLES.get(metric, metric.replace("_", " "))
+
+
+def parameters_of(results: Iterable[CellResult], kinds: Sequence[str] = ("subject", "motion")) -> int | None:
+    """How many parameters a method trains for these kinds of adapter; None where it learns neither."""
+    counts = [
+        sum(part.trainable_parameters for kind, part in result.parts.items() if kind in kinds)
+        for result in results
+        if set(kinds) & set(result.parts)
+    ]
+    return max(counts, default=None)
+
+
+def _paper_table(form: Form, results: Sequence[CellResult]) -> Table | None:
+    """Where a suite has no videos of a subject or a motion alone, those of both serve: without an adapter for the
+    other of the two, or with DreamVideo's."""
+    other = {"subject": "motion", "motion": "subject"}.get(form.sort)
+    choices: list[tuple[str, Sort, str | None]] = [("", form.sort, None)]
+    if other:
+        where = f"measured on videos of a subject and a motion, with {{}} adapter for the {other}"
+        choices += [(where.format("no"), "joint", None), (where.format("DreamVideo's"), "joint", OURS)]
+    kinds = ("subject", "motion") if form.sort == "joint" else (form.sort,)
+    best: Table | None = None
+    for basis, sort, beside in choices:
+        cells = [result for result in results if sort_of(result) == sort]
+        named = [(line.title, line.ours, _chooser(line, {other: beside} if beside else {})) for line in form.lines]
+        rows = _rows(cells, named, form.metrics, reference=form.lines[-1].title, kinds=kinds)
+        if len(rows) > max(1, len(best.rows) if best else 0):
+            caption = f"{form.caption}, {basis}" if basis else form.caption
+            best = _table(form.number, caption, sort, form.metrics, rows, form.with_parameters)
+    return best
+
+
+def _chooser(line: Line, beside: Mapping[str | None, str]) -> Callable[[CellResult], bool]:
+    """Whether a cell's adapters were learnt by the line's methods, and by those `beside` them."""
+    named = {"subject": line.subject, "motion": line.motion, **beside}
+    wanted = {kind: name for kind, name in named.items() if name is not None}
+    return lambda result: {kind: part.method for kind, part in result.parts.items()} == wanted
+
+
+def _called(method: str) -> Callable[[CellResult], bool]:
+    return lambda result: result.cell.method == method
+
+
+def _rows(
+    results: Sequence[CellResult],
+    named: Sequence[tuple[str, bool, Callable[[CellResult], bool]]],
+    metrics: Sequence[str],
+    *,
+    reference: str,
+    kinds: Sequence[str] = ("subject", "motion"),
+) -> list[Row]:
+    """A row for each name whose cells have videos."""
+    cells = {title: [result for result in results if chosen(result)] for title, _, chosen in named}
+    against = made(cells.get(reference, []))
+    rows = []
+    for title, ours, _ in named:
+        videos = made(cells[title])
+        if videos:
+            figures = {m: _figure(m, videos, [] if title == reference else against) for m in metrics}
+            failed = len(cells[title]) - len(videos)
+            rows.append(
+                Row(title, figures, parameters_of(videos, kinds), len(videos), failed, title == reference, ours)
+            )
+    return rows
+
+
+def _figure(metric: str, videos: Sequence[CellResult], against: Sequence[CellResult]) -> Figure | None:
+    values = _values(metric, videos)
+    if not values:
+        return None
+    interval = bootstrap_interval([*values.values()], groups=[_cluster(group) for group in values])
+    theirs = _values(metric, against)
+    both = [group for group in values if group in theirs]
+    groups = len({_cluster(group) for group in values})
+    if not both:
+        return Figure(interval, len(values), groups)
+    difference = paired_interval(
+        [values[group] for group in both],
+        [theirs[group] for group in both],
+        groups=[_cluster(group) for group in both],
+    )
+    return Figure(interval, len(values), groups, difference, len(both))
+
+
+def _values(metric: str, videos: Sequence[CellResult]) -> dict[Group, float]:
+    scores = {group_of(result): result.scores.get(metric) for result in videos}
+    return {group: value for group, value in scores.items() if value is not None}
+
+
+def _cluster(group: Group) -> tuple[str, str]:
+    """Videos of one subject and motion resemble each other: intervals resample them together."""
+    return group[:2]
+
+
+def _table(
+    number: str,
+    caption: str,
+    sort: Sort,
+    metrics: tuple[str, ...],
+    rows: Sequence[Row],
+    with_parameters: bool = True,
+) -> Table:
+    ranks: dict[tuple[int, str], int] = {}
+    for metric in metrics:
+        shown = {at: round(f.interval.mean, _DECIMALS) for at, row in enumerate(rows) if (f := row.figures[metric])}
+        if metric in UNRANKED or len(shown) < 2:
+            continue
+        best, *others = sorted(set(shown.values()), reverse=True)
+        second = others[0] if others and len(shown) > 2 else None
+        ranks |= {(at, metric): 1 if value == best else 2 for at, value in shown.items() if value in (best, second)}
+    return Table(number, caption, sort, metrics, tuple(rows), with_parameters, ranks)

@@ -1,0 +1,152 @@
+"""The tables of a suite against values worked out by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.evaluation.scoring import METRICS
+from engine.evaluation.statistics import bootstrap_interval
+from engine.evaluation.suites.results import Cell, CellResult, Part
+from engine.evaluation.suites.tables import TITLES, Table, overview, paper_tables
+
+
+def result(
+    method: str,
+    by: tuple[str | None, str | None],
+    scores: dict[str, float | None] | None,
+    *,
+    subject: str | None = "fox",
+    motion: str | None = "zigzag",
+    seed: int = 0,
+) -> CellResult:
+    """A cell whose subject and motion were learnt by the methods `by`; one without scores failed."""
+    sizes = {"dreamvideo": 1000, "lora": 10}
+    parts: dict[Any, Part] = {
+        kind: Part(f"{kind}@1", "0" * 64, name, {}, sizes.get(name, 500))
+        for kind, name in zip(("subject", "motion"), by, strict=True)
+        if name is not None
+    }
+    state: Any = "failed" if scores is None else "made"
+    cell = Cell(method, subject, motion, "a * moves", seed)
+    return CellResult(cell, state, "embedded", "f" * 64, "2020-01-01T00:00:00+00:00", scores=scores or {}, parts=parts)
+
+
+def three_methods() -> list[CellResult]:
+    """DreamVideo and LoRA on two seeds, ModelScope on one; LoRA's second is without CLIP-T, and a third cell failed."""
+    ours, lora, full = ("dreamvideo",) * 2, ("lora",) * 2, ("modelscope",) * 2
+    return [
+        result("dreamvideo", ours, {"clip_t": 0.30, "clip_i": 0.70}, seed=0),
+        result("dreamvideo", ours, {"clip_t": 0.34, "clip_i": 0.60}, seed=1),
+        result("lora", lora, {"clip_t": 0.28, "clip_i": 0.72}, seed=0),
+        result("lora", lora, {"clip_t": None, "clip_i": 0.62}, seed=1),
+        result("lora", lora, None, seed=2),
+        result("modelscope", full, {"clip_t": 0.26, "clip_i": 0.72}, seed=1),
+    ]
+
+
+def figure(table: Table, title: str, metric: str) -> Any:
+    return next(row for row in table.rows if row.title == title).figures[metric]
+
+
+def test_table_1_has_means_pairs_parameters_and_ranks() -> None:
+    (table,) = paper_tables(three_methods())
+    assert (table.number, table.sort, [row.title for row in table.rows]) == (
+        "1", "joint", ["ModelScopeT2V", "LoRA", "DreamVideo"],
+    )  # fmt: skip
+    assert [(row.parameters, row.videos, row.failed) for row in table.rows] == [(1000, 1, 0), (20, 2, 1), (2000, 2, 0)]
+    ours, lora, full = (figure(table, title, "clip_t") for title in ("DreamVideo", "LoRA", "ModelScopeT2V"))
+    assert (ours.interval.mean, ours.count, ours.difference) == (pytest.approx(0.32), 2, None)
+    # Only seed 0 has both: 0.28 - 0.30. A mean over unequal cells would give -0.04.
+    assert (lora.difference.mean, lora.paired, lora.count) == (pytest.approx(-0.02), 1, 1)
+    assert (full.difference.mean, full.paired) == (pytest.approx(0.26 - 0.34), 1)
+    assert figure(table, "LoRA", "clip_i").difference.mean == pytest.approx(0.02)
+    assert figure(table, "LoRA", "dino_i") is None
+    assert table.ranks == {(2, "clip_t"): 1, (1, "clip_t"): 2, (0, "clip_i"): 1, (1, "clip_i"): 2}
+    assert not table.is_even
+
+
+def test_the_overview_names_methods_as_the_suite_does_and_ranks_no_amount_of_motion() -> None:
+    ours = ("dreamvideo", "dreamvideo")
+    cells = [
+        *(result("dreamvideo", ours, {"clip_t": 0.3, "motion_amount": 0.5, "sharp": 2.0}, seed=s) for s in (0, 1)),
+        result("mine", ("dreamvideo", "lora"), {"clip_t": 0.3004, "motion_amount": 0.9, "sharp": 1.0}),
+    ]
+    (table,) = overview(cells)
+    assert ([row.title for row in table.rows], table.metrics) == (
+        ["mine", "dreamvideo"], ("clip_t", "motion_amount", "sharp"),
+    )  # fmt: skip
+    assert table.reference is table.rows[1]
+    # What is shown alike shares its rank.
+    assert table.ranks == {(0, "clip_t"): 1, (1, "clip_t"): 1, (1, "sharp"): 1}
+    assert figure(table, "mine", "motion_amount").difference.mean == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("number", "subject", "motion", "rows"),
+    [
+        ("2", "fox", None, {"Dreamix": ("dreamix", None), "DreamVideo": ("dreamvideo", None)}),
+        ("3", None, "zigzag", {"ModelScopeT2V": (None, "modelscope"), "DreamVideo": (None, "dreamvideo")}),
+        ("5", "fox", "zigzag", {
+            "w/o textual identity": ("dreamvideo-no-token", "dreamvideo"),
+            "w/o motion adapter": ("dreamvideo", None),
+            "w/o appearance guidance": ("dreamvideo", "dreamvideo-no-guidance"),
+            "DreamVideo": ("dreamvideo", "dreamvideo"),
+        }),
+        ("A1", "fox", None, {"Custom Diffusion": ("custom-diffusion", None), "DreamVideo": ("dreamvideo", None)}),
+        ("A4", "fox", "zigzag", {
+            "LoRA": ("lora", "lora"), "Adapter": ("dreamvideo-width-32", "dreamvideo-width-32"),
+        }),
+        ("A5", None, "zigzag", {
+            "Serial, all layers": (None, "dreamvideo-serial"), "Parallel, all layers": (None, "dreamvideo"),
+        }),
+    ],
+)  # fmt: skip
+def test_each_table_takes_the_cells_whose_adapters_it_is_about(
+    number: str, subject: str | None, motion: str | None, rows: dict[str, tuple[str | None, str | None]]
+) -> None:
+    cells = [
+        result(f"method {title}", by, {"clip_t": 0.3, "temporal_consistency": 0.9}, subject=subject, motion=motion)
+        for title, by in rows.items()
+    ]
+    (table,) = paper_tables(cells)
+    assert (table.number, [row.title for row in table.rows]) == (number, list(rows))
+    assert table.rows[-1].is_reference
+
+
+def test_cells_of_another_sort_stay_out() -> None:
+    # The same adapters, but one video of a subject alone: a table of one row is none.
+    cells = [
+        result("dreamvideo", ("dreamvideo", None), {"clip_t": 0.3}, motion=None),
+        result("dreamix", ("dreamix", None), {"clip_t": 0.3}),
+    ]
+    assert paper_tables(cells) == []
+
+
+def test_videos_of_both_serve_where_there_are_none_of_one_alone() -> None:
+    figures: dict[str, float | None] = {"clip_t": 0.3}
+    serial, ours = ("dreamvideo", "dreamvideo-serial"), ("dreamvideo", "dreamvideo")
+    (table,) = paper_tables([result("serial", serial, figures), result("dreamvideo", ours, figures)])
+    assert (table.number, [row.title for row in table.rows]) == ("A5", ["Serial, all layers", "Parallel, all layers"])
+    assert table.caption.endswith("on videos of a subject and a motion, with DreamVideo's adapter for the subject")
+    # The subject's adapter is none of what the table compares.
+    assert [row.parameters for row in table.rows] == [500, 1000]
+
+
+def test_titles_are_those_of_the_metrics() -> None:
+    assert {metric.name: metric.title for metric in METRICS} == TITLES
+
+
+def test_an_interval_of_groups_is_that_of_their_sums() -> None:
+    # Four pairs of equal values tell as much as four values, not as eight.
+    values = [0.1, 0.4, 0.2, 0.7]
+    doubled = bootstrap_interval([v for v in values for _ in range(2)], groups=[n for n in range(4) for _ in range(2)])
+    single = bootstrap_interval(values)
+    assert (doubled.low, doubled.high) == (pytest.approx(single.low), pytest.approx(single.high))
+    # Groups of unequal size weigh by it: one resample has both of 1.0 twice, or the 0.0 twice, or each once.
+    uneven = bootstrap_interval([1.0, 1.0, 0.0], groups=["a", "a", "b"], level=0.2, seed=1)
+    assert np.allclose([uneven.mean, uneven.low, uneven.high], 2 / 3)
+    with pytest.raises(ValueError):
+        bootstrap_interval([1.0, 2.0], groups=["a"])
