@@ -27,6 +27,7 @@ from dreamvideo_cli.commands import (
     packs,
     runs,
     subject,
+    suite,
     upkeep,
 )
 from dreamvideo_cli.completions import ASKING
@@ -72,6 +73,7 @@ app.add_typer(motion.app, name="motion", rich_help_panel=_MAKE)
 app.command("compose", rich_help_panel=_MAKE)(compose.compose)
 app.command("batch", rich_help_panel=_MAKE)(batch.batch)
 app.command("eval", rich_help_panel=_MAKE)(eval.evaluate)
+app.add_typer(suite.app, name="suite", rich_help_panel=_MAKE)
 app.command("list", rich_help_panel=_FIND)(adapters.list_adapters)
 app.command("show", rich_help_panel=_FIND)(adapters.show)
 app.command("inspect", rich_help_panel=_FIND)(inspect.inspect)

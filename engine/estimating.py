@@ -18,6 +18,7 @@ from engine.bases.fingerprint import weight_files
 from engine.bases.load import choose_device, choose_dtype, family_of, notes_on, skeleton
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.methods.common import Recipe
+from engine.methods.dreamvideo import ComposeConfig
 from engine.planning import MotionPlan, SubjectPlan
 
 _EFFICIENCY = 0.35
@@ -68,6 +69,18 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
     micro = config.gradient_accumulation
     seconds = 3 * flops * micro * sum(steps.values()) / (_speed(where, precision) * _EFFICIENCY)
     return Estimate(parameters, steps, weights + trained + saved * bytes_each, seconds, notes_on(where, precision))
+
+
+def composing_seconds(config: ComposeConfig, location: BaseLocation, *, device: str | None, dtype: str) -> float:
+    """What one video will take, guessed as `estimate` guesses: denoising alone, which is nearly all of it."""
+    where, precision = choose_device(device), choose_dtype(dtype)
+    info = inspect_base(location)
+    model, family = skeleton(info), family_of(info)
+    branches = 1 if config.guidance_scale == 1 else 2
+    sides = (side // _latent_scale(info) for side in config.size[::-1])
+    latents = (branches, model.config.in_channels, config.frames, *sides)
+    flops, _ = _cost(model, latents, info.cross_attention_dim, family, checkpointing=False)
+    return flops * config.steps / (_speed(where, precision) * _EFFICIENCY)
 
 
 def trainable_parameters(
