@@ -8,11 +8,13 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from dreamvideo_cli.output import Out
 from dreamvideo_cli.suite_plans import Lesson, SuitePlan, Task
 from engine.evaluation.suites.results import CellResult, append_result
 from engine.evaluation.wanted import ReferenceClip
@@ -20,6 +22,8 @@ from engine.files import written_aside
 
 if TYPE_CHECKING:
     from engine.training import Progress as Step
+    from registry import SuiteCell
+    from registry.suites import Suites
 
 CELLS = "cells.csv"
 REFERENCES = "references"
@@ -31,19 +35,46 @@ _MOST_POINTS = 100
 class Keeper:
     """Writes down what came of each cell, as soon as it is known."""
 
-    def __init__(self, plan: SuitePlan) -> None:
-        self._plan = plan
+    def __init__(self, plan: SuitePlan, out: Out) -> None:
+        self._plan, self._out = plan, out
+        self._id: int | None = None
         plan.suite.save(plan.folder)
         self._write()
+        self._in_registry(self._begin)
 
     def keep(self, task: Task) -> None:
         """Add a cell's result to the folder."""
         assert task.after is not None
         append_result(self._plan.folder, task.after)
         self._write()
+        cell = _plain(task.after)
+        self._in_registry(lambda suites: suites.note(self._id, cell) if self._id is not None else None)
 
     def _write(self) -> None:
         write_cells(self._plan.folder, self._plan.results)
+
+    def _begin(self, suites: Suites) -> None:
+        plan = self._plan
+        cells = [_plain(result) for result in plan.results]
+        self._id = suites.begin(plan.suite.name, str(plan.folder.absolute()), len(plan.tasks), cells)
+
+    def _in_registry(self, note: Callable[[Suites], None]) -> None:
+        """A result that can't be noted there is in the folder all the same: a warning has to do."""
+        from registry import Registry, RegistryError
+
+        try:
+            with Registry.open() as registry:
+                note(registry.suites)
+        except RegistryError as error:
+            self._out.warn(f"the suite's results are in {self._plan.folder}, but not in the registry: {error}")
+
+
+def _plain(result: CellResult) -> SuiteCell:
+    from registry import SuiteCell
+
+    about = {name: getattr(result, name) for name in ("state", "error", "video", "sha256", "base_fingerprint",
+                                                      "made_at", "scores")}  # fmt: skip
+    return SuiteCell(**asdict(result.cell), **about)
 
 
 def write_cells(folder: Path, results: Sequence[CellResult]) -> None:

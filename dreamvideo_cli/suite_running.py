@@ -45,7 +45,7 @@ def carry_out(plan: SuitePlan, forecasts: Forecasts, out: Out) -> None:
     from engine.evaluation.scoring import Scorer
 
     waiting = plan.waiting
-    keeper = Keeper(plan)
+    keeper = Keeper(plan, out)
     if not waiting:
         return
     judges = NamedJudges(*plan.judges, device=str(choose_device(plan.device)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -12,8 +13,8 @@ import typer
 from dreamvideo_cli.completing import suite_names
 from dreamvideo_cli.exit_codes import ExitCode
 from dreamvideo_cli.options import DeviceOption, DryRunOption, JsonOption, QuietOption
-from dreamvideo_cli.output import Out
-from dreamvideo_cli.wording import count_text, duration_text
+from dreamvideo_cli.output import Column, Out
+from dreamvideo_cli.wording import age_text, count_text, duration_text
 from engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,6 +33,16 @@ FolderOption = Annotated[
         "--folder", metavar="DIR", help="For results and videos.", show_default="named after SUITE", file_okay=False
     ),
 ]
+
+
+_COLUMNS = (
+    Column("name", "Suite", style="bold"),
+    Column("made", "Done", str, "right"),
+    Column("failed", "Failed", str, "right"),
+    Column("size", "Cells", str, "right"),
+    Column("updated_at", "Worked on", lambda moment: age_text(str(moment)), style="dim"),
+    Column("folder", "Folder", wrap=True),
+)
 
 
 @app.callback()
@@ -91,9 +102,14 @@ def run(
 @app.command("status")
 def status(
     suite: Annotated[
-        str,
-        typer.Argument(metavar="SUITE", help="A folder of results, or the suite itself.", autocompletion=suite_names),
-    ],
+        str | None,
+        typer.Argument(
+            metavar="SUITE",
+            help="A folder of results, or the suite itself.",
+            show_default="list all that were run",
+            autocompletion=suite_names,
+        ),
+    ] = None,
     folder: FolderOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -101,6 +117,9 @@ def status(
 
     Example: dv suite status small
     """
+    if suite is None:
+        _list(Out(json=json))
+        return
     from dreamvideo_cli.shipped import suite_file
     from dreamvideo_cli.suite_status import results_in, show_status
     from engine.evaluation.suites.definition import suite_in
@@ -114,6 +133,14 @@ def status(
         found = read_suite(suite_file(suite))
         folder = folder or Path(found.name)
     show_status(found, folder, results_in(folder), Out(json=json))
+
+
+def _list(out: Out) -> None:
+    from registry import Registry
+
+    with Registry.open() as registry:
+        rows = [asdict(run) for run in registry.suites.all()]
+    out.table(rows, _COLUMNS, id_key="folder", empty="No suite was run yet. Begin with: dv suite run small")
 
 
 def _plan(suite: Suite, folder: Path, device: str | None, *, dry_run: bool) -> SuitePlan:

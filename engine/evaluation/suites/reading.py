@@ -146,7 +146,10 @@ def _methods(table: _Table, shared: Mapping[str, dict[str, Any]]) -> list[SuiteM
             table.wrong(f"methods has {one!r} in it: it must be a name, or a table with a name")
             continue
         methods.append(_method(_Table(one, f"method {one.get('name', number)}", table.errors), shared))
-    _check_shared(methods, shared, table)
+    for kind in _KINDS:
+        options = {name for method in methods_of(kind).values() for name in reads(method)}
+        for name in sorted(set(shared[kind]) - options):
+            table.wrong(f"{kind}_options: no method reads {name}")
     return methods
 
 
@@ -183,14 +186,6 @@ def _method(table: _Table, shared: Mapping[str, dict[str, Any]]) -> SuiteMethod:
 def _readable(way: Method, shared: Mapping[str, Any]) -> dict[str, Any]:
     """Of what holds for all methods, what this one reads and isn't about."""
     return {name: value for name, value in shared.items() if name in reads(way) and name not in way.changed}
-
-
-def _check_shared(methods: list[SuiteMethod], shared: Mapping[str, dict[str, Any]], table: _Table) -> None:
-    for kind in _KINDS:
-        used = {getattr(method, kind) for method in methods} & set(methods_of(kind))
-        read = {name for method in used for name in reads(methods_of(kind)[method])}
-        for name in sorted(set(shared[kind]) - read):
-            table.wrong(f"{kind}_options: none of the methods reads {name}")
 
 
 def _subject(table: _Table, folder: Path) -> SuiteSubject:
