@@ -116,7 +116,8 @@ def _compose(plan: SuitePlan, forecasts: Forecasts, scorer: Scorer, keeper: Keep
             except (EngineError, RegistryError, OSError) as error:
                 _raise_if_nobody_reads(error)
                 task.after = maker.failed(str(error))
-                out.warn(f"{cell_text(task.cell)} failed: {error}")
+                if not any(lesson.error for lesson in task.lessons.values()):  # of those was told before
+                    out.warn(f"{cell_text(task.cell)} failed: {error}")
             progress.job_done(task.config.steps)
             keeper.keep(task)
 

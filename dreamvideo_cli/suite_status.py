@@ -56,21 +56,26 @@ def failures_of(suite: Suite, results: Sequence[CellResult]) -> list[CellResult]
 
 
 def show_status(suite: Suite, folder: Path, results: Sequence[CellResult], out: Out) -> None:
-    """The table on stdout, or all of it as JSON."""
-    status = status_of(suite, folder, results)
+    """The counts and the means as two tables on stdout, or all of it as JSON."""
     if out.json:
         out.data(status_data(suite, folder, results))
         return
-    rows = [{**asdict(one), **one.means} for one in status]
-    columns = [Column("method", "Method"), *(Column(name, name.title(), str, "right") for name in _COUNTS)]
+    status = status_of(suite, folder, results)
+    method = Column("method", "Method")
+    counts = [Column(name, name.title(), str, "right") for name in _COUNTS]
+    out.table([asdict(one) for one in status], [method, *counts], id_key="method", empty="")
     names = list(dict.fromkeys(name for one in status for name in one.means))
     if names:
-        from engine.evaluation.scoring import METRICS
+        rows = [{"method": one.method, **{name: one.means.get(name) for name in names}} for one in status]
+        out.table(rows, [method, *_figures(names)], id_key="method", empty="")
 
-        titles = {metric.name: metric.title for metric in METRICS}
-        columns += [Column(name, titles.get(name, name), _figure, "right") for name in names]
-    filled = [{**dict.fromkeys(names), **row} for row in rows]
-    out.table(filled, columns, id_key="method", empty="")
+
+def _figures(names: Sequence[str]) -> list[Column]:
+    """A column a metric; titles of several words take several lines."""
+    from engine.evaluation.scoring import METRICS
+
+    titles = {metric.name: metric.title.replace(" ", "\n") for metric in METRICS}
+    return [Column(name, titles.get(name, name), _figure, "right") for name in names]
 
 
 def status_data(suite: Suite, folder: Path, results: Sequence[CellResult]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ FolderOption = Annotated[
 ]
 
 
+_FAILURES_SHOWN = 20
 _COLUMNS = (
     Column("name", "Suite", style="bold"),
     Column("made", "Done", str, "right"),
@@ -71,7 +72,7 @@ def run(
     from dreamvideo_cli.shipped import suite_file
     from dreamvideo_cli.suite_plans import Forecasts
     from dreamvideo_cli.suite_running import carry_out
-    from dreamvideo_cli.suite_status import failures_of, show_status
+    from dreamvideo_cli.suite_status import show_status
     from engine.evaluation.suites.reading import read_suite
 
     out = Out(json=json, quiet=quiet)
@@ -89,13 +90,7 @@ def run(
             out.warn(f"the suite stopped; the same command goes on: dv suite run {suite} --folder {folder}")
             raise
         show_status(read, folder, plan.results, out)
-    failed = len(failures_of(read, plan.results))
-    made = sum(task.after is not None and task.after.state == "made" for task in plan.tasks)
-    kept = sum(task.is_whole for task in plan.tasks)
-    out.note(f"{made} made, {kept} kept, {failed} failed; all cells: {folder / 'cells.csv'}")
-    for result in failures_of(read, plan.results):
-        out.warn(f"failed: {result.cell.method}, {result.cell.subject}, {result.cell.motion}: {result.error}")
-    if failed:
+    if _tell_end(plan, out):
         raise typer.Exit(ExitCode.FAILED)
 
 
@@ -186,3 +181,20 @@ def _tell_cost(plan: SuitePlan, forecasts: Forecasts, out: Out, *, dry_run: bool
                 "expected_composing_seconds": round(seconds[1], 1),
             }
         )
+
+
+def _tell_end(plan: SuitePlan, out: Out) -> int:
+    """What came of it, each failed cell with its reason; the number of failed cells."""
+    from dreamvideo_cli.suite_keeping import CELLS
+    from dreamvideo_cli.suite_running import cell_text
+    from dreamvideo_cli.suite_status import failures_of
+
+    failures = failures_of(plan.suite, plan.results)
+    made = sum(task.after is not None and task.after.state == "made" for task in plan.tasks)
+    kept = sum(task.is_whole for task in plan.tasks)
+    out.note(f"{made} made, {kept} kept, {len(failures)} failed; all cells: {plan.folder / CELLS}")
+    for result in failures[:_FAILURES_SHOWN]:
+        out.warn(f"without a result: {cell_text(result.cell)}: {result.error}")
+    if len(failures) > _FAILURES_SHOWN:
+        out.warn(f"and {count_text(len(failures) - _FAILURES_SHOWN, 'cell')} more")
+    return len(failures)
