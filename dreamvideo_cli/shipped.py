@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.evaluation.suites.definition import Suite
+from engine.evaluation.suites.reading import read_suite
 
 _FOLDER = Path(__file__).parent / "suites"
 
@@ -22,3 +24,15 @@ def suite_file(text: str) -> Path:
     if text in shipped_suites():
         return _FOLDER / f"{text}.toml"
     raise InputError(f"there is no suite {text}: give a TOML file, or one of dv's own: {', '.join(shipped_suites())}")
+
+
+def suite_named(text: str) -> Suite:
+    """The suite in that file. Raises `InputError`; for one of dv's own that waits for the user's lists, with the
+    way on."""
+    file = suite_file(text)
+    try:
+        return read_suite(file)
+    except InputError as error:
+        if file.parent == _FOLDER:
+            error.add_note(f"Copy {file}, fill in yours, and run the copy: dv suite run my-{text}.toml")
+        raise

@@ -69,14 +69,13 @@ def run(
     Example: dv suite run small
     """
     from dreamvideo_cli.batching import folder_of
-    from dreamvideo_cli.shipped import suite_file
+    from dreamvideo_cli.shipped import suite_named
     from dreamvideo_cli.suite_plans import Forecasts
     from dreamvideo_cli.suite_running import carry_out
     from dreamvideo_cli.suite_status import show_status
-    from engine.evaluation.suites.reading import read_suite
 
     out = Out(json=json, quiet=quiet)
-    read = read_suite(suite_file(suite))
+    read = suite_named(suite)
     folder = folder or Path(read.name)
     with folder_of(folder, "suite"):
         plan = _plan(read, folder, device, dry_run=dry_run)
@@ -115,17 +114,16 @@ def status(
     if suite is None:
         _list(Out(json=json))
         return
-    from dreamvideo_cli.shipped import suite_file
+    from dreamvideo_cli.shipped import suite_named
     from dreamvideo_cli.suite_status import results_in, show_status
     from engine.evaluation.suites.definition import suite_in
-    from engine.evaluation.suites.reading import read_suite
 
     if Path(suite).is_dir() and folder is None:
         found, folder = suite_in(Path(suite)), Path(suite)
         if found is None:
             raise InputError(f"{suite} holds no results of a suite: make some with `dv suite run SUITE --folder DIR`")
     else:
-        found = read_suite(suite_file(suite))
+        found = suite_named(suite)
         folder = folder or Path(found.name)
     show_status(found, folder, results_in(folder), Out(json=json))
 

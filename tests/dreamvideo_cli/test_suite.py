@@ -150,7 +150,7 @@ def test_a_second_run_makes_only_what_is_missing_damaged_or_different(dv: Any, w
     second.write_bytes(second.read_bytes()[:-20])
     untouched = third.stat().st_mtime_ns
     # Videos that are whole need no adapters; those that aren't need them anew.
-    assert dv("rm", "trial-fox-textual-inversion", "--yes").code == 0
+    assert dv("rm", "trial-fox-textual-inversion@1", "--yes").code == 0
     done = dv("suite", "run", file)
     assert "2 made, 2 kept" in done.err and done.code == 0
     assert {key: path.read_bytes() for key, path in videos.items()} == whole
@@ -167,7 +167,7 @@ def test_a_second_run_makes_only_what_is_missing_damaged_or_different(dv: Any, w
 
 def test_what_fails_stops_nothing_else_and_is_tried_again(dv: Any, write: Write, tmp_path: Path) -> None:
     broken = '{name = "odd", compose_options = {size = [17, 17]}}'
-    wild = '{name = "wild", subject = "textual-inversion", subject_options = {token_learning_rate = 1e38}}'
+    wild = '{name = "wild", subject = "textual-inversion", subject_options = {token_learning_rate = 1e30}}'
     done = dv("suite", "run", write(wild, broken, BARE))
     assert done.code == 1
     found = by_method(tmp_path / "trial")
@@ -192,8 +192,14 @@ def test_everything_wrong_is_said_before_anything_is_begun(dv: Any, write: Write
     text = '[[subjects]]\nname = "text"\nclass = "dog"\nimages = "notes.txt"\n'
     done = dv("suite", "run", write('"dreamvideo"', BARE, more=FOX + nobody + text + lost))
     assert (done.code, done.out) == (2, "")
-    for said in ("can't be run, and nothing was begun", "no body: There is no", "lost: There is no", "notes.txt"):
+    for said in (
+        "can't be run, and nothing was begun",
+        "subject no body: images: there is no",
+        "motion lost: clips: there is no",
+    ):
         assert said in done.err, said
+    done = dv("suite", "run", write('"dreamvideo"', BARE, more=FOX + text))
+    assert (done.code, "text: " in done.err and "notes.txt" in done.err) == (2, True)
     assert not (tmp_path / "trial").exists() and learnt() == []
     done = dv("suite", "run", write('"dreamvideo"', more=FOX.replace('"fox"\nclass', '"fox red"\nclass')))
     assert (done.code, "'trial-fox red-dreamvideo' can't be a name" in done.err) == (2, True)
@@ -284,7 +290,7 @@ def test_dvs_own_suites() -> None:
 def test_the_papers_suite_says_what_the_user_must_fill_in(dv: Any, home: Path) -> None:
     done = dv("suite", "run", "paper")
     assert done.code == 2
-    for said in ("20 subjects, and has 0: add [[subjects]]", "30 motions", "42 prompts", str(suite_file("paper"))):
+    for said in ("20 subjects, and has 0: add [[subjects]]", "30 motions", "42 prompts", f"Copy {suite_file('paper')}"):
         assert said in done.err
 
 

@@ -46,7 +46,7 @@ world = "fox"
 [[motions]]
 name = "guitar"
 doing = "playing guitar"
-clips = ["one.mp4", "/two.mp4"]
+clips = ["one.mp4", "sub/../photos"]
 prompt = "a person is playing guitar"
 end = 4
 [[motions]]
@@ -57,6 +57,9 @@ objects = ["dog", "car"]
 
 
 def written(tmp_path: Path, text: str, name: str = "my-suite.toml") -> Path:
+    for folder in ("photos", "sub"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+    (tmp_path / "one.mp4").touch()
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     return path
@@ -78,7 +81,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert (rex.class_word, rex.images) == ("dog", (str(tmp_path / "photos"),))
     assert (vulpes.class_word, vulpes.world) == ("dog", "fox")
     guitar, turn = suite.motions
-    assert guitar.clips == (str(tmp_path / "one.mp4"), "/two.mp4")
+    assert guitar.clips == (str(tmp_path / "one.mp4"), str(tmp_path / "sub/../photos"))
     assert (guitar.end, turn.doing, turn.objects) == (4.0, "circling", ("dog", "car"))
 
 
@@ -95,8 +98,8 @@ def test_cells_are_every_combination_and_say_what_the_motion_does(tmp_path: Path
 
 def test_a_suite_of_subjects_or_of_motions_alone(tmp_path: Path) -> None:
     head = 'methods = ["dreamvideo"]\n'
-    rex = '[[subjects]]\nname = "rex"\nclass = "dog"\nimages = "p"\n'
-    turn = '[[motions]]\nname = "turn"\nclips = "c"\ndoing = "turning"\n'
+    rex = '[[subjects]]\nname = "rex"\nclass = "dog"\nimages = "photos"\n'
+    turn = '[[motions]]\nname = "turn"\nclips = "one.mp4"\ndoing = "turning"\n'
     subjects = read_suite(written(tmp_path, f'prompts = ["a * asleep"]\n{head}{rex}'))
     assert subjects.cells() == [Cell("dreamvideo", "rex", None, "a * asleep", 0)]
     assert subjects.name == "my-suite"
@@ -142,7 +145,7 @@ class = "moon"
 images = "photos"
 [[motions]]
 name = "turn"
-clips = "clips"
+clips = "gone"
 start = "soon"
 [[motions]]
 name = "rex"
@@ -175,6 +178,7 @@ world = "zigzag"
         "subject Rex: images is missing",
         "the name 'rex' is there 3 times",
         "the embedded base's world has no 'moon'",
+        f"motion turn: clips: there is no file or folder {tmp_path / 'gone'}",
         "images and world are two sources",
         "motion turn: start is 'soon'",
         "motion turn: doing is missing",

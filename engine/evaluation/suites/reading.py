@@ -239,6 +239,9 @@ def _motion(table: _Table, folder: Path) -> SuiteMotion:
 def _one_source(table: _Table, key: str, sources: tuple[str, ...], world: str | None) -> None:
     if not sources and world is None:
         table.wrong(f'{key} is missing: name files or a folder, as in {key} = "{key}/{table.data.get("name", "rex")}"')
+    for path in sources:
+        if not Path(path).exists():
+            table.wrong(f"{key}: there is no file or folder {path}")
     if sources and world is not None:
         table.wrong(f"{key} and world are two sources: give one of them")
 
