@@ -48,15 +48,20 @@ def resolve(defaults: T, recommended: Mapping[str, object], options: Mapping[str
     return Resolved(replace(defaults, **chosen), origins)  # type: ignore[type-var]
 
 
-def check_types(config: type[Any], options: Mapping[str, object]) -> None:
-    """Raise `InputError` for an option that a config doesn't have, or whose value is of another kind than its
-    field: what a file of settings may hold, and a command line can't."""
+def typed(config: type[Any], options: Mapping[str, object]) -> dict[str, object]:
+    """Options as a config has them, whole numbers as floats where these are meant: what a file of settings may
+    hold, and a command line can't. Raises `InputError` for an option that the config doesn't have, or whose value
+    is of another kind than its field."""
     hints = get_type_hints(config)
     for name, value in options.items():
         if name not in hints:
             raise InputError(f"there is no option {name}: there are {', '.join(hints)}")
         if not _fits(value, hints[name]):
             raise InputError(f"{name} is {value!r}: it must be {_told(hints[name])}")
+    kinds = {name: (hint, *get_args(hint)) for name, hint in hints.items()}
+    return {
+        name: float(value) if type(value) is int and float in kinds[name] else value for name, value in options.items()
+    }
 
 
 def _fits(value: object, hint: Any) -> bool:

@@ -13,7 +13,7 @@ from engine.evaluation.suites.definition import Suite, suite_in
 from engine.evaluation.suites.reading import read_suite
 from engine.evaluation.suites.results import RESULTS, Cell, CellResult, Part, append_result, read_results
 from engine.methods.dreamvideo import ComposeConfig, MotionConfig
-from engine.settings import check_types
+from engine.settings import typed
 
 WHOLE = """
 name = "trial"
@@ -231,12 +231,15 @@ def test_a_suite_that_is_not_there(tmp_path: Path) -> None:
 )
 def test_values_of_another_kind_are_refused(config: type[Any], options: dict[str, object], said: str) -> None:
     with pytest.raises(InputError) as caught:
-        check_types(config, options)
+        typed(config, options)
     assert said in str(caught.value)
 
 
 def test_values_of_the_right_kind_pass() -> None:
-    check_types(MotionConfig, {"learning_rate": 1, "max_grad_norm": None, "size": [64, 64], "layers": "all"})
+    given = {"learning_rate": 1, "max_grad_norm": 2, "size": [64, 64], "layers": "all", "steps": 3}
+    had = typed(MotionConfig, given)
+    assert had == given and type(had["learning_rate"]) is type(had["max_grad_norm"]) is float
+    assert type(had["steps"]) is int and typed(MotionConfig, {"max_grad_norm": None}) == {"max_grad_norm": None}
 
 
 CELL = Cell("lora", "rex", None, "a * \u2028 in the \x85 snow", 1)

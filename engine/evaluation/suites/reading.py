@@ -15,7 +15,7 @@ from engine.methods.common import Kind, Method
 from engine.methods.dreamvideo import ComposeConfig
 from engine.methods.table import check_options, method_named, methods_of, reads
 from engine.prompts import PLACEHOLDER
-from engine.settings import check_types, resolve
+from engine.settings import resolve, typed
 
 T = TypeVar("T")
 _PLACES = re.compile(r"\{[^{}]*\}")
@@ -169,13 +169,13 @@ def _method(table: _Table, shared: Mapping[str, dict[str, Any]]) -> SuiteMethod:
             way = method_named(kind, str(chosen[kind]))
             options[kind] = {**_readable(way, shared[kind]), **own}
             check_options(way, own)
-            check_types(way.config, options[kind])
+            options[kind] = typed(way.config, options[kind])
             resolve(way.settings(), {}, options[kind])
         except InputError as error:
             table.wrong(str(error))
     compose = {**shared["compose"], **(table.take("compose_options", dict) or {})}
     try:
-        check_types(ComposeConfig, compose)
+        compose = typed(ComposeConfig, compose)
         resolve(ComposeConfig(), {}, compose)
     except InputError as error:
         table.wrong(str(error))
