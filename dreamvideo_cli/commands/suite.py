@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -86,7 +87,8 @@ def run(
         try:
             carry_out(plan, forecasts, out)
         except (KeyboardInterrupt, typer.Exit):
-            out.warn(f"the suite stopped; the same command goes on: dv suite run {suite} --folder {folder}")
+            command = shlex.join(["dv", "suite", "run", suite, "--folder", str(folder)])
+            out.warn(f"the suite stopped; the same command goes on: {command}")
             raise
         show_status(read, folder, plan.results, out)
     if _tell_end(plan, out):

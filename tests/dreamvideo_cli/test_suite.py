@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -18,8 +19,13 @@ from filelock import FileLock
 
 import dreamvideo_cli
 from dreamvideo_cli.shipped import shipped_suites, suite_file
+from dreamvideo_cli.suite_keeping import references_of
+from dreamvideo_cli.suite_plans import Task
+from engine.data.clips import probe_clip
 from engine.evaluation.suites.reading import read_suite
-from engine.evaluation.suites.results import CellResult, read_results
+from engine.evaluation.suites.results import Cell, CellResult, read_results
+from engine.evaluation.wanted import ReferenceClip, Wanted
+from engine.methods.dreamvideo import ComposeConfig
 from registry import Registry
 
 MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
@@ -277,6 +283,21 @@ def test_status_of_what_was_never_run(dv: Any, write: Write, tmp_path: Path) -> 
     (tmp_path / "empty").mkdir()
     done = dv("suite", "status", "empty")
     assert (done.code, "holds no results of a suite" in done.err) == (2, True)
+
+
+def test_references_are_kept_as_a_browser_plays_them_and_follow_their_files(tmp_path: Path) -> None:
+    photo, clip = tmp_path / "a.PNG", MATERIAL / "zigzag" / "dog.mp4"
+    shutil.copyfile(MATERIAL / "fox" / "1.png", photo)
+    wanted = Wanted("a dog", (photo,), (ReferenceClip(clip), ReferenceClip(clip, end=0.5)))
+    task = Task(Cell("lora", "fox", "zigzag", "a *", 0), "a *", {}, ComposeConfig(), wanted, {}, "", None, False)
+    pictures, clips = references_of(tmp_path, task)
+    assert (pictures, clips) == (("references/fox/01.png",), ("references/zigzag/01.mp4", "references/zigzag/02.mp4"))
+    assert (tmp_path / clips[0]).read_bytes() == clip.read_bytes()
+    assert (probe_clip(tmp_path / clips[0]).frames, probe_clip(tmp_path / clips[1]).frames) == (8, 4)
+    shutil.copyfile(MATERIAL / "fox" / "2.png", photo)
+    os.utime(photo, (time.time() + 5, time.time() + 5))
+    references_of(tmp_path, task)
+    assert (tmp_path / pictures[0]).read_bytes() == photo.read_bytes()
 
 
 def test_dvs_own_suites() -> None:
