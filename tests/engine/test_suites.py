@@ -132,6 +132,8 @@ dtype = "fp8"
 color = "red"
 [subject_options]
 token_stepz = 3
+[compose_options]
+guidence = 3
 [[subjects]]
 name = "rex"
 images = "photos"
@@ -150,6 +152,10 @@ start = "soon"
 [[motions]]
 name = "rex"
 world = "zigzag"
+[[motions]]
+name = "../up"
+world = "zigzag"
+objects = ["dog"]
 """
     with pytest.raises(InputError) as caught:
         read_suite(written(tmp_path, wrong))
@@ -184,6 +190,8 @@ world = "zigzag"
         "motion turn: doing is missing",
         "objects is missing",
         "the method 'x' is there twice",
+        "the name '../up' is no folder's name",
+        "the suite: compose_options: there is no option guidence",
     ):
         assert part in said, part
     assert said.count("motion turn: doing is missing") == 1

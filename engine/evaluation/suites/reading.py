@@ -106,6 +106,7 @@ class _Table:
 def _suite(table: _Table, path: Path) -> Suite:
     folder = path.parent.absolute()
     shared = {kind: table.take(f"{kind}_options", dict) or {} for kind in (*_KINDS, "compose")}
+    shared["compose"] = _composing(shared["compose"], table)
     methods = _methods(table, shared)
     subjects = [_subject(one, folder) for one in table.tables("subjects")]
     motions = [_motion(one, folder) for one in table.tables("motions")]
@@ -173,14 +174,19 @@ def _method(table: _Table, shared: Mapping[str, dict[str, Any]]) -> SuiteMethod:
             resolve(way.settings(), {}, options[kind])
         except InputError as error:
             table.wrong(str(error))
-    compose = {**shared["compose"], **(table.take("compose_options", dict) or {})}
-    try:
-        compose = typed(ComposeConfig, compose)
-        resolve(ComposeConfig(), {}, compose)
-    except InputError as error:
-        table.wrong(str(error))
+    compose = {**shared["compose"], **_composing(table.take("compose_options", dict) or {}, table)}
     table.done()
     return SuiteMethod(name, chosen["subject"], chosen["motion"], options["subject"], options["motion"], compose)
+
+
+def _composing(options: dict[str, Any], table: _Table) -> dict[str, Any]:
+    try:
+        options = typed(ComposeConfig, options)
+        resolve(ComposeConfig(), {}, options)
+    except InputError as error:
+        table.wrong(f"compose_options: {error}")
+        return {}
+    return options
 
 
 def _readable(way: Method, shared: Mapping[str, Any]) -> dict[str, Any]:
@@ -275,6 +281,9 @@ def _check(suite: Suite, table: _Table) -> None:
     for prompt in suite.prompts:
         _check_prompt(prompt, suite, table)
     things = [*(one.name for one in suite.subjects), *(one.name for one in suite.motions)]
+    for name in (suite.name, *things):
+        if name.startswith(".") or any(sign in name for sign in "/\\\0:"):
+            table.wrong(f"the name {name!r} is no folder's name: take letters, digits, '-', '_' and '.'")
     _check_double("the name", [name.casefold() for name in things], table)
     _check_double("the method", [method.name for method in suite.methods], table)
     _check_double("the prompt", suite.prompts, table)
