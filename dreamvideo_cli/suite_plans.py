@@ -61,10 +61,11 @@ class Task:
 
 @dataclass(frozen=True)
 class SuitePlan:
-    """A suite whose every part was found and checked. `forecasts` guesses seconds, and counts parameters."""
+    """A suite whose every part was found and checked. `base` is how a command would name the base."""
 
     suite: Suite
     folder: Path
+    base: str
     info: BaseInfo
     fingerprint: str
     device: str | None
@@ -163,7 +164,7 @@ def plan_suite(
         if task is not None:
             tasks.append(task)
     raise_all(planner.errors, f"the suite {suite.name}")
-    return SuitePlan(suite, folder, info, planner.fingerprint, device, judges, tuple(tasks))
+    return SuitePlan(suite, folder, planner.base, info, planner.fingerprint, device, judges, tuple(tasks))
 
 
 class _Planner:
@@ -171,10 +172,12 @@ class _Planner:
 
     def __init__(self, suite: Suite, folder: Path, material: Path, info: BaseInfo, registry: Registry) -> None:
         self.suite, self.folder, self.info = suite, folder, info
+        self.base = suite.base or info.location.name
         self.fingerprint = fingerprint_of(info.location, info)
         self.errors: list[str] = []
         self._registry, self._material = registry, material
         self._lessons: dict[tuple[Kind, str, str], Lesson | None] = {}
+        self._alike: dict[str, Lesson] = {}
         self._hashes: dict[Path, str] = {}
         self._sources = {
             **{one.name: self._found(one, _pictures) for one in suite.subjects},
@@ -201,7 +204,8 @@ class _Planner:
             self.fingerprint, self.suite.dtype or "fp32", said, wanted.text, cell.seed, settings.values(),
             [named_judge(judge) for judge in judges],
             {kind: lesson.identity for kind, lesson in lessons.items()},
-            [self._hash_of(path) for path in (*pictures, *(clip.path for clip in clips))],
+            [self._hash_of(path) for path in pictures],
+            [(self._hash_of(clip.path), clip.start, clip.end, clip.source_fps) for clip in clips],
         ])  # fmt: skip
         whole = before is not None and before.identity == identity and is_whole(before, self.folder)
         return Task(cell, said, method.compose_options, settings.config, wanted, lessons, identity, before, whole)
@@ -240,7 +244,7 @@ class _Planner:
         try:
             name = check_name(f"{self.suite.name}-{thing.name}-{method}")
             self._registry.next_version(name, kind)
-            about = {"method": method, "base": self.info.location.name, "dtype": self.suite.dtype}
+            about = {"method": method, "base": self.base, "dtype": self.suite.dtype}
             if kind == "subject":
                 masks = Path(thing.masks) if thing.masks else None
                 about = given(**{"class": thing.class_word}, masks=masks, **about)
@@ -256,7 +260,11 @@ class _Planner:
         except (EngineError, RegistryError) as error:
             self.errors.append(f"{thing.name} by {method}: {error}")
             return None
-        return replace(lesson, adapter=known_adapter(lesson, self.fingerprint, self._registry))
+        # Options that say what would be taken anyway make no other lesson.
+        if lesson.identity not in self._alike:
+            found = known_adapter(lesson, self.fingerprint, self._registry)
+            self._alike[lesson.identity] = replace(lesson, adapter=found)
+        return self._alike[lesson.identity]
 
     def _identified(self, request: Request, plan: SubjectPlan | MotionPlan) -> Lesson:
         sources = [(source.role, source.sha256, source.prompt) for source in plan.sources]

@@ -168,7 +168,7 @@ class _Maker:
         return Wish(
             prompt=task.said, subject=ids.get("subject"), motion=ids.get("motion"), appearance=None,
             seed=task.cell.seed, count=1, output=video, contact_sheet=None, force=True,
-            base=self._plan.info.location.name, allow_other_base=False, device=self._plan.device,
+            base=self._plan.base, allow_other_base=False, device=self._plan.device,
             dtype=suite.dtype, deterministic=False, options=task.options,
         )  # fmt: skip
 

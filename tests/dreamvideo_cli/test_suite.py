@@ -300,6 +300,12 @@ def test_references_are_kept_as_a_browser_plays_them_and_follow_their_files(tmp_
     assert (tmp_path / pictures[0]).read_bytes() == photo.read_bytes()
 
 
+def test_what_options_say_anyway_is_no_other_lesson(dv: Any, write: Write) -> None:
+    same = '{name = "same", subject = "textual-inversion", subject_options = {seed = 0, token_steps = 2}}'
+    done = dv("suite", "run", write(TOKEN, same), "--quiet")
+    assert (done.code, learnt()) == (0, ["trial-fox-textual-inversion@1"]), done.err
+
+
 def test_dvs_own_suites() -> None:
     assert shipped_suites() == ["embedded-base", "paper", "small"]
     small = read_suite(suite_file("small"))

@@ -107,6 +107,15 @@ def test_a_suite_of_subjects_or_of_motions_alone(tmp_path: Path) -> None:
     assert motions.cells() == [Cell("dreamvideo", None, "turn", "a cow turning", 0)]
 
 
+@pytest.mark.parametrize(
+    ("text", "base"),
+    [('base = "photos"', "photos"), ('base = "./photos"', "{}/photos"), ('base = "a/b"', "a/b"), ("", None)],
+)
+def test_a_base_is_a_name_a_hub_id_or_a_folder_beside_the_suite(tmp_path: Path, text: str, base: str | None) -> None:
+    suite = read_suite(written(tmp_path, f'{text}\nprompts = ["a cow"]\nmethods = [{{name = "bare"}}]\n'))
+    assert suite.base == (base.format(tmp_path) if base else None)
+
+
 def test_the_plan_comes_back_as_it_was_kept(tmp_path: Path) -> None:
     suite = read_suite(written(tmp_path, WHOLE))
     assert suite_in(tmp_path) is None

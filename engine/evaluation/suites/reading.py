@@ -119,7 +119,7 @@ def _suite(table: _Table, path: Path) -> Suite:
         motions=tuple(motions),
         prompts=tuple(table.items("prompts", str)),
         seeds=tuple(seeds),
-        base=table.text("base") or None,
+        base=_base(table.text("base"), folder),
         dtype=table.text("dtype") or None,
         clip=_model(judges.text("clip"), folder),
         dino=_model(judges.text("dino"), folder),
@@ -317,6 +317,11 @@ def _check_double(what: str, names: Iterable[str], table: _Table) -> None:
 
 def _path(text: str, folder: Path) -> str:
     return str(folder / Path(text).expanduser())
+
+
+def _base(text: str, folder: Path) -> str | None:
+    """A base: where it is written as a path, a folder beside the suite; or else a name or hub id."""
+    return _model(text, folder) if any(sign in text for sign in "/\\~") else text or None
 
 
 def _model(text: str, folder: Path) -> str | None:
