@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from registry import Registry
 
 MANIFEST = "manifest.jsonl"
-_LOCK = ".batch.lock"
 _ERRORS_SHOWN = 20
 State = Literal["waiting", "kept", "made", "failed"]
 
@@ -65,28 +64,29 @@ class Entry:
 
 
 @contextmanager
-def folder_of(folder: Path) -> Iterator[None]:
-    """Make the batch's folder for as long as something is in it, and keep other processes out of it."""
+def folder_of(folder: Path, thing: str = "batch") -> Iterator[None]:
+    """Make a batch's folder (or a suite's) for as long as something is in it, and keep other processes out."""
     from filelock import FileLock, Timeout
 
+    lock_name = f".{thing}.lock"
     made = not folder.exists()
     try:
         folder.mkdir(exist_ok=True)
     except FileExistsError:
-        raise InputError(f"{folder} is a file: choose the batch's folder with --folder") from None
+        raise InputError(f"{folder} is a file: choose the {thing}'s folder with --folder") from None
     except FileNotFoundError:
         raise InputError(f"there is no folder {folder.parent} to make {folder.name} in: create it first") from None
-    lock = FileLock(folder / _LOCK, timeout=0)
+    lock = FileLock(folder / lock_name, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise InputError(f"another process works on the batch in {folder}: wait for it, or give --folder") from None
+        raise InputError(f"another process works on the {thing} in {folder}: wait for it, or give --folder") from None
     try:
         yield
     finally:
-        if made and [path.name for path in folder.iterdir()] == [_LOCK]:
+        if made and [path.name for path in folder.iterdir()] == [lock_name]:
             with suppress(OSError):
-                (folder / _LOCK).unlink()
+                (folder / lock_name).unlink()
                 folder.rmdir()
         lock.release()
 

@@ -1,4 +1,4 @@
-"""What the shell offers after a tab: names of adapters and bases. Reads the registry, never makes one."""
+"""What the shell offers after a tab: names that may stand there. Reads the registry, never makes one."""
 
 from __future__ import annotations
 
@@ -38,6 +38,13 @@ def method_names(kind: Literal["subject", "motion"]) -> Callable[[str], list[str
         return [name for name in methods_of(kind) if name.startswith(incomplete)]
 
     return complete
+
+
+def suite_names(incomplete: str) -> list[str]:
+    """A completion of the suites that dv brings."""
+    from dreamvideo_cli.shipped import shipped_suites
+
+    return [name for name in shipped_suites() if name.startswith(incomplete)]
 
 
 @contextmanager

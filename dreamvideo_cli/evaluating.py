@@ -117,8 +117,13 @@ def _judges(question: Question, cases: Sequence[Case]) -> tuple[str, str]:
             f"{one} comes from the embedded base, which has judges of its own, and {other} doesn't.\nFigures of "
             "different judges can't be compared: measure the two apart, or name judges for both with --clip and --dino."
         )
-    theirs = _OWN if all(made_there) else (PAPER_CLIP, PAPER_DINO)
-    return question.clip or theirs[0], question.dino or theirs[1]
+    return judges_for(EMBEDDED.name if all(made_there) else None, question.clip, question.dino)
+
+
+def judges_for(base: str | None, clip: str | None, dino: str | None) -> tuple[str, str]:
+    """The CLIP and the DINO named, else those of the embedded base for its videos, else the paper's."""
+    theirs = _OWN if base == EMBEDDED.name else (PAPER_CLIP, PAPER_DINO)
+    return clip or theirs[0], dino or theirs[1]
 
 
 def _base(record: Mapping[str, Any]) -> str | None:
@@ -131,7 +136,7 @@ def _announce(evaluation: Evaluation, out: Out) -> None:
     if (evaluation.clip, evaluation.dino) == _OWN:
         out.note("Judged by the embedded base's own CLIP and DINO")
     else:
-        out.note(f"Judged by CLIP ({_named(evaluation.clip)}) and DINO ({_named(evaluation.dino)})")
+        out.note(f"Judged by CLIP ({named_judge(evaluation.clip)}) and DINO ({named_judge(evaluation.dino)})")
     lacking = (
         ("CLIP-T", "no prompt is known: give it with --prompt", lambda wanted: wanted.text is None),
         ("CLIP-I and DINO-I", "no subject is known: give --subject or --references", lambda w: not w.references),
@@ -156,12 +161,12 @@ def _about(case: Case, evaluation: Evaluation) -> dict[str, Any]:
         "seed": case.record.get("seed"),
         "references": [str(path) for path in case.wanted.references],
         "clips": [str(clip.path) for clip in case.wanted.clips],
-        "clip_judge": _named(evaluation.clip),
-        "dino_judge": _named(evaluation.dino),
+        "clip_judge": named_judge(evaluation.clip),
+        "dino_judge": named_judge(evaluation.dino),
     }
 
 
-def _named(judge: str) -> str:
+def named_judge(judge: str) -> str:
     """A judge by name: where this installation lies says nothing."""
     return EMBEDDED.name if judge in _OWN else judge
 

@@ -18,15 +18,16 @@ from dreamvideo_cli.exit_codes import ExitCode
 from dreamvideo_cli.output import Out
 from dreamvideo_cli.plans import plan_data, show_plan, source_data
 from dreamvideo_cli.progress import Meter
-from dreamvideo_cli.recording import Record, recorded
+from dreamvideo_cli.recording import recorded
 from dreamvideo_cli.requests import Request, load_request, reached_text, save_reached
 from engine.bases.location import BaseInfo, inspect_base
 from engine.errors import EngineError, InputError
 from engine.prompts import check_text
 
 if TYPE_CHECKING:
-    from engine.learning import Learned
+    from engine.learning import Learned, OnProgress
     from engine.planning import MotionPlan, SubjectPlan
+    from engine.training import Progress as Step
     from registry import Adapter, NewAdapter, Registry
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy")
@@ -34,15 +35,26 @@ _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "safetensors",
 
 @dataclass(frozen=True)
 class Choices:
-    """How to go about a run, beside what it is."""
+    """How to go about a run, beside what it is. `on_step` is told of every step of it."""
 
     resume: bool = False
     restart: bool = False
     dry_run: bool = False
+    announce: bool = True
+    on_step: OnProgress | None = None
 
 
 def learn(request: Request, choices: Choices, out: Out) -> None:
     """Plan, show the plan, learn, publish; print the adapter's id. Raises the engine's and registry's errors."""
+    from dreamvideo_cli.rows import adapter_data
+
+    adapter = learned(request, choices, out)
+    if adapter is not None:
+        out.result(adapter.id, adapter_data(adapter))
+
+
+def learned(request: Request, choices: Choices, out: Out) -> Adapter | None:
+    """`learn` that gives the adapter instead of printing it; None for a dry run."""
     from registry import Registry, check_name
 
     if choices.resume and choices.restart:
@@ -55,19 +67,19 @@ def learn(request: Request, choices: Choices, out: Out) -> None:
             request = _settled(request, run, choices, registry)
             assert request.base is not None
             info = inspect_base(request.base)
-            plan = _plan(request, info)
-            _announce(request, plan, info, f"{request.name}@{version}", out, dry_run=choices.dry_run)
+            plan = plan_of(request, info)
+            if choices.announce:
+                _announce(request, plan, info, f"{request.name}@{version}", out, dry_run=choices.dry_run)
             if choices.dry_run:
-                return
+                return None
             if choices.restart:
                 shutil.rmtree(run, ignore_errors=True)
             with recorded(registry, request) as record:
-                adapter = _run(request, plan, run, registry, out, record)
+                meter = record.meter = _Watched(out, choices.on_step)
+                adapter = _run(request, plan, run, registry, meter)
                 record.adapter = adapter.id
             shutil.rmtree(run, ignore_errors=True)
-    from dreamvideo_cli.rows import adapter_data
-
-    out.result(adapter.id, adapter_data(adapter))
+    return adapter
 
 
 @contextmanager
@@ -132,7 +144,21 @@ def _check_kind(request: Request, stored: Request) -> None:
         )
 
 
-def _plan(request: Request, info: BaseInfo) -> SubjectPlan | MotionPlan:
+class _Watched(Meter):
+    """A meter that passes on what it is told of learning."""
+
+    def __init__(self, out: Out, on_step: OnProgress | None) -> None:
+        super().__init__(out)
+        self._on_step = on_step
+
+    def learning(self, part: str, step: Step) -> None:
+        super().learning(part, step)
+        if self._on_step is not None:
+            self._on_step(part, step)
+
+
+def plan_of(request: Request, info: BaseInfo) -> SubjectPlan | MotionPlan:
+    """What a request comes to on a base. Raises `InputError` for what can't be used."""
     from engine.methods.table import DEFAULT
     from engine.planning import plan_motion, plan_subject
 
@@ -172,15 +198,12 @@ def _announce(
         out.data(plan_data(id, plan, info, forecast))
 
 
-def _run(
-    request: Request, plan: SubjectPlan | MotionPlan, run: Path, registry: Registry, out: Out, record: Record
-) -> Adapter:
+def _run(request: Request, plan: SubjectPlan | MotionPlan, run: Path, registry: Registry, meter: Meter) -> Adapter:
     """Load the base, learn and publish. A run that made no step leaves nothing behind."""
     from engine.bases.load import load_base
 
     assert request.base is not None
     fresh = not run.exists()
-    meter = record.meter = Meter(out)
     try:
         run.mkdir(parents=True, exist_ok=True)
         request.save(run)
@@ -192,7 +215,7 @@ def _run(
             sources: Any = [_source(source) for source in plan.sources]
             return registry.publish(staged, _row(request, plan, base, learned), sources)
     except KeyboardInterrupt:
-        out.warn(f"stopped {_where(meter)}{_way_on(request, meter, fresh)}")
+        meter.out.warn(f"stopped {_where(meter)}{_way_on(request, meter, fresh)}")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except (EngineError, OSError) as error:
         if meter.last is not None:
@@ -233,18 +256,26 @@ def _where(meter: Meter) -> str:
     return f"at step {step} of {steps} ({part})"
 
 
+def hyperparameters(request: Request, plan: SubjectPlan | MotionPlan) -> dict[str, Any]:
+    """All that decides what comes of the sources, as an adapter's row has it."""
+    return {**plan.settings.values(), **_trimming(request)}
+
+
+def _trimming(request: Request) -> dict[str, Any]:
+    return {name: request.given[name] for name in ("start", "end", "source_fps") if name in request.given}
+
+
 def _row(request: Request, plan: SubjectPlan | MotionPlan, base: Any, learned: Learned) -> NewAdapter:
     from registry import NewAdapter
 
-    trimming = {name: request.given[name] for name in ("start", "end", "source_fps") if name in request.given}
     return NewAdapter(
         kind=request.kind,
         name=request.name,
         base_fingerprint=base.fingerprint,
         base_name=base.name,
         method=learned.method,
-        hyperparameters={**plan.settings.values(), **trimming},
-        origins={**plan.settings.origins, **dict.fromkeys(trimming, "option")},
+        hyperparameters=hyperparameters(request, plan),
+        origins={**plan.settings.origins, **dict.fromkeys(_trimming(request), "option")},
         seed=plan.settings.config.seed,
         device=str(base.device),
         dtype=request.given.get("dtype", "fp32"),

@@ -29,6 +29,7 @@ from dreamvideo_cli.commands import (
     runs,
     study,
     subject,
+    suite,
     upkeep,
 )
 from dreamvideo_cli.completions import ASKING
@@ -74,6 +75,7 @@ app.add_typer(motion.app, name="motion", rich_help_panel=_MAKE)
 app.command("compose", rich_help_panel=_MAKE)(compose.compose)
 app.command("batch", rich_help_panel=_MAKE)(batch.batch)
 app.command("eval", rich_help_panel=_MAKE)(eval.evaluate)
+app.add_typer(suite.app, name="suite", rich_help_panel=_MAKE)
 app.command("report", rich_help_panel=_MAKE)(report.report)
 app.add_typer(study.app, name="study", rich_help_panel=_MAKE)
 app.command("list", rich_help_panel=_FIND)(adapters.list_adapters)

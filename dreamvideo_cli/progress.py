@@ -65,6 +65,24 @@ class Meter:
             self.out.note("  ".join(word for word in words if word))
 
 
+class Together:
+    """The steps of many jobs as one part, so that the time left is that of all of them."""
+
+    def __init__(self, meter: Meter, part: str, steps: int) -> None:
+        self._meter, self._part, self._steps = meter, part, steps
+        self._before = self._done = 0
+
+    def step(self, remark: str, seconds: float) -> None:
+        """One step of the job at hand, of which `remark` tells."""
+        self._done += 1
+        self._meter.report(self._part, self._done, self._steps, seconds, remark)
+
+    def job_done(self, steps: int) -> None:
+        """A job of so many steps is over: those that it didn't make are no longer to be waited for."""
+        self._steps -= self._before + steps - self._done
+        self._before = self._done
+
+
 class _Count(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(f"{int(task.completed)}/{int(task.total or 0)}", style="dim")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -18,6 +19,7 @@ from engine.bases.fingerprint import weight_files
 from engine.bases.load import choose_device, choose_dtype, family_of, notes_on, skeleton
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.methods.common import Recipe
+from engine.methods.dreamvideo import ComposeConfig
 from engine.planning import MotionPlan, SubjectPlan
 
 _EFFICIENCY = 0.35
@@ -44,22 +46,15 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
     Counts are exact; memory leaves out the allocator's waste; time is good to about a factor of two.
     """
     where, precision = choose_device(device), choose_dtype(dtype)
-    info = inspect_base(location)
-    model, family = skeleton(info), family_of(info)
+    info, model, family = _counted(location)
     config, recipe = plan.settings.config, plan.method.recipe(plan.settings.config)
     parameters = trainable_parameters(recipe, model, family, info.cross_attention_dim, info.image_embedding_width)
     steps = {part.name: part.steps for part in recipe.parts}
     frames = 1
     if isinstance(plan, MotionPlan):
         frames = min(plan.settings.config.frames, max(s.frames for s in plan.sources))
-    batch = config.batch_size
-    latents = (
-        batch,
-        model.config.in_channels,
-        frames,
-        *(side // _latent_scale(info) for side in config.size[::-1]),
-    )
-    flops, saved = _cost(model, latents, info.cross_attention_dim, family, config.gradient_checkpointing)
+    latents = _latents(location, config.batch_size, frames, config.size)
+    flops, saved = _cost(location, latents, config.gradient_checkpointing)
     bytes_each = torch.finfo(precision).bits // 8
     weights = sum(_stored(info, part) for part in ("unet", "text_encoder", "vae")) * bytes_each
     trained = sum(parameters.values()) * 4 * 4  # weight, gradient and AdamW's two averages, in float32
@@ -68,6 +63,14 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
     micro = config.gradient_accumulation
     seconds = 3 * flops * micro * sum(steps.values()) / (_speed(where, precision) * _EFFICIENCY)
     return Estimate(parameters, steps, weights + trained + saved * bytes_each, seconds, notes_on(where, precision))
+
+
+def composing_seconds(config: ComposeConfig, location: BaseLocation, *, device: str | None, dtype: str) -> float:
+    """What one video will take, guessed as `estimate` guesses: denoising alone, which is nearly all of it."""
+    where, precision = choose_device(device), choose_dtype(dtype)
+    branches = 1 if config.guidance_scale == 1 else 2
+    flops, _ = _cost(location, _latents(location, branches, config.frames, config.size), checkpointing=False)
+    return flops * config.steps / (_speed(where, precision) * _EFFICIENCY)
 
 
 def trainable_parameters(
@@ -106,14 +109,30 @@ def _stored(info: BaseInfo, part: str) -> int:
     return total
 
 
+@cache
+def _counted(location: BaseLocation) -> tuple[BaseInfo, Any, Any]:
+    """A base's denoiser without weights, and its family. Those who plan many runs ask often."""
+    info = inspect_base(location)
+    return info, skeleton(info), family_of(info)
+
+
+def _latents(location: BaseLocation, batch: int, frames: int, size: tuple[int, int]) -> tuple[int, ...]:
+    """The shape of a batch of latents `(B, C, F, h, w)`."""
+    info, model, _ = _counted(location)
+    sides = (side // _latent_scale(info) for side in size[::-1])
+    return (batch, model.config.in_channels, frames, *sides)
+
+
 def _latent_scale(info: BaseInfo) -> int:
     from diffusers import AutoencoderKL
 
     return int(2 ** (len(AutoencoderKL.load_config(info.folder / "vae")["block_out_channels"]) - 1))
 
 
-def _cost(model: Any, latents: tuple[int, ...], text_width: int, family: Any, checkpointing: bool) -> tuple[int, int]:
+@cache
+def _cost(location: BaseLocation, latents: tuple[int, ...], checkpointing: bool) -> tuple[int, int]:
     """Operations of one forward pass, and the number of values that it keeps for the backward pass."""
+    info, model, family = _counted(location)
     seen: set[int] = set()
     kept = 0
     alive: list[Tensor] = []
@@ -127,7 +146,7 @@ def _cost(model: Any, latents: tuple[int, ...], text_width: int, family: Any, ch
         return tensor
 
     inputs = torch.empty(latents, device="meta")
-    text = torch.empty((latents[0], 77, text_width), device="meta", requires_grad=True)
+    text = torch.empty((latents[0], 77, info.cross_attention_dim), device="meta", requires_grad=True)
     timesteps = torch.empty((latents[0],), device="meta")
     with ExitStack() as stack:
         counter = stack.enter_context(FlopCounterMode(display=False))
@@ -138,6 +157,7 @@ def _cost(model: Any, latents: tuple[int, ...], text_width: int, family: Any, ch
     return counter.get_total_flops(), kept
 
 
+@cache
 def _speed(device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second of a matrix product on the device."""
     size = 1024 if device.type == "cpu" else 4096

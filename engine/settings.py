@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Generic, TypeVar
+from types import UnionType
+from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from engine.errors import InputError
 
@@ -45,3 +46,45 @@ def resolve(defaults: T, recommended: Mapping[str, object], options: Mapping[str
                 chosen[name] = tuple(value) if isinstance(value, list) else value
                 origins[name] = origin
     return Resolved(replace(defaults, **chosen), origins)  # type: ignore[type-var]
+
+
+def typed(config: type[Any], options: Mapping[str, object]) -> dict[str, object]:
+    """Options as a config has them, whole numbers as floats where these are meant: what a file of settings may
+    hold, and a command line can't. Raises `InputError` for an option that the config doesn't have, or whose value
+    is of another kind than its field."""
+    hints = get_type_hints(config)
+    for name, value in options.items():
+        if name not in hints:
+            raise InputError(f"there is no option {name}: there are {', '.join(hints)}")
+        if not _fits(value, hints[name]):
+            raise InputError(f"{name} is {value!r}: it must be {_told(hints[name])}")
+    kinds = {name: (hint, *get_args(hint)) for name, hint in hints.items()}
+    return {
+        name: float(value) if type(value) is int and float in kinds[name] else value for name, value in options.items()
+    }
+
+
+def _fits(value: object, hint: Any) -> bool:
+    if isinstance(hint, UnionType) or get_origin(hint) is Union:
+        return any(_fits(value, part) for part in get_args(hint))
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) is tuple:
+        parts = get_args(hint)
+        return (
+            isinstance(value, list | tuple) and len(value) == len(parts) and all(map(_fits, value, parts))
+        )  # fmt: skip
+    if hint is float:
+        return type(value) in (int, float)
+    return type(value) is hint
+
+
+def _told(hint: Any) -> str:
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    if isinstance(hint, UnionType) or get_origin(hint) is Union:
+        return " or ".join(_told(part) for part in get_args(hint) if part is not type(None))
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
+    if get_origin(hint) is tuple:
+        return f"{len(get_args(hint))} values in a list, each {_told(get_args(hint)[0])}"
+    return words[hint]

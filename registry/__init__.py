@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         Role,
         Run,
         Source,
+        SuiteCell,
+        SuiteRun,
     )
     from registry.store import Registry
 
@@ -60,6 +62,8 @@ __all__ = [
     "Role",
     "Run",
     "Source",
+    "SuiteCell",
+    "SuiteRun",
     "UnknownNameError",
     "check_name",
     "home",
@@ -80,6 +84,8 @@ _HOMES = {
         "Role",
         "Run",
         "Source",
+        "SuiteCell",
+        "SuiteRun",
     ),
     "registry.store": ("Registry",),
 }

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from registry.connection import open_engine
 from registry.errors import NewerRegistryError
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision in registry/migrations/versions, oldest first. Known here so that a registry that is up
 to date costs one query, and never the import of Alembic."""
 

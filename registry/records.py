@@ -142,6 +142,37 @@ class Composition(NewComposition):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SuiteCell:
+    """What came of one cell of a suite. `video` is a path in the suite's folder, `state` is made or failed."""
+
+    method: str
+    subject: str | None
+    motion: str | None
+    prompt: str
+    seed: int
+    state: str
+    error: str | None
+    video: str | None
+    sha256: str | None
+    base_fingerprint: str
+    made_at: str
+    scores: dict[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteRun:
+    """A suite in its folder (an absolute path): of `size` cells some were made, and some failed."""
+
+    id: int
+    name: str
+    folder: str
+    size: int
+    updated_at: str
+    made: int
+    failed: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Query:
     """Which adapters, and in which order. `name` may hold `*` and `?`; of `tags` an adapter has all.
 

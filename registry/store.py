@@ -20,6 +20,7 @@ from registry.placing import place
 from registry.pruning import Pruner
 from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Query, Source
 from registry.runs import Runs
+from registry.suites import Suites
 from registry.troubles import clear_errors
 
 DATABASE = "registry.sqlite3"
@@ -38,6 +39,7 @@ class Registry:
         self._blobs = Blobs(folder / "adapters")
         self.runs = Runs(database, folder)
         self.compositions = Compositions(database)
+        self.suites = Suites(database)
         self.pruner = Pruner(database, self._blobs, self.runs, folder)
 
     @classmethod

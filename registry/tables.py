@@ -122,3 +122,37 @@ class CompositionRow(SQLModel, table=True):
     motion: str | None = None
     motion_hash: str | None = None
     record: dict[str, Any] = Field(sa_type=JSON)
+
+
+class SuiteRow(SQLModel, table=True):
+    """A suite that was run into a folder; `size` is the number of its cells, made or not."""
+
+    __tablename__ = "suites"
+    __table_args__ = (UniqueConstraint("folder", name="uq_suites_folder"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str
+    folder: str
+    size: int
+    updated_at: str
+
+
+class CellRow(SQLModel, table=True):
+    """What came of one cell of a suite, the newest only."""
+
+    __tablename__ = "cells"
+
+    id: int | None = Field(default=None, primary_key=True)
+    suite_id: int = Field(foreign_key="suites.id", ondelete="CASCADE", index=True)
+    method: str
+    subject: str | None = None
+    motion: str | None = None
+    prompt: str
+    seed: int = Field(sa_type=BigInteger)
+    state: str
+    error: str | None = None
+    video: str | None = None
+    sha256: str | None = None
+    base_fingerprint: str
+    made_at: str
+    scores: dict[str, Any] = Field(sa_type=JSON)

@@ -25,8 +25,8 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:
@@ -47,9 +47,9 @@ def offer_next_revision(monkeypatch: pytest.MonkeyPatch, folder: Path, last: str
     """Pretend that this dv has one more revision."""
     scripts = folder / "100% scripts"
     shutil.copytree(migrating.SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    (scripts / "versions" / "revision_0003.py").write_text(NEXT.format(last=last))
+    (scripts / "versions" / "revision_0004.py").write_text(NEXT.format(last=last))
     monkeypatch.setattr(migrating, "SCRIPTS", scripts)
-    monkeypatch.setattr(migrating, "REVISIONS", ("0001", "0002", "0003"))
+    monkeypatch.setattr(migrating, "REVISIONS", ("0001", "0002", "0003", "0004"))
 
 
 def test_from_blank_the_migrations_make_the_tables_of_the_code(registry: Registry) -> None:
@@ -80,7 +80,7 @@ def test_a_newer_database_is_refused_and_left_alone(registry: Registry, publish:
     file = registry.folder / "registry.sqlite3"
     with closing(sqlite3.connect(file)) as raw, raw:
         raw.execute("UPDATE alembic_version SET version_num = '0999'")
-    with pytest.raises(NewerRegistryError, match=r"revision 0999.*up to 0002.*Update dv") as caught:
+    with pytest.raises(NewerRegistryError, match=r"revision 0999.*up to 0003.*Update dv") as caught:
         Registry.open(registry.folder)
     assert str(file) in str(caught.value)
     assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0999",)]
@@ -96,10 +96,10 @@ def test_an_old_database_is_copied_then_migrated_with_all_its_rows(
     with Registry.open(registry.folder) as migrated:
         assert migrated.find("dog") == dog
         assert len(migrated.sources(dog)) == 1
-    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0003",)]
+    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0004",)]
     assert ask(registry.folder, "SELECT name, mood FROM adapters") == [("dog", None)]
-    with closing(sqlite3.connect(registry.folder / "registry.sqlite3.revision-0002")) as copy:
-        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
+    with closing(sqlite3.connect(registry.folder / "registry.sqlite3.revision-0003")) as copy:
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
         assert copy.execute("SELECT name FROM adapters").fetchall() == [("dog",)]
     assert not list(registry.folder.glob("*.partial"))
 
@@ -115,7 +115,7 @@ def test_a_migration_that_fails_changes_nothing(
         with pytest.raises(RegistryUnavailableError, match="nowhere"):
             Registry.open(registry.folder)
     assert ask(registry.folder, "SELECT * FROM sqlite_master ORDER BY name") == before
-    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0003",)]
     with Registry.open(registry.folder) as again:
         assert again.find("dog") == dog
 
@@ -123,7 +123,7 @@ def test_a_migration_that_fails_changes_nothing(
 def test_a_blank_database_goes_through_every_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     offer_next_revision(monkeypatch, tmp_path)
     Registry.open(tmp_path / "home").close()
-    assert ask(tmp_path / "home", "SELECT version_num FROM alembic_version") == [("0003",)]
+    assert ask(tmp_path / "home", "SELECT version_num FROM alembic_version") == [("0004",)]
     assert not list((tmp_path / "home").glob("*revision*"))
 
 
@@ -149,3 +149,23 @@ def test_a_registry_of_the_first_revision_keeps_everything(monkeypatch: pytest.M
         assert registry.next_version("dog", "subject") == 5
     with closing(sqlite3.connect(tmp_path / "registry.sqlite3.revision-0001")) as copy:
         assert copy.execute("SELECT count(*) FROM adapters").fetchall() == [(1,)]
+
+
+def test_a_registry_of_the_second_revision_takes_suites_and_keeps_the_rest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "registry.sqlite3"
+    with monkeypatch.context() as patch:
+        patch.setattr(migrating, "REVISIONS", ("0001", "0002"))
+        engine = open_engine(file)
+        migrating.bring_up_to_date(engine, file)
+        engine.dispose()
+    with closing(sqlite3.connect(file)) as raw, raw:
+        raw.execute("INSERT INTO runs VALUES (1, 'subject', 'dog', 'h', 7, '2026-01-01T00:00:00+00:00', "
+                    "'2026-01-01T00:00:00+00:00', NULL, 'finished', NULL, NULL, NULL, NULL, 'dog@1', 0)")  # fmt: skip
+    with Registry.open(tmp_path) as registry:
+        assert [(run.name, run.state, run.adapter) for run in registry.runs.all()] == [("dog", "finished", "dog@1")]
+        assert registry.suites.all() == []
+        assert registry.suites.begin("trial", "/here", 1, []) == 1
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite3.revision-0002")) as copy:
+        assert copy.execute("SELECT count(*) FROM runs").fetchall() == [(1,)]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from engine.errors import InputError
 
 RESULTS = "results.jsonl"
+_BLOCK = 65536
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class CellResult:
     base: str
     base_fingerprint: str
     made_at: str
+    identity: str = ""
+    """A hash of all that the cell was to be made and measured by: another one is another cell's result."""
     error: str | None = None
     video: str | None = None
     sha256: str | None = None
@@ -69,30 +73,45 @@ class CellResult:
 
 
 def append_result(folder: Path, result: CellResult) -> None:
-    """Add a line, whole or not at all as far as a reader is concerned: `read_results` skips a torn last line."""
+    """Add a line, whole or not at all as far as a reader is concerned: `read_results` skips a torn last line,
+    and the next one takes its place. The folder is one process's."""
     line = json.dumps(asdict(result), ensure_ascii=False) + "\n"
-    with (folder / RESULTS).open("a", encoding="utf-8") as file:
-        file.write(line)
-        file.flush()
+    path = folder / RESULTS
+    path.touch()
+    with path.open("rb+") as file:
+        file.seek(_end_of_last_line(file))
+        file.truncate()
+        file.write(line.encode("utf-8", "backslashreplace"))
+
+
+def _end_of_last_line(file: BinaryIO) -> int:
+    """Where what was written whole ends."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - _BLOCK)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
 
 
 def read_results(folder: Path) -> list[CellResult]:
-    """The newest result of each cell, in the order of `Cell.key`.
+    """The newest result of each cell, in the order of `Cell.key`. What follows the last line's end is torn.
 
-    Raises `InputError` where `folder` holds no results, or a line other than the last isn't one.
+    Raises `InputError` where `folder` holds no results, or a line isn't one.
     """
     path = folder / RESULTS
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        *lines, _ = path.read_bytes().split(b"\n")
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{folder} holds no results of a suite: make some with `dv suite run`") from None
     newest: dict[tuple[str, str, str, str, int], CellResult] = {}
     for number, line in enumerate(lines, 1):
         try:
             result = _result(json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
-            if number == len(lines):
-                break
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}, line {number} is not a result of a suite: {error}") from None
         newest[result.cell.key] = result
     return [newest[key] for key in sorted(newest)]

@@ -1,0 +1,332 @@
+"""Suite files: TOML, checked as a whole, so that one reading tells everything that is wrong."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from engine.errors import InputError
+from engine.evaluation.suites.definition import MOTION_PLACE, Suite, SuiteMethod, SuiteMotion, SuiteSubject
+from engine.methods.common import Kind, Method
+from engine.methods.dreamvideo import ComposeConfig
+from engine.methods.table import check_options, method_named, methods_of, reads
+from engine.prompts import PLACEHOLDER
+from engine.settings import resolve, typed
+
+T = TypeVar("T")
+_PLACES = re.compile(r"\{[^{}]*\}")
+_DTYPES = ("fp32", "bf16", "fp16")
+_KINDS: tuple[Kind, ...] = ("subject", "motion")
+_WORDS: dict[type, str] = {
+    str: "a text", int: "a whole number", float: "a number", dict: "a table", list: "a list",
+}  # fmt: skip
+
+
+def read_suite(path: Path) -> Suite:
+    """Read a suite file; its paths are relative to it. Raises `InputError` that names everything that is wrong."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"the suite {path} can't be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the suite {path} is no TOML: {error}") from error
+    errors: list[str] = []
+    suite = _suite(_Table(data, "the suite", errors), path)
+    raise_all(errors, f"the suite {path}")
+    return suite
+
+
+def raise_all(errors: Iterable[str], what: str) -> None:
+    """Raise one `InputError` for all `errors`, each once; none where there is none."""
+    each = list(dict.fromkeys(errors))
+    if each:
+        count = f"{len(each)} things are" if len(each) > 1 else "1 thing is"
+        raise InputError("\n".join([f"{what} can't be run, and nothing was begun: {count} wrong", *each]))
+
+
+class _Table:
+    """One table of the file, read key by key. What is wrong goes to `errors`."""
+
+    def __init__(self, data: Mapping[str, Any], where: str, errors: list[str]) -> None:
+        self.data, self.where, self.errors = dict(data), where, errors
+
+    def wrong(self, text: str) -> None:
+        self.errors.append(f"{self.where}: {text}")
+
+    def take(self, key: str, kind: type[T]) -> T | None:
+        """The value of a key that may be left out."""
+        if key not in self.data:
+            return None
+        value = self.data.pop(key)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            self.wrong(f"{key} is {value!r}: it must be {_WORDS[kind]}")
+            return None
+        return value
+
+    def text(self, key: str, hint: str | None = None) -> str:
+        """A text; `hint` is said where it is missing or empty, None allows that."""
+        there = key in self.data
+        value = self.take(key, str)
+        if hint is not None and (not there or value is not None) and not (value or "").strip():
+            self.wrong(f"{key} is missing: {hint}")
+        return (value or "").strip()
+
+    def items(self, key: str, kind: type[T]) -> list[T]:
+        """A list of values of one kind; one text stands for a list of itself."""
+        if kind is str and isinstance(self.data.get(key), str):
+            self.data[key] = [self.data[key]]
+        found = self.take(key, list) or []
+        for value in found:
+            if not isinstance(value, kind) or isinstance(value, bool):
+                self.wrong(f"{key} has {value!r} in it: it must be {_WORDS[kind]}")
+        return [value for value in found if isinstance(value, kind) and not isinstance(value, bool)]
+
+    def tables(self, key: str) -> list[_Table]:
+        found = self.take(key, list) or []
+        if not all(isinstance(one, dict) for one in found):
+            self.wrong(f"{key} must be a list of tables: write [[{key}]]")
+            return []
+        return [
+            _Table(one, f"{key.removesuffix('s')} {one.get('name', number)}", self.errors)
+            for number, one in enumerate(found, 1)
+        ]
+
+    def done(self) -> None:
+        """What nobody asked for is a mistake."""
+        for key in self.data:
+            self.wrong(f"there is no {key}")
+
+
+def _suite(table: _Table, path: Path) -> Suite:
+    folder = path.parent.absolute()
+    shared = {kind: table.take(f"{kind}_options", dict) or {} for kind in (*_KINDS, "compose")}
+    shared["compose"] = _composing(shared["compose"], table)
+    methods = _methods(table, shared)
+    subjects = [_subject(one, folder) for one in table.tables("subjects")]
+    motions = [_motion(one, folder) for one in table.tables("motions")]
+    judges = _Table(table.take("judges", dict) or {}, "judges", table.errors)
+    seeds = table.items("seeds", int) if "seeds" in table.data else [0]
+    suite = Suite(
+        name=table.text("name") or path.stem,
+        methods=tuple(methods),
+        subjects=tuple(subjects),
+        motions=tuple(motions),
+        prompts=tuple(table.items("prompts", str)),
+        seeds=tuple(seeds),
+        base=_base(table.text("base"), folder),
+        dtype=table.text("dtype") or None,
+        clip=_model(judges.text("clip"), folder),
+        dino=_model(judges.text("dino"), folder),
+    )
+    judges.done()
+    _check_counts(suite, table)
+    table.done()
+    _check(suite, table)
+    return suite
+
+
+def _methods(table: _Table, shared: Mapping[str, dict[str, Any]]) -> list[SuiteMethod]:
+    found = table.take("methods", list) or []
+    if not found:
+        table.wrong('methods is missing: name some, as in methods = ["dreamvideo", "lora"]')
+    methods = []
+    for number, one in enumerate(found, 1):
+        if isinstance(one, str):
+            known = {kind: one if one in methods_of(kind) else None for kind in _KINDS}
+            if not any(known.values()):
+                every = dict.fromkeys(name for kind in _KINDS for name in methods_of(kind))
+                table.wrong(f"there is no method {one!r}: known are {', '.join(every)}")
+            one = {"name": one, **{kind: name for kind, name in known.items() if name}}
+        if not isinstance(one, dict):
+            table.wrong(f"methods has {one!r} in it: it must be a name, or a table with a name")
+            continue
+        methods.append(_method(_Table(one, f"method {one.get('name', number)}", table.errors), shared))
+    for kind in _KINDS:
+        options = {name for method in methods_of(kind).values() for name in reads(method)}
+        for name in sorted(set(shared[kind]) - options):
+            table.wrong(f"{kind}_options: no method reads {name}")
+    return methods
+
+
+def _method(table: _Table, shared: Mapping[str, dict[str, Any]]) -> SuiteMethod:
+    name = table.text("name", "it is what the tables call this method")
+    chosen: dict[str, str | None] = {}
+    options: dict[str, dict[str, Any]] = {}
+    for kind in _KINDS:
+        chosen[kind] = table.text(kind) or None
+        own = table.take(f"{kind}_options", dict) or {}
+        options[kind] = own
+        if chosen[kind] is None:
+            if own:
+                table.wrong(f"{kind}_options are of no use without {kind} = METHOD")
+            continue
+        try:
+            way = method_named(kind, str(chosen[kind]))
+            options[kind] = {**_readable(way, shared[kind]), **own}
+            check_options(way, own)
+            options[kind] = typed(way.config, options[kind])
+            resolve(way.settings(), {}, options[kind])
+        except InputError as error:
+            table.wrong(str(error))
+    compose = {**shared["compose"], **_composing(table.take("compose_options", dict) or {}, table)}
+    table.done()
+    return SuiteMethod(name, chosen["subject"], chosen["motion"], options["subject"], options["motion"], compose)
+
+
+def _composing(options: dict[str, Any], table: _Table) -> dict[str, Any]:
+    try:
+        options = typed(ComposeConfig, options)
+        resolve(ComposeConfig(), {}, options)
+    except InputError as error:
+        table.wrong(f"compose_options: {error}")
+        return {}
+    return options
+
+
+def _readable(way: Method, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what holds for all methods, what this one reads and isn't about."""
+    return {name: value for name, value in shared.items() if name in reads(way) and name not in way.changed}
+
+
+def _subject(table: _Table, folder: Path) -> SuiteSubject:
+    name = table.text("name", "give the subject a name")
+    world = table.text("world") or None
+    images = tuple(_path(text, folder) for text in table.items("images", str))
+    masks = table.text("masks")
+    class_word = table.text("class")
+    if world is not None:
+        from engine.world.sprites import catalogue
+
+        if world not in catalogue():
+            table.wrong(f"the embedded base's world has no {world!r}: it has {', '.join(catalogue())}")
+        else:
+            class_word = class_word or catalogue()[world].class_word
+    if not class_word:
+        table.wrong('class is missing: give the word for what the subject is, as in class = "dog"')
+    _one_source(table, "images", images, world)
+    table.done()
+    return SuiteSubject(name, class_word, images, _path(masks, folder) if masks else None, world)
+
+
+def _motion(table: _Table, folder: Path) -> SuiteMotion:
+    name = table.text("name", "give the motion a name")
+    world = table.text("world") or None
+    clips = tuple(_path(text, folder) for text in table.items("clips", str))
+    objects = tuple(table.items("objects", str))
+    doing = table.text("doing")
+    if world is not None:
+        from engine.world.motions import ALL
+        from engine.world.sprites import catalogue
+
+        if world not in ALL:
+            table.wrong(f"the embedded base's world has no motion {world!r}: it has {', '.join(ALL)}")
+        else:
+            doing = doing or ALL[world].phrase
+        if not objects:
+            table.wrong('objects is missing: say what moves in its clips, as in objects = ["dog", "car"]')
+        for one in objects:
+            if one not in catalogue():
+                table.wrong(f"the embedded base's world has no {one!r}: it has {', '.join(catalogue())}")
+    elif objects:
+        table.wrong("objects is of no use without world")
+    _one_source(table, "clips", clips, world)
+    times = {key: table.take(key, float) for key in ("start", "end", "source_fps")}
+    motion = SuiteMotion(name, doing, clips, table.text("prompt") or None, **times, world=world, objects=objects)
+    table.done()
+    return motion
+
+
+def _one_source(table: _Table, key: str, sources: tuple[str, ...], world: str | None) -> None:
+    if not sources and world is None:
+        table.wrong(f'{key} is missing: name files or a folder, as in {key} = "{key}/{table.data.get("name", "rex")}"')
+    for path in sources:
+        if not Path(path).exists():
+            table.wrong(f"{key}: there is no file or folder {path}")
+    if sources and world is not None:
+        table.wrong(f"{key} and world are two sources: give one of them")
+
+
+def _check_counts(suite: Suite, table: _Table) -> None:
+    """A protocol may say how many there must be of each."""
+    wanted = _Table(table.take("counts", dict) or {}, "counts", table.errors)
+    hints = {
+        "subjects": "add [[subjects]] with name, class and images",
+        "motions": "add [[motions]] with name, doing and clips",
+        "prompts": "write them into prompts, * for the subject and {motion} for the motion",
+    }
+    for name, hint in hints.items():
+        count = wanted.take(name, int)
+        there = len(getattr(suite, name))
+        if count is not None and there != count:
+            table.wrong(f"it is to have {count} {name}, and has {there}: {hint}, or change [counts]")
+    wanted.done()
+
+
+def _check(suite: Suite, table: _Table) -> None:
+    if not suite.prompts:
+        table.wrong("prompts is missing: write what is to be seen, as in prompts = ['a * on the beach']")
+    if not suite.seeds:
+        table.wrong("seeds is empty: leave it out, or give numbers from 0 on")
+    for seed in suite.seeds:
+        if not 0 <= seed < 2**63:
+            table.wrong(f"seeds has {seed} in it: a seed is a whole number from 0 on")
+    if suite.dtype is not None and suite.dtype not in _DTYPES:
+        table.wrong(f"dtype is {suite.dtype!r}: it must be one of {', '.join(_DTYPES)}")
+    for prompt in suite.prompts:
+        _check_prompt(prompt, suite, table)
+    things = [*(one.name for one in suite.subjects), *(one.name for one in suite.motions)]
+    for name in (suite.name, *things):
+        if name.startswith(".") or any(sign in name for sign in "/\\\0:"):
+            table.wrong(f"the name {name!r} is no folder's name: take letters, digits, '-', '_' and '.'")
+    _check_double("the name", [name.casefold() for name in things], table)
+    _check_double("the method", [method.name for method in suite.methods], table)
+    _check_double("the prompt", suite.prompts, table)
+    _check_double("the seed", [str(seed) for seed in suite.seeds], table)
+
+
+def _check_prompt(prompt: str, suite: Suite, table: _Table) -> None:
+    if suite.subjects and PLACEHOLDER not in prompt:
+        table.wrong(f'the prompt "{prompt}" has no * where the subject goes, as in "a * on the beach"')
+    if not suite.subjects and PLACEHOLDER in prompt:
+        table.wrong(f'the prompt "{prompt}" has a * and the suite has no subjects: write a word instead')
+    for place in _PLACES.findall(prompt):
+        if place != MOTION_PLACE:
+            table.wrong(f'the prompt "{prompt}" has {place}: the only place that is filled in is {MOTION_PLACE}')
+        elif not suite.motions:
+            table.wrong(f'the prompt "{prompt}" has {MOTION_PLACE} and the suite has no motions')
+        else:
+            for motion in suite.motions:
+                if not motion.doing:
+                    table.wrong(
+                        f'motion {motion.name}: doing is missing, which the prompt "{prompt}" asks for: say what '
+                        'the motion does, as in doing = "playing guitar"'
+                    )
+
+
+def _check_double(what: str, names: Iterable[str], table: _Table) -> None:
+    for name, count in Counter(names).items():
+        if count > 1 and name:
+            table.wrong(f"{what} {name!r} is there {'twice' if count == 2 else f'{count} times'}")
+
+
+def _path(text: str, folder: Path) -> str:
+    return str(folder / Path(text).expanduser())
+
+
+def _base(text: str, folder: Path) -> str | None:
+    """A base: where it is written as a path, a folder beside the suite; or else a name or hub id."""
+    return _model(text, folder) if any(sign in text for sign in "/\\~") else text or None
+
+
+def _model(text: str, folder: Path) -> str | None:
+    """A judge: a folder beside the suite, or else a hub id."""
+    if not text:
+        return None
+    path = folder / Path(text).expanduser()
+    return str(path) if path.is_dir() else text
