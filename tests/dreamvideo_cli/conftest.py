@@ -70,7 +70,7 @@ def process(home: Path, tmp_path: Path) -> Dv:
             [*before, *command_line(*arguments)],
             cwd=tmp_path,
             env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
-            **{"capture_output": True, "timeout": 120, **more},
+            **{"capture_output": True, "timeout": 600, **more},
         )
         out, err = ((stream or b"").decode(errors="surrogateescape") for stream in (done.stdout, done.stderr))
         assert "Traceback" not in err, err
