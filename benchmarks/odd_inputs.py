@@ -57,6 +57,12 @@ _FITTING: Mapping[str, Sequence[str]] = {
     "folder": ("out", "empty"),
     "size": ("16", "32x16"),
     "prompt": ("a * runs", "a fox walks", "a dog"),
+    "steps": ("1", "2"),
+    "frames": ("2", "8"),
+    "count": ("1", "2"),
+    "seed": ("0", "7"),
+    "fps": ("8", "0.5"),
+    "guidance_scale": ("1", "9"),
     "older_than": ("1h", "30d"),
     "max_size": ("1GB", "0"),
     "method": ("lora", "dreamix", "dreamvideo", "textual-inversion"),
@@ -122,7 +128,8 @@ def command_lines(draw: Draw, known: Commands) -> list[str]:
             words += draw(_written(option))
     for word in draw(st.lists(texts(), max_size=1)) if draw(st.integers(0, 4)) == 0 else ():
         words.insert(draw(st.integers(0, len(words))), word)
-    return [*path, *words]
+    # No process can be given a zero byte in a word; rows and notes may hold some.
+    return [*path, *(word.replace("\0", "") for word in words)]
 
 
 def _value(parameter: Any) -> st.SearchStrategy[str]:
@@ -221,13 +228,14 @@ def as_json(document: Any) -> bytes:
 def batch_files(draw: Draw, columns: Sequence[str]) -> tuple[str, bytes]:
     """A batch file's suffix and contents: rows with odd columns and values, or any bytes."""
     suffix = draw(st.sampled_from(("csv", "jsonl", "toml")))
-    names = st.one_of(st.sampled_from(columns), texts())
+    names = st.one_of(*[st.sampled_from(columns)] * 9, texts())
     values = {name: st.sampled_from(fitting) for name, fitting in _FITTING.items()}
     rows = []
     for _ in range(draw(st.integers(0, 3))):
-        row = {"prompt": draw(st.sampled_from(("a dog", "a * runs", "")))}
+        row = {"prompt": draw(st.sampled_from([*["a dog"] * 8, "a * runs", ""]))}
         for name in draw(st.lists(names, max_size=4)):
-            row[name] = draw(st.one_of(values.get(name, texts()), json_values()))
+            fitting = values.get(name.replace("-", "_")) if draw(st.integers(0, 4)) else None
+            row[name] = draw(fitting if fitting is not None else st.one_of(texts(), json_values()))
         rows.append(row)
     content = {"csv": _as_csv, "jsonl": _as_jsonl, "toml": _as_toml}[suffix](rows)
     return suffix, draw(changed_bytes(content)) if content and draw(st.integers(0, 3)) == 0 else content
