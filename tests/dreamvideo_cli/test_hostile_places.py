@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import dreamvideo_cli
+from engine.bases.location import EMBEDDED
 from registry import Registry
 
 MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
@@ -61,7 +62,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "rm": ["rm", "dog@1", "--yes"],
         "export": ["export", "dog", "-o", str(folder / "x.dvpack")],
         "import": ["import", "cat.dvpack", "--as", "tom"],
-        "base add": ["base", "add", "mine", str(MATERIAL.parents[1] / "engine" / "bases" / "embedded" / "model")],
+        "base add": ["base", "add", "mine", EMBEDDED.model],
     }
 
 
