@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dreamvideo_cli.batch_files import Row
+from dreamvideo_cli.batch_making import by_base, made_here
 from dreamvideo_cli.batch_rows import wish_of
-from dreamvideo_cli.composing import Job, load, make, prepare
+from dreamvideo_cli.batch_workers import Share, made_by_workers
+from dreamvideo_cli.composing import Job, prepare
 from dreamvideo_cli.output import Out
 from dreamvideo_cli.progress import Meter
 from dreamvideo_cli.results import Result, results_of
-from dreamvideo_cli.targets import Target, unused
+from dreamvideo_cli.targets import Target
 from dreamvideo_cli.wording import count_text
 from engine.errors import EngineError, InputError
 from engine.files import written_aside
@@ -91,8 +93,10 @@ def folder_of(folder: Path, thing: str = "batch") -> Iterator[None]:
         lock.release()
 
 
-def check(rows: Sequence[Row], folder: Path, registry: Registry, out: Out, *, force: bool) -> list[Entry]:
-    """Prepare every row, and see which results are there already.
+def check(
+    rows: Sequence[Row], folder: Path, registry: Registry, out: Out, *, force: bool, device: str | None = None
+) -> list[Entry]:
+    """Prepare every row, and see which results are there already. `device` is for rows that name none.
 
     Raises `InputError` with all the rows that can't be made; then none is.
     """
@@ -104,7 +108,7 @@ def check(rows: Sequence[Row], folder: Path, registry: Registry, out: Out, *, fo
     before = _hashes_before(folder / MANIFEST)
     for row in rows:
         try:
-            entry = _entry(row, folder, registry, out)
+            entry = _entry(row, folder, registry, out, device)
             _claim(entry, taken)
             _look(entry, before, force=force)
             entries.append(entry)
@@ -119,8 +123,9 @@ def check(rows: Sequence[Row], folder: Path, registry: Registry, out: Out, *, fo
     return entries
 
 
-def _entry(row: Row, folder: Path, registry: Registry, out: Out) -> Entry:
+def _entry(row: Row, folder: Path, registry: Registry, out: Out, device: str | None) -> Entry:
     wish = wish_of(row, folder)
+    wish = replace(wish, device=wish.device or device)
     # Files that exist are looked into below: they may be this row's.
     job = prepare(replace(wish, force=True), registry, out)
     job = replace(job, wish=wish)
@@ -168,8 +173,8 @@ def _hashes_before(manifest: Path) -> dict[str, str]:
         return {}
 
 
-def carry_out(entries: Sequence[Entry], folder: Path, out: Out) -> None:
-    """Make what isn't there yet, one base after another; print each path when it is there.
+def carry_out(entries: Sequence[Entry], folder: Path, out: Out, shared: Sequence[Share] = ()) -> None:
+    """Make what isn't there yet, here or in a process for each of `shared`; print each path when it is there.
 
     A row that fails doesn't keep the others from being made. The manifest is written after each row.
     """
@@ -177,48 +182,18 @@ def carry_out(entries: Sequence[Entry], folder: Path, out: Out) -> None:
     for entry in entries:
         if entry.state == "kept":
             _tell(entry, out)
-    waiting = [entry for entry in entries if entry.state == "waiting"]
-    progress = _Progress(sum(entry.steps for entry in waiting), len(waiting))
-    with Meter(out) as progress.meter:
-        for group in _groups(waiting):
-            base = None
-            for entry in group:
-                try:
-                    base = load(entry.job) if base is None else base
-                    _set_aside(entry, out)
-                    _make(entry, base, progress)
-                    entry.state = "made"
-                    _tell(entry, out)
-                except (EngineError, OSError) as error:
-                    if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                        raise
-                    entry.state, entry.error = "failed", str(error)
-                    out.warn(f"row {entry.row.number} failed: {error}")
-                progress.row_done(entry)
-                _write_manifest(entries, folder)
-
-
-def _make(entry: Entry, base: Any, progress: _Progress) -> None:
-    from engine.data.images import sha256_of
-
-    for made in make(entry.job, base, progress.step):
-        entry.hashes[made.path] = sha256_of(made.path)
-
-
-def _set_aside(entry: Entry, out: Out) -> None:
-    """Keep what somebody may have made of an earlier result."""
-    for path in entry.changed:
-        aside = path.rename(unused(path.with_name(f"{path.stem}-changed{path.suffix}")))
-        out.warn(f"{path} isn't as it was made: it is {aside} now, and made again")
-
-
-def _groups(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """Rows that one loaded base serves, so that each base is loaded once and only one is in memory."""
-    groups: dict[tuple[object, ...], list[Entry]] = {}
-    for entry in entries:
-        wish = entry.job.wish
-        groups.setdefault((entry.job.base, wish.device, wish.dtype, wish.deterministic), []).append(entry)
-    return list(groups.values())
+    waiting = by_base([entry for entry in entries if entry.state == "waiting"])
+    progress = _Progress(sum(entry.steps for entry in waiting), len(waiting), max(1, len(shared)))
+    making = made_by_workers(waiting, shared, progress.step, out) if shared else made_here(waiting, progress.step, out)
+    with Meter(out) as progress.meter, closing(making):
+        for entry, error in making:
+            entry.state, entry.error = ("made" if error is None else "failed"), error
+            if error is None:
+                _tell(entry, out)
+            else:
+                out.warn(f"row {entry.row.number} failed: {error}")
+            progress.row_done(entry)
+            _write_manifest(entries, folder)
 
 
 def _tell(entry: Entry, out: Out) -> None:
@@ -238,18 +213,19 @@ class _Progress:
 
     meter: Meter
 
-    def __init__(self, steps: int, rows: int) -> None:
-        self._steps, self._rows = steps, rows
-        self._before = self._done = self._row = 0
+    def __init__(self, steps: int, rows: int, at_once: int) -> None:
+        self._steps, self._rows, self._at_once = steps, rows, at_once
+        self._done = self._rows_done = 0
+        self._of_row: Counter[int] = Counter()
 
-    def step(self, target: Target, step: int, steps: int, seconds: float) -> None:
+    def step(self, entry: Entry, target: Target, _step: int, _steps: int, seconds: float) -> None:
         """One denoising step of a row's video."""
         self._done += 1
-        remark = f"row {self._row + 1} of {self._rows}, seed {target.seed}"
-        self.meter.report("batch", self._done, self._steps, seconds, remark)
+        self._of_row[entry.row.number] += 1
+        remark = f"{self._rows_done} of {self._rows} rows, seed {target.seed}"
+        self.meter.report("batch", self._done, self._steps, seconds / self._at_once, remark)
 
     def row_done(self, entry: Entry) -> None:
         """A row is made or has failed: the steps that it didn't make are no longer to be waited for."""
-        self._row += 1
-        self._steps -= self._before + entry.steps - self._done
-        self._before = self._done
+        self._rows_done += 1
+        self._steps -= entry.steps - self._of_row[entry.row.number]

@@ -55,11 +55,11 @@ def learn(request: Request, choices: Choices, out: Out) -> None:
 
 def learned(request: Request, choices: Choices, out: Out) -> Adapter | None:
     """`learn` that gives the adapter instead of printing it; None for a dry run."""
-    from registry import Registry, check_name
+    from registry import Registry, check_new_name
 
     if choices.resume and choices.restart:
         raise InputError("--resume goes on with a run and --restart drops it: give one of them")
-    request = replace(request, name=check_name(request.name))
+    request = replace(request, name=check_new_name(request.name))
     with Registry.open() as registry:
         version = registry.next_version(request.name, request.kind)
         run = registry.run_folder(request.name)

@@ -11,7 +11,7 @@ from engine.bases.location import BaseInfo
 from engine.data.clips import FrameSampling, caption_beside, find_clips, probe_clip
 from engine.data.images import find_images, find_masks, probe_image, read_mask, sha256_of, unused_files
 from engine.errors import InputError
-from engine.methods.common import Method, MotionSettings, SubjectSettings
+from engine.methods.common import Method, MotionSettings, SubjectSettings, check_read
 from engine.methods.table import DEFAULT, check_options, method_named, recommended_for
 from engine.settings import Resolved, resolve
 
@@ -174,8 +174,11 @@ def plan_motion(
 
 def _resolved(method: Method, sources: int, info: BaseInfo, options: Mapping[str, object]) -> Resolved[Any]:
     """The method's settings: options over what the base recommends over the paper's for so many sources."""
-    check_options(method, {name: value for name, value in options.items() if value is not None})
-    return resolve(method.settings(sources), recommended_for(method, info.recommended), options)
+    given = {name: value for name, value in options.items() if value is not None}
+    check_options(method, given)
+    resolved = resolve(method.settings(sources), recommended_for(method, info.recommended), given)
+    check_read(resolved.config, given)
+    return resolved
 
 
 def _fitted(width: int, height: int, size: tuple[int, int]) -> tuple[str, str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         RegistryUnavailableError,
         UnknownNameError,
     )
-    from registry.names import EMBEDDED, AdapterSpec, check_name
+    from registry.names import EMBEDDED, AdapterSpec, check_name, check_new_name
     from registry.places import home
     from registry.records import (
         Adapter,
@@ -66,11 +66,12 @@ __all__ = [
     "SuiteRun",
     "UnknownNameError",
     "check_name",
+    "check_new_name",
     "home",
 ]
 
 _HOMES = {
-    "registry.names": ("EMBEDDED", "AdapterSpec", "check_name"),
+    "registry.names": ("EMBEDDED", "AdapterSpec", "check_name", "check_new_name"),
     "registry.places": ("home",),
     "registry.records": (
         "Adapter",

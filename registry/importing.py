@@ -12,7 +12,7 @@ from registry import bases, documents, labels, packing, rows
 from registry.blobs import Blobs, sync
 from registry.database import Database
 from registry.errors import PackError, UnknownNameError
-from registry.names import AdapterSpec, check_name
+from registry.names import AdapterSpec, check_new_name
 from registry.packing import Counter, Manifest, Packed
 from registry.placing import place
 from registry.records import Adapter, Labels
@@ -32,7 +32,7 @@ def take_in(
     database: Database, blobs: Blobs, file: Path, only: Sequence[AdapterSpec], name: str | None
 ) -> list[Imported]:
     """Take in a pack; what it raises is said at `Registry.import_from`."""
-    name = None if name is None else check_name(name)
+    name = None if name is None else check_new_name(name)
     manifest = packing.read_manifest(file)
     chosen = _chosen(file, manifest, only)
     if name is not None and len({each.name for each in chosen}) > 1:

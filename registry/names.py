@@ -14,6 +14,9 @@ LONGEST_BYTES = 240
 EMBEDDED = "embedded"
 """The base that dv brings along. It is never a row, so no other base may be called this."""
 
+_DEVICES = frozenset(
+    ["con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))]
+)
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -30,6 +33,19 @@ def check_name(name: str) -> str:
             f"{name!r} can't be a name: {flaw}. A name has letters, digits, '-', '_' and '.', starts with "
             f"a letter or a digit, and is at most {LONGEST} characters long."
         )
+    return name
+
+
+def check_new_name(name: str) -> str:
+    """Like `check_name`, for a name that is about to be given: it should be a folder's on every system.
+
+    Raises InvalidNameError for what Windows keeps for its devices, and for a last dot, which it drops.
+    """
+    name = check_name(name)
+    if name.partition(".")[0].casefold() in _DEVICES:
+        raise InvalidNameError(f"{name!r} can't be a new name: on Windows it is a device's, and no folder may have it.")
+    if name.endswith("."):
+        raise InvalidNameError(f"{name!r} can't be a new name: it ends with a dot, which Windows drops.")
     return name
 
 

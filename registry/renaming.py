@@ -17,7 +17,7 @@ from registry import documents, rows
 from registry.blobs import DOCUMENT, Blobs, files_in, link_or_copy, sync
 from registry.database import Database
 from registry.errors import DamagedAdapterError, NameTakenError, UnknownNameError
-from registry.names import AdapterSpec, check_name
+from registry.names import AdapterSpec, check_name, check_new_name
 from registry.records import Adapter
 from registry.tables import AdapterRow, NameRow
 from registry.troubles import clear_errors
@@ -28,7 +28,7 @@ def rename(database: Database, blobs: Blobs, old: str, new: str) -> list[Adapter
 
     Raises InvalidNameError, UnknownNameError, NameTakenError, and DamagedAdapterError for files that are gone.
     """
-    old, new = check_name(old), check_name(new)
+    old, new = check_name(old), check_new_name(new)
     with clear_errors(database.file):
         with database.writing() as session:
             _reserve(session, blobs, old, new)

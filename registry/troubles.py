@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from registry.errors import DamagedRegistryError, RegistryUnavailableError
 
 # SQLite says what ails it in the low byte of its (extended) result code.
 _PRIMARY = 0xFF
+_INDEX_BYTES = 1 << 16
+"""Twice what SQLite maps beside a database first of all."""
 _FULL = "free some space, or set DV_HOME to a folder on another disk, and try again"
 _WRITABLE = "Make it writable, or set DV_HOME to a folder that you can write to."
 _DAMAGED = (
@@ -60,9 +63,17 @@ def _sqlite_error(file: Path, error: sqlite3.Error) -> RegistryUnavailableError:
     return DamagedRegistryError(f"The registry {file} is damaged, or isn't a registry of dv ({error}). {_DAMAGED}")
 
 
+def _is_full(folder: Path) -> bool:
+    """Whether a disk has no room for the index of a write-ahead log, which SQLite calls an I/O error."""
+    try:
+        return shutil.disk_usage(folder).free < _INDEX_BYTES
+    except OSError:
+        return False
+
+
 def _say_sqlite(file: Path, error: sqlite3.Error) -> str | None:
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
-    if code == sqlite3.SQLITE_FULL:
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(file.parent)):
         return f"No space is left for the registry {file}: {_FULL}."
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return f"The registry {file} can't be opened for writing ({error}). {_WRITABLE}"

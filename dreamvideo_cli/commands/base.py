@@ -88,9 +88,9 @@ def add(
 
     Example: dv base add modelscope ali-vilab/text-to-video-ms-1.7b
     """
-    from registry import Registry, check_name
+    from registry import Registry, check_new_name
 
-    location = BaseLocation(check_name(name), _place(model), _place(image_encoder) if image_encoder else None)
+    location = BaseLocation(check_new_name(name), _place(model), _place(image_encoder) if image_encoder else None)
     info = inspect_base(location)
     out = Out(json=json)
     with Registry.open() as registry:

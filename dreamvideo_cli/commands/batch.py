@@ -10,7 +10,7 @@ import typer
 
 from dreamvideo_cli.batch_files import STDIN, Format
 from dreamvideo_cli.exit_codes import ExitCode
-from dreamvideo_cli.options import DryRunOption, JsonOption, QuietOption
+from dreamvideo_cli.options import DeviceOption, DryRunOption, JsonOption, QuietOption
 from dreamvideo_cli.output import Out
 from dreamvideo_cli.wording import count_text
 
@@ -31,6 +31,10 @@ def batch(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that aren't this batch's.")] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Rows made at once, each on a GPU of its own.")
+    ] = 1,
+    device: DeviceOption = None,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -43,10 +47,12 @@ def batch(
 
     Every row is checked before the first is made, and a row that fails doesn't stop the others.
     Run it again to go on: a result that is there and whole is kept. DIR/manifest.jsonl tells how each row went.
+    --device is for rows that name none; with --device cpu, --jobs share the processor.
 
     Example: dv batch shots.csv --folder shots
     """
     from dreamvideo_cli.batch_files import read_rows
+    from dreamvideo_cli.batch_workers import shares
     from dreamvideo_cli.batching import MANIFEST, carry_out, check, folder_of
     from registry import Registry
 
@@ -55,15 +61,17 @@ def batch(
     folder = folder or Path("batch" if file == STDIN else Path(file).stem)
     with folder_of(folder):
         with Registry.open() as registry:
-            entries = check(rows, folder, registry, out, force=force)
+            entries = check(rows, folder, registry, out, force=force, device=device)
+        waiting = [entry for entry in entries if entry.state == "waiting"]
+        shared = shares(jobs, waiting) if jobs > 1 and waiting else ()
         kept = sum(entry.state == "kept" for entry in entries)
         out.note(f"{count_text(len(entries), 'row')}, {kept} of them there already")
         if dry_run:
-            for result in (result for entry in entries if entry.state == "waiting" for result in entry.results):
+            for result in (result for entry in waiting for result in entry.results):
                 if not json:
                     out.result(str(result.path), None)
         else:
-            carry_out(entries, folder, out)
+            carry_out(entries, folder, out, shared)
     if json:
         out.data([entry.data() for entry in entries])
     states = Counter(entry.state for entry in entries)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -22,9 +22,24 @@ def setting(
     least: float | None = None,
     below: float | None = None,
     choices: tuple[str, ...] = (),
+    needs: str = "",
 ) -> Any:
-    """A field with its help text and the range, or the choice, that its values must lie in."""
-    return field(default=default, metadata={"help": text, "least": least, "below": below, "choices": choices})
+    """A field with its help text and the range, or the choice, that its values must lie in.
+
+    `needs` is the config's flag without which nothing reads the field.
+    """
+    about = {"help": text, "least": least, "below": below, "choices": choices, "needs": needs}
+    return field(default=default, metadata=about)
+
+
+def check_read(config: object, given: Iterable[str]) -> None:
+    """Raise `InputError` for a setting that was `given` and that nothing reads, as a flag of `config` is off."""
+    about = {f.name: f.metadata.get("needs", "") for f in fields(config)}  # type: ignore[arg-type]
+    for name in given:
+        flag = about.get(name, "")
+        if flag in about and not getattr(config, flag):
+            option, switch = (f"--{text.replace('_', '-')}" for text in (name, flag))
+            raise InputError(f"{option} is read with {switch} only, which is off here: leave one of the two out")
 
 
 @dataclass(frozen=True)

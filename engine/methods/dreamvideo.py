@@ -23,10 +23,17 @@ from engine.methods.common import (
 class AdapterSettings(Checked):
     """The bottlenecks that DreamVideo's methods train (paper, section 3.2; Tables A4 and A5)."""
 
-    hidden_ratio: float = setting(0.5, "Adapter's hidden width over the layer's width.", least=0.001)
-    hidden_width: int | None = setting(None, "Adapter's hidden width itself, everywhere the same.", least=1)
+    hidden_ratio: float = setting(
+        0.5, "Adapter's hidden width over the layer's width.", least=0.001, needs="identity_adapter"
+    )
+    hidden_width: int | None = setting(
+        None, "Adapter's hidden width itself, everywhere the same.", least=1, needs="identity_adapter"
+    )
     placement: Literal["parallel", "serial"] = setting(
-        "parallel", "Adapter beside the layer, or after it (serial).", choices=("parallel", "serial")
+        "parallel",
+        "Adapter beside the layer, or after it (serial).",
+        choices=("parallel", "serial"),
+        needs="identity_adapter",
     )
 
 
@@ -35,12 +42,14 @@ class SubjectConfig(AdapterSettings, IdentifierSettings):
     """Subject learning in two steps: textual inversion, then the identity adapter (paper, section 3.2)."""
 
     textual_identity: bool = setting(True, "Learn a token; without it the identifier and the class word are said.")
-    token_steps: int = setting(3000, "Steps of textual inversion.", least=0)
-    token_learning_rate: float = setting(1e-4, "Learning rate of textual inversion.", least=0)
-    token_prompt: str = setting("a *", "Prompt of the training images; * is the new token.")
+    token_steps: int = setting(3000, "Steps of textual inversion.", least=0, needs="textual_identity")
+    token_learning_rate: float = setting(1e-4, "Learning rate of textual inversion.", least=0, needs="textual_identity")
+    token_prompt: str = setting("a *", "Prompt of the training images; * is the new token.", needs="textual_identity")
     identity_adapter: bool = setting(True, "Learn the adapter.")
-    adapter_steps: int = setting(800, "Steps of the identity adapter.", least=0)
-    adapter_learning_rate: float = setting(1e-5, "Learning rate of the identity adapter.", least=0)
+    adapter_steps: int = setting(800, "Steps of the identity adapter.", least=0, needs="identity_adapter")
+    adapter_learning_rate: float = setting(
+        1e-5, "Learning rate of the identity adapter.", least=0, needs="identity_adapter"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,10 +87,12 @@ class MotionConfig(AdapterSettings, MotionSettings):
         "all", "Temporal layers that get an adapter.", choices=("all", "attention", "feed-forward")
     )
     appearance_guidance: bool = setting(True, "Give the adapter the image embedding of a random frame.")
-    p_image_zero: float = setting(0.0, "Probability of a zero image embedding.", least=0, below=1)
-    appearance_strength: float = setting(1.0, "Strength of appearance guidance.", least=0)
+    p_image_zero: float = setting(
+        0.0, "Probability of a zero image embedding.", least=0, below=1, needs="appearance_guidance"
+    )
+    appearance_strength: float = setting(1.0, "Strength of appearance guidance.", least=0, needs="appearance_guidance")
     unconditional_appearance_strength: float = setting(
-        0.0, "The same on the unconditional branch when sampling.", least=0
+        0.0, "The same on the unconditional branch when sampling.", least=0, needs="appearance_guidance"
     )
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -70,7 +71,7 @@ def process(home: Path, tmp_path: Path) -> Dv:
             [*before, *command_line(*arguments)],
             cwd=tmp_path,
             env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
-            **{"capture_output": True, "timeout": 120, **more},
+            **{"capture_output": True, "timeout": 600, **more},
         )
         out, err = ((stream or b"").decode(errors="surrogateescape") for stream in (done.stdout, done.stderr))
         assert "Traceback" not in err, err
@@ -81,9 +82,10 @@ def process(home: Path, tmp_path: Path) -> Dv:
 
 @pytest.fixture
 def publish(home: Path) -> Publish:
-    """Publish an adapter of one small file: `publish("dog", kind="subject", ...)`."""
+    """Publish an adapter of one small file, learnt from one photograph: `publish("dog", kind="subject", ...)`."""
+    photo = home.parent / "photo.jpg"
 
-    def publish_one(name: str, **changes: Any) -> Adapter:
+    def publish_one(name: str = "dog", *, content: bytes = b"w" * 1500, **changes: Any) -> Adapter:
         values: dict[str, Any] = {
             "kind": "subject",
             "name": name,
@@ -103,11 +105,14 @@ def publish(home: Path) -> Publish:
             "dv_version": "0.1.0",
             "class_word": "dog",
         }
+        if not photo.exists():
+            photo.write_bytes(b"a photograph")
         source = Source(
-            path="/pictures/1.png", sha256="a" * 64, bytes=1234, width=640, height=480, frames=1, role="image"
-        )
+            path=str(photo), sha256=hashlib.sha256(photo.read_bytes()).hexdigest(), bytes=12, width=640,
+            height=480, frames=1, role="image",
+        )  # fmt: skip
         with Registry.open() as registry, registry.staging() as staged:
-            (staged / "adapter.safetensors").write_bytes(b"w" * 1500)
+            (staged / "adapter.safetensors").write_bytes(content)
             return registry.publish(staged, NewAdapter(**{**values, **changes}), [source])
 
     return publish_one

@@ -50,6 +50,10 @@ def test_completion_offers_methods_by_kind() -> None:
         ((*ZIGZAG, "--method", "lora", "--no-appearance-guidance"), "it is read by dreamvideo, dreamvideo-no-guidance"),
         ((*FOX, "--rank", "4"), "--rank is not for --method dreamvideo: it is read by lora"),
         ((*FOX, "--method", "dreamix", "--identifier", "a dog"), '--identifier is "a dog": it must be one word'),
+        ((*FOX, "--no-textual-identity", "--token-steps", "5"), "--token-steps is read with --textual-identity only"),
+        ((*FOX, "--method", "dreamvideo-no-token", "--token-prompt", "a *"), "which is off here"),
+        ((*FOX, "--no-identity-adapter", "--hidden-width", "8"), "--hidden-width is read with --identity-adapter only"),
+        ((*ZIGZAG, "--no-appearance-guidance", "--p-image-zero", "0.2"), "--p-image-zero is read with --appearance-g"),
         ((*ZIGZAG, "--method", "dreamvideo-serial", "--placement", "parallel"), "--placement is what"),
     ],
 )

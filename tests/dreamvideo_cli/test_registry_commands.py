@@ -2,78 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dreamvideo_cli.jobs import Choices
-from dreamvideo_cli.main import run
 from dreamvideo_cli.requests import Request
 from engine.bases.location import EMBEDDED
-from registry import Adapter, NewAdapter, NewComposition, Registry, Source
+from registry import Adapter, NewComposition, Registry
 
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Dv = Callable[..., Done]
+Dv = Callable[..., Any]
 Publish = Callable[..., Adapter]
 
 
 @pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
-    monkeypatch.setenv("DV_HOME", str(tmp_path / "home"))
+def registry(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    """The registry that the commands work on; its tables need a little width."""
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.chdir(tmp_path)
     with Registry.open() as opened:
         yield opened
 
 
 @pytest.fixture
-def dv(registry: Registry, capfd: pytest.CaptureFixture[str]) -> Dv:
-    def call(*arguments: object, check: int = 0) -> Done:
-        code = run([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        assert code == check, err
-        return Done(code, out, err)
+def dv(dv: Dv, registry: Registry) -> Dv:
+    """Run `dv`, and see that it ends with `check`."""
+
+    def call(*arguments: object, check: int = 0) -> Any:
+        done = dv(*arguments)
+        assert done.code == check, done.err
+        return done
 
     return call
-
-
-@pytest.fixture
-def publish(registry: Registry, tmp_path: Path) -> Publish:
-    """Publish an adapter of one small file that was learnt from one photograph."""
-    photo = tmp_path / "photo.jpg"
-    photo.write_bytes(b"a photograph")
-    digest = hashlib.sha256(photo.read_bytes()).hexdigest()
-
-    def publish_one(name: str = "dog", *, content: bytes = b"weights", **changes: Any) -> Adapter:
-        values: dict[str, Any] = {
-            "kind": "subject", "name": name, "base_fingerprint": "f" * 64, "base_name": "embedded",
-            "method": "dreamvideo", "hyperparameters": {}, "origins": {}, "seed": 7, "device": "cpu", "dtype": "fp32",
-            "library_versions": {}, "started_at": "2026-01-01T10:00:00+00:00",
-            "ended_at": "2026-01-01T11:00:00+00:00", "steps": 3000, "final_loss": 0.125, "dv_version": "0.1.0",
-        }  # fmt: skip
-        source = Source(
-            path=str(photo), sha256=digest, bytes=12, width=1, height=1, frames=1, role="image"
-        )  # fmt: skip
-        with registry.staging() as staged:
-            (staged / "adapter.safetensors").write_bytes(content)
-            return registry.publish(staged, NewAdapter(**{**values, **changes}), [source])
-
-    return publish_one
 
 
 def test_list_filters_sorts_and_shows_tags(dv: Dv, publish: Publish) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry import AdapterSpec, InvalidNameError, check_name
+from registry import AdapterSpec, InvalidNameError, check_name, check_new_name
 
 
 @pytest.mark.parametrize("name", ["a", "7", "dog2", "playing-guitar", "a_b.c-1", "собака", "犬", "नमस्ते", "x" * 64])
@@ -49,6 +49,18 @@ def test_bad_names_are_refused(name: str) -> None:
     with pytest.raises(InvalidNameError) as caught:
         check_name(name)
     assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["CON", "nul", "aux.v2", "Com1", "lpt9.", "dog."])
+def test_what_is_no_folder_on_windows_is_no_new_name(name: str) -> None:
+    assert check_name(name) == name
+    with pytest.raises(InvalidNameError, match="Windows"):
+        check_new_name(name)
+
+
+@pytest.mark.parametrize("name", ["console", "null", "com", "com10", "aux-2", "e\u0301"])
+def test_what_only_looks_like_it_is_one(name: str) -> None:
+    assert check_new_name(name) == check_name(name)
 
 
 def test_two_ways_of_writing_an_accent_are_one_name() -> None:
