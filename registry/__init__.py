@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from registry.catalog import Catalog
     from registry.errors import (
         DamagedAdapterError,
         DamagedRegistryError,
@@ -42,6 +43,7 @@ __all__ = [
     "Adapter",
     "AdapterSpec",
     "BaseRow",
+    "Catalog",
     "Composition",
     "DamagedAdapterError",
     "DamagedRegistryError",
@@ -66,6 +68,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "registry.catalog": ("Catalog",),
     "registry.names": ("EMBEDDED", "AdapterSpec", "check_name"),
     "registry.places": ("home",),
     "registry.records": (

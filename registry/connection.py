@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-PATIENCE_S = 30.0
-"""How long a transaction waits for another process's."""
+from registry.looking import Ask
+from registry.troubles import PATIENCE_S
 
 
 def open_engine(file: Path, *, foreign_keys: bool = True) -> Engine:
@@ -32,6 +33,15 @@ def open_engine(file: Path, *, foreign_keys: bool = True) -> Engine:
     event.listen(engine, "connect", set_up)
     event.listen(engine, "begin", begin)
     return engine
+
+
+def asking(connection: Connection) -> Ask:
+    """Let plain SQL be asked on a connection of an engine's."""
+
+    def ask(sql: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:
+        return connection.exec_driver_sql(sql, tuple(values)).all()
+
+    return ask
 
 
 def flaws_of(connection: Connection) -> list[str]:

@@ -6,11 +6,14 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine
-
-from registry.connection import open_engine
 from registry.errors import NewerRegistryError
+from registry.looking import Ask
+
+# A list, which loads no SQLAlchemy, asks for the revision as well.
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
 
 REVISIONS = ("0001", "0002")
 """Every revision in registry/migrations/versions, oldest first. Known here so that a registry that is up
@@ -21,8 +24,10 @@ SCRIPTS = Path(__file__).parent / "migrations"
 
 def bring_up_to_date(engine: Engine, file: Path) -> None:
     """Migrate the database `file`, which `engine` is on, if it is blank or old. Raises NewerRegistryError."""
+    from registry.connection import asking, open_engine
+
     with engine.connect() as connection:
-        if _stored_revision(connection, file) == REVISIONS[-1]:
+        if stored_revision(asking(connection), str(file)) == REVISIONS[-1]:
             return
     # A rebuilt table would take its dependants' rows with it if foreign keys were kept meanwhile, and
     # they can't be switched inside a transaction: hence an engine of its own.
@@ -35,8 +40,10 @@ def bring_up_to_date(engine: Engine, file: Path) -> None:
 
 
 def _migrate(connection: Connection, file: Path) -> None:
+    from registry.connection import asking
+
     # Asked again under the lock: another process may have been quicker.
-    revision = _stored_revision(connection, file)
+    revision = stored_revision(asking(connection), str(file))
     if revision == REVISIONS[-1]:
         return
     if revision is not None:
@@ -50,18 +57,17 @@ def _migrate(connection: Connection, file: Path) -> None:
     command.upgrade(config, REVISIONS[-1])
 
 
-def _stored_revision(connection: Connection, file: Path) -> str | None:
-    """Give the revision of the database, None for a blank one."""
-    tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE name = 'alembic_version'")
-    if tables.first() is None:
+def stored_revision(ask: Ask, place: str) -> str | None:
+    """Give the revision of the database at `place`, None for a blank one. Raises NewerRegistryError."""
+    if not list(ask("SELECT name FROM sqlite_master WHERE name = 'alembic_version'", ())):
         return None
-    row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
-    if row is None:
+    revisions = [str(revision) for (revision,) in ask("SELECT version_num FROM alembic_version", ())]
+    if not revisions:
         return None
-    revision = str(row[0])
+    (revision,) = revisions
     if revision not in REVISIONS:
         raise NewerRegistryError(
-            f"The registry {file} was written by a newer dv: its layout is revision {revision}, and this dv "
+            f"The registry {place} was written by a newer dv: its layout is revision {revision}, and this dv "
             f"knows revisions up to {REVISIONS[-1]}. Update dv, or set DV_HOME to another folder."
         )
     return revision

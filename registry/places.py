@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+DATABASE = "registry.sqlite3"
+"""The database's file in the registry's folder."""
+
 
 def home() -> Path:
     """Give the registry's folder: `DV_HOME` if it is set, else the user's data directory. Not created."""

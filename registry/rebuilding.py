@@ -17,9 +17,9 @@ from registry.blobs import Blobs
 from registry.connection import flaws_of, open_engine
 from registry.database import Database
 from registry.errors import DamagedRegistryError, RegistryError
-from registry.places import home
+from registry.places import DATABASE, home
 from registry.records import Adapter
-from registry.store import DATABASE, Registry
+from registry.store import Registry
 from registry.tables import BaseTableRow, CompositionRow, NameRow, RunRow
 
 _Row = TypeVar("_Row", bound=SQLModel)

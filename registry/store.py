@@ -15,14 +15,12 @@ from registry.compositions import Compositions
 from registry.database import Database
 from registry.errors import DamagedAdapterError, NewerRegistryError, RegistryUnavailableError
 from registry.names import AdapterSpec, check_name
-from registry.places import home
+from registry.places import DATABASE, home
 from registry.placing import place
 from registry.pruning import Pruner
-from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Query, Source
+from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Source
 from registry.runs import Runs
 from registry.troubles import clear_errors
-
-DATABASE = "registry.sqlite3"
 
 
 class Registry:
@@ -158,11 +156,6 @@ class Registry:
         with self._database.reading() as session:
             return rows.listed(session, kind, None if name is None else check_name(name))
 
-    def search(self, query: Query) -> list[Adapter]:
-        """Give the adapters that fit a query, in its order."""
-        with self._database.reading() as session:
-            return rows.queried(session, query)
-
     def find(self, spec: str, *, kind: Kind | None = None) -> Adapter:
         """Give the adapter that `chowchow@2` means, or the newest version of `chowchow`.
 
@@ -186,11 +179,6 @@ class Registry:
         return checking.check(self._database, self._blobs, adapters, hash_of)
 
     # Labels
-
-    def all_labels(self) -> dict[str, Labels]:
-        """Give the labels of every adapter that has a tag or a note, by its id (`chowchow@2`)."""
-        with self._database.reading() as session:
-            return labels.of_all(session)
 
     def labels(self, adapter: Adapter) -> Labels:
         """Give an adapter's tags and note. Raises UnknownNameError."""

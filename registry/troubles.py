@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError
-
 from registry.errors import DamagedRegistryError, RegistryUnavailableError
+
+PATIENCE_S = 30.0
+"""How long a transaction waits for another process's."""
 
 # SQLite says what ails it in the low byte of its (extended) result code.
 _PRIMARY = 0xFF
@@ -29,17 +30,13 @@ def clear_errors(file: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RegistryUnavailableError(_say_disk(file.parent, error)) from error
-    except DBAPIError as error:
-        raise _clearer(file, error.orig, error) from error
-    except sqlite3.Error as error:
-        raise _clearer(file, error, error) from error
-
-
-def _clearer(file: Path, cause: BaseException | None, error: Exception) -> Exception:
-    # Broken constraints and wrong parameters are bugs, and stay what they are.
-    if isinstance(cause, sqlite3.Error) and type(cause) in (sqlite3.OperationalError, sqlite3.DatabaseError):
-        return _sqlite_error(file, cause)
-    return error
+    except Exception as error:
+        # SQLAlchemy, which isn't imported for this, keeps the driver's error there.
+        cause = getattr(error, "orig", error)
+        # Broken constraints and wrong parameters are bugs, and stay what they are.
+        if not isinstance(cause, sqlite3.Error) or type(cause) not in (sqlite3.OperationalError, sqlite3.DatabaseError):
+            raise
+        raise _sqlite_error(file, cause) from error
 
 
 def _say_disk(folder: Path, error: OSError) -> str:

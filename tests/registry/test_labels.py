@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from killing import killed_at_every_step
+from labelled import labels_in
 
 from registry import (
     Adapter,
@@ -33,12 +34,12 @@ def test_tags_and_a_note_are_kept_beside_the_files_and_out_of_their_hash(registr
     assert registry.add_tags(dog, ["good", "best", "good"]) == Labels(("best", "good"))
     assert registry.set_note(dog, "  the one\nfor the film ") == Labels(("best", "good"), "the one\nfor the film")
     assert registry.remove_tags(dog, ["good", "never"]) == Labels(("best",), "the one\nfor the film")
-    assert registry.all_labels() == {"dog@1": registry.labels(dog)}
+    assert labels_in(registry) == {"dog@1": registry.labels(dog)}
     assert registry.labels(cat) == Labels()
     assert measure(registry.path(dog)) == (dog.file_hash, dog.size)
     assert registry.set_note(dog, " ") == Labels(("best",))
     assert registry.remove_tags(dog, ["best"]) == Labels()
-    assert registry.all_labels() == {}
+    assert labels_in(registry) == {}
     assert [path.name for path in (registry.folder / "adapters").iterdir() if path.name.startswith(".")] == []
 
 
@@ -46,7 +47,7 @@ def test_labels_go_with_their_adapter(registry: Registry, publish: Publish) -> N
     dog = publish("dog")
     registry.add_tags(dog, ["best"])
     registry.remove([dog])
-    assert registry.all_labels() == {}
+    assert labels_in(registry) == {}
     assert registry.labels(publish("dog")) == Labels()
     with pytest.raises(UnknownNameError, match="dog@1"):
         registry.add_tags(dog, ["best"])

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from labelled import labels_in
 
 from registry import Adapter, Labels, Registry, blobs
 from registry.blobs import Blobs, bytes_on_disk
@@ -185,4 +186,4 @@ def test_two_that_prune_at_once_free_everything_once(registry: Registry, publish
         freed = [opened.pruner.carry_out(plan) for opened, plan in zip((registry, other), plans, strict=True)]
     assert freed == [plans[0].bytes, 0]
     assert names(registry.adapters()) == ["dog@5"]
-    assert registry.all_labels() == {} and registry.labels(registry.find("dog")) == Labels()
+    assert labels_in(registry) == {} and registry.labels(registry.find("dog")) == Labels()
