@@ -1,4 +1,4 @@
-"""The registry to look at only, for lists and tab presses: no import of SQLAlchemy, and nothing is made."""
+"""The registry to look at only, for lists and tab presses: on SQLite no SQLAlchemy is imported, and nothing is made."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from registry import looking
-from registry.looking import SQLITE, Ask, Dialect
+from registry.looking import POSTGRESQL, SQLITE, Ask, Dialect
 from registry.migrating import REVISIONS, stored_revision
-from registry.places import DATABASE, home
+from registry.places import Place
 from registry.records import Adapter, Kind, Labels, Query
 from registry.troubles import PATIENCE_S, clear_errors
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 class Catalog:
@@ -29,17 +32,23 @@ class Catalog:
     def open(cls, folder: Path | None = None) -> Iterator[Catalog]:
         """Open the registry in `folder` (default: `home()`) to look at; where there is none, there is nothing.
 
-        An old one is migrated first. Raises NewerRegistryError and RegistryUnavailableError.
+        An old one is migrated first. Raises AddressError, NewerRegistryError and RegistryUnavailableError.
         """
-        file = (home() if folder is None else folder.absolute()) / DATABASE
-        with clear_errors(file):
-            connection = _opened(file)
-        if connection is None:
+        place = Place.of(folder)
+        if place.url is not None:
+            with _on_server(place) as connection:
+                from registry.connection import asking
+
+                yield cls(asking(connection), POSTGRESQL)
+            return
+        with clear_errors(place):
+            opened = _opened(place)
+        if opened is None:
             yield cls(lambda sql, values: (), SQLITE)
             return
-        with closing(connection):
-            connection.execute("BEGIN")
-            yield cls(_asking(connection, file), SQLITE)
+        with closing(opened):
+            opened.execute("BEGIN")
+            yield cls(_asking(opened, place), SQLITE)
 
     def adapters(self, query: Query) -> list[tuple[Adapter, Labels]]:
         """Give the adapters that fit a query with their labels, in its order."""
@@ -62,15 +71,23 @@ class Catalog:
         return looking.bases(self._ask)
 
 
-def _opened(file: Path) -> sqlite3.Connection | None:
+@contextmanager
+def _on_server(place: Place) -> Iterator[Connection]:
+    from registry.database import Database
+
+    with closing(Database(place)) as database, database.reading() as session:
+        yield session.connection()
+
+
+def _opened(place: Place) -> sqlite3.Connection | None:
     """A connection to a database of the newest layout; None where there is no database."""
     try:
-        file.stat()
+        place.file.stat()
     except FileNotFoundError:
         return None
-    connection = _connect(file)
+    connection = _connect(place)
     try:
-        if stored_revision(_asking(connection, file), str(file)) == REVISIONS[-1]:
+        if stored_revision(_asking(connection, place), SQLITE, place) == REVISIONS[-1]:
             return connection
     except BaseException:
         connection.close()
@@ -78,18 +95,19 @@ def _opened(file: Path) -> sqlite3.Connection | None:
     connection.close()
     from registry.database import Database
 
-    Database(file).close()
-    return _connect(file)
+    Database(place).close()
+    return _connect(place)
 
 
-def _connect(file: Path) -> sqlite3.Connection:
+def _connect(place: Place) -> sqlite3.Connection:
     # Not `mode=ro`: whoever opens the database first after a crash has to put its log in order.
-    return sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True, timeout=PATIENCE_S, isolation_level=None)
+    address = f"file:{quote(str(place.file))}?mode=rw"
+    return sqlite3.connect(address, uri=True, timeout=PATIENCE_S, isolation_level=None)
 
 
-def _asking(connection: sqlite3.Connection, file: Path) -> Ask:
+def _asking(connection: sqlite3.Connection, place: Place) -> Ask:
     def ask(sql: str, values: Sequence[object]) -> Iterable[Sequence[Any]]:
-        with clear_errors(file):
+        with clear_errors(place):
             return connection.execute(sql, tuple(values)).fetchall()
 
     return ask

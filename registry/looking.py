@@ -15,13 +15,16 @@ Ask = Callable[[str, Sequence[object]], Iterable[Sequence[Any]]]
 
 @dataclass(frozen=True)
 class Dialect:
-    """Where databases differ: how to compare a text with a pattern, and to sort texts by their letters' numbers."""
+    """Where databases differ: how to compare a text with a pattern, to sort texts by their letters' numbers, and to
+    ask for the tables' names."""
 
     like: str
     collation: str
+    tables: str
 
 
-SQLITE = Dialect(like="LIKE", collation="BINARY")
+SQLITE = Dialect("LIKE", "BINARY", "SELECT name FROM sqlite_master WHERE type = 'table'")
+POSTGRESQL = Dialect("ILIKE", '"C"', "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
 
 _ESCAPE = "!"
 # A value's name is its column's.

@@ -1,4 +1,4 @@
-"""The registry itself: rows in SQLite, folders beside it, and the order in which the two change."""
+"""The registry itself: rows in a database, folders beside it, and the order in which the two change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from registry.compositions import Compositions
 from registry.database import Database
 from registry.errors import DamagedAdapterError, NewerRegistryError, RegistryUnavailableError
 from registry.names import AdapterSpec, check_name
-from registry.places import DATABASE, home
+from registry.places import Place
 from registry.placing import place
 from registry.pruning import Pruner
 from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Source
@@ -42,10 +42,11 @@ class Registry:
     def open(cls, folder: Path | None = None) -> Registry:
         """Open the registry in `folder` (default: `home()`); make or migrate it where needed.
 
-        Raises NewerRegistryError for one that a newer dv wrote.
+        `DV_REGISTRY_URL` may say that its database is on a server. Raises AddressError, and NewerRegistryError for
+        one that a newer dv wrote.
         """
-        folder = home() if folder is None else folder.absolute()
-        return cls(folder, Database(folder / DATABASE))
+        place = Place.of(folder)
+        return cls(place.folder, Database(place))
 
     def close(self) -> None:
         self._database.close()
@@ -79,7 +80,7 @@ class Registry:
 
         Meant for minutes, not for a whole run: one that nobody touches for a week counts as left over.
         """
-        with clear_errors(self._database.file):
+        with clear_errors(self._database.place):
             self._blobs.sweep()
             staged = self._blobs.new_staging()
         try:
@@ -100,7 +101,7 @@ class Registry:
         happens in between, no row is without whole files. Raises InvalidNameError and NameTakenError.
         """
         name = check_name(adapter.name)
-        with clear_errors(self._database.file):
+        with clear_errors(self._database.place):
             with self._database.writing() as session:
                 version = self._last_version(rows.last_version(session, name, adapter.kind), name) + 1
                 rows.take(session, name, adapter.kind, version)
@@ -118,7 +119,7 @@ class Registry:
         labels. Labels that can't be read are left out: the adapter counts for more. Raises DamagedAdapterError,
         NewerRegistryError, NameTakenError.
         """
-        with clear_errors(self._database.file):
+        with clear_errors(self._database.place):
             adapter, sources = documents.read(folder)
             own = self.path(adapter)
             if not own.exists() or not own.samefile(folder):
@@ -199,7 +200,7 @@ class Registry:
         return self._relabel(adapter, lambda said: replace(said, note=checked))
 
     def _relabel(self, adapter: Adapter, change: Callable[[Labels], Labels]) -> Labels:
-        with clear_errors(self._database.file), self._database.writing() as session:
+        with clear_errors(self._database.place), self._database.writing() as session:
             changed = change(labels.of_one(session, adapter))
             labels.store(session, adapter, changed)
             # The file under the row's lock: of two processes, the later one's file is the later one's row.
@@ -266,7 +267,7 @@ class Registry:
         Nothing comes in unless all of it is right. Raises PackError, NewerRegistryError, UnknownNameError,
         InvalidNameError, NameTakenError, DamagedAdapterError.
         """
-        with clear_errors(self._database.file):
+        with clear_errors(self._database.place):
             return importing.take_in(
                 self._database, self._blobs, file, [AdapterSpec.parse(text) for text in only], name
             )

@@ -22,8 +22,11 @@ from registry import (
     Registry,
     RegistryUnavailableError,
 )
-from registry.connection import open_engine
+from registry.connection import open_file
 from registry.migrating import bring_up_to_date
+from registry.places import Place
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 Publish = Callable[..., Adapter]
 
@@ -53,6 +56,7 @@ def test_names_and_versions(registry: Registry, publish: Publish) -> None:
         assert (catalog.count(Query(name="dog")), catalog.count(Query(limit=1)), catalog.count(Query())) == (2, 1, 4)
 
 
+@pytest.mark.databases("sqlite")
 def test_where_there_is_no_registry_there_is_nothing(tmp_path: Path) -> None:
     with Catalog.open(tmp_path / "home") as catalog:
         assert (catalog.adapters(Query()), catalog.names(), catalog.bases()) == ([], [], [])
@@ -60,6 +64,7 @@ def test_where_there_is_no_registry_there_is_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("name", ["50%20", "ü?mode=ro#x", "a b"])
 def test_odd_folders_are_folders_like_any_other(tmp_path: Path, name: str) -> None:
     with Registry.open(tmp_path / name) as registry:
@@ -68,12 +73,13 @@ def test_odd_folders_are_folders_like_any_other(tmp_path: Path, name: str) -> No
         assert catalog.bases() == ["zeroscope"]
 
 
+@pytest.mark.databases("sqlite")
 def test_an_old_one_is_migrated_and_a_newer_one_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "registry.sqlite3"
     with monkeypatch.context() as patch:
         patch.setattr("registry.migrating.REVISIONS", ("0001",))
-        engine = open_engine(file)
-        bring_up_to_date(engine, file)
+        engine = open_file(file)
+        bring_up_to_date(engine, Place(tmp_path))
         engine.dispose()
     with Catalog.open(tmp_path) as catalog:
         assert catalog.adapters(Query(tags=("best",))) == []
@@ -84,6 +90,7 @@ def test_an_old_one_is_migrated_and_a_newer_one_refused(tmp_path: Path, monkeypa
         pass
 
 
+@pytest.mark.databases("sqlite")
 def test_a_damaged_one_is_named(tmp_path: Path, registry: Registry, publish: Publish) -> None:
     (tmp_path / "registry.sqlite3").write_bytes(b"hello, I am a text file. " * 100)
     with pytest.raises(DamagedRegistryError, match="is damaged, or isn't a registry"), Catalog.open(tmp_path):
@@ -100,6 +107,7 @@ def test_a_damaged_one_is_named(tmp_path: Path, registry: Registry, publish: Pub
         pass
 
 
+@pytest.mark.databases("sqlite")
 def test_looking_loads_no_sqlalchemy(registry: Registry, publish: Publish) -> None:
     publish("dog")
     script = (

@@ -25,6 +25,8 @@ from registry import (
 )
 from registry.blobs import measure
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 Publish = Callable[..., Adapter]
 
 
@@ -69,6 +71,7 @@ def test_what_can_be_no_note(registry: Registry, publish: Publish) -> None:
     assert registry.set_note(dog, "犬 🐕 'quoted' \x1b[0m").note == "犬 🐕 'quoted' \x1b[0m"
 
 
+@pytest.mark.databases("sqlite")
 def test_labels_come_back_with_a_lost_row(registry: Registry, publish: Publish) -> None:
     dog = publish("dog")
     said = registry.add_tags(dog, ["best", "film"])
@@ -81,6 +84,7 @@ def test_labels_come_back_with_a_lost_row(registry: Registry, publish: Publish) 
         assert rebuilt.labels(dog) == said == Labels(("best", "film"), "keep")
 
 
+@pytest.mark.databases("sqlite")
 def test_damaged_labels_are_told_and_cost_no_adapter(registry: Registry, publish: Publish) -> None:
     dog = publish("dog")
     file = registry.path(dog) / "labels.json"
@@ -135,6 +139,7 @@ def test_a_folder_that_is_gone_says_so(registry: Registry, publish: Publish, tmp
     assert registry.labels(dog) == Labels()
 
 
+@pytest.mark.databases("sqlite")
 def test_killed_at_any_moment_a_tag_is_there_or_not_and_verify_is_clean(
     registry: Registry, publish: Publish, tmp_path: Path
 ) -> None:

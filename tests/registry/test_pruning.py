@@ -16,6 +16,8 @@ from registry import Adapter, Labels, Registry, blobs
 from registry.blobs import Blobs, bytes_on_disk
 from registry.pruning import Limits, What
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 Publish = Callable[..., Adapter]
 
 
@@ -157,6 +159,7 @@ def test_without_locks_the_age_of_a_staging_folder_tells(registry: Registry, mon
         assert ids(registry, "orphan") == [staged.name]
 
 
+@pytest.mark.databases("sqlite")
 def test_adapters_of_a_lost_database_are_no_orphans(registry: Registry, publish: Publish) -> None:
     folder = registry.path(publish("dog"))
     registry.close()

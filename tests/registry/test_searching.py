@@ -8,6 +8,8 @@ import pytest
 
 from registry import Adapter, Catalog, Query, Registry
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 Publish = Callable[..., Adapter]
 
 
