@@ -82,16 +82,18 @@ def socket() -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
     """What the registry of a test is in; on PostgreSQL it is a database of the test's own."""
     chosen = str(getattr(request, "param", "sqlite"))
-    monkeypatch.delenv("DV_REGISTRY_URL", raising=False)
-    if chosen == "postgresql":
-        socket = request.getfixturevalue("socket")
-        name = f"test_{secrets.token_hex(6)}"
-        servers.create(socket, name, servers.TEMPLATE)
-        monkeypatch.setenv("DV_REGISTRY_URL", servers.address(socket, name))
-    return chosen
+    # Not the test's own patch: that may be undone halfway.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DV_REGISTRY_URL", raising=False)
+        if chosen == "postgresql":
+            socket = request.getfixturevalue("socket")
+            name = f"test_{secrets.token_hex(6)}"
+            servers.create(socket, name, servers.TEMPLATE)
+            patch.setenv("DV_REGISTRY_URL", servers.address(socket, name))
+        yield chosen
 
 
 @pytest.fixture
