@@ -6,7 +6,7 @@ Each round starts one to three processes at once (learn, compose, rename, prune,
 moments spread over the time that such a job takes, and then asks: is the database whole, does `dv verify` find
 nothing, is every adapter that was reported as finished there with the right hash, is no run "running", and is
 no file without a row after `dv prune`? It ends with exit code 1 at the first no, and leaves the registry there to
-look at.
+look at. How far it is stands on stderr; `--minutes` ends it earlier, with the report of what it did.
 """
 
 from __future__ import annotations
@@ -170,9 +170,15 @@ class Torture:
                 raise LostError(f"{log} has no row")
 
 
+def tell(killed: int, rounds: int, torture: Torture) -> None:
+    """One line of progress."""
+    print(f"{killed} kills in {rounds} rounds, {torture.must_have.total()} adapters", file=sys.stderr, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=500, help="how many processes to kill")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="when to stop, however many were killed")
     parser.add_argument("--seed", type=int, default=0, help="of names, jobs and moments")
     parser.add_argument("--jobs", default=",".join(JOBS), help=f"which jobs, of {', '.join(JOBS)}")
     parser.add_argument("--work", type=Path, help="where to work, kept afterwards; else a folder that is removed")
@@ -187,9 +193,10 @@ def main() -> None:
     killed = rounds = 0
     try:
         torture.prepare(jobs)
-        while killed < options.kills:
+        while killed < options.kills and time.monotonic() - began < 60 * options.minutes:
             killed += torture.round(jobs)
             rounds += 1
+            tell(killed, rounds, torture)
     except LostError as error:
         print(f"BROKEN after {killed} kills: {error}\nThe registry is in {torture.home}.")
         raise SystemExit(1) from None

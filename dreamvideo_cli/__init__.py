@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 DISTRIBUTION = "dreamvideo-cli"
 
 
 def version_of(distribution: str) -> str | None:
     """The installed version of a distribution, None where it isn't installed."""
+    # Imported late: a tab press, and most commands, need no version.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(distribution)
     except PackageNotFoundError:
         return None
 
 
-__version__ = version_of(DISTRIBUTION) or "0 (not installed)"
+def version_of_dv() -> str:
+    """The version of `dv` itself."""
+    return version_of(DISTRIBUTION) or "0 (not installed)"

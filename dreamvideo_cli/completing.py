@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from registry import Registry
+    from registry import Catalog
+
+Answer = TypeVar("Answer")
 
 
 def adapter_names(kind: Literal["subject", "motion"] | None = None) -> Callable[[str], list[str]]:
     """A completion of `name` and, once an @ is typed, of `name@version`."""
 
     def complete(incomplete: str) -> list[str]:
-        with _existing() as registry:
-            adapters = registry.adapters(kind=kind) if registry is not None else []
-        names = [adapter.id if "@" in incomplete else adapter.name for adapter in adapters]
-        return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
+        name, at, _ = incomplete.partition("@")
+        if not at:
+            return _asked(lambda catalog: catalog.names(kind, incomplete))
+        ids = [f"{name}@{version}" for version in _asked(lambda catalog: catalog.versions(name, kind))]
+        return [id for id in ids if id.startswith(incomplete)]
 
     return complete
 
 
 def base_names(incomplete: str) -> list[str]:
     """A completion of the known bases' names."""
-    with _existing() as registry:
-        added = [base.name for base in registry.bases()] if registry is not None else []
-    return [name for name in ("embedded", *added) if name.startswith(incomplete)]
+    return [name for name in ("embedded", *_asked(lambda catalog: catalog.bases())) if name.startswith(incomplete)]
 
 
 def method_names(kind: Literal["subject", "motion"]) -> Callable[[str], list[str]]:
@@ -47,18 +47,13 @@ def suite_names(incomplete: str) -> list[str]:
     return [name for name in shipped_suites() if name.startswith(incomplete)]
 
 
-@contextmanager
-def _existing() -> Iterator[Registry | None]:
-    """The registry where there is one that can be read. A tab press is no place for an error message."""
-    from registry import Registry, RegistryError, home
-    from registry.store import DATABASE
+def _asked(question: Callable[[Catalog], list[Answer]]) -> list[Answer]:
+    """The registry's answer; none where there is no registry that can be read. A tab press is no place for an error
+    message."""
+    from registry import Catalog, RegistryError
 
     try:
-        registry = Registry.open() if (home() / DATABASE).is_file() else None
+        with Catalog.open() as catalog:
+            return question(catalog)
     except (RegistryError, OSError):
-        registry = None
-    if registry is None:
-        yield None
-        return
-    with registry:
-        yield registry
+        return []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dreamvideo_cli import __version__, version_of
+from dreamvideo_cli import version_of, version_of_dv
 from dreamvideo_cli.choosing_bases import default_base, named_base
 from dreamvideo_cli.exit_codes import ExitCode
 from dreamvideo_cli.output import Out
@@ -284,7 +284,7 @@ def _row(request: Request, plan: SubjectPlan | MotionPlan, base: Any, learned: L
         ended_at=_now(),
         steps=learned.steps,
         final_loss=learned.final_loss,
-        dv_version=__version__,
+        dv_version=version_of_dv(),
         class_word=getattr(plan, "class_word", None),
         prompt=getattr(plan, "prompt", None),
     )

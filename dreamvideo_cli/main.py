@@ -5,35 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
 
 import typer
 
-from dreamvideo_cli import __version__
-from dreamvideo_cli.commands import (
-    adapters,
-    base,
-    batch,
-    completion,
-    compose,
-    demo,
-    doctor,
-    eval,
-    history,
-    inspect,
-    labels,
-    motion,
-    packs,
-    report,
-    runs,
-    study,
-    subject,
-    suite,
-    upkeep,
-)
+from dreamvideo_cli import version_of_dv
 from dreamvideo_cli.completions import ASKING
 from dreamvideo_cli.exit_codes import ExitCode
+from dreamvideo_cli.lazily import Command, LazyGroup
 from dreamvideo_cli.output import flushed, show_error, show_version
 from engine.errors import EngineError, JobError
 from registry.errors import RegistryError, RegistryUnavailableError
@@ -43,8 +23,44 @@ _DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM
 # What is wrong with a path that a user gave.
 _NO_PATH = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
 
+_MAKE, _FIND, _KEEP, _SET_UP = "Learn and make", "See what there is", "Keep it in order", "Set up"
+
+
+class _Commands(LazyGroup):
+    """All commands, in the order of the help."""
+
+    known: ClassVar[Mapping[str, Command]] = {
+        "demo": Command("demo", "demo", _MAKE),
+        "subject": Command("subject", "app", _MAKE),
+        "motion": Command("motion", "app", _MAKE),
+        "compose": Command("compose", "compose", _MAKE),
+        "batch": Command("batch", "batch", _MAKE),
+        "eval": Command("eval", "evaluate", _MAKE),
+        "suite": Command("suite", "app", _MAKE),
+        "report": Command("report", "report", _MAKE),
+        "study": Command("study", "app", _MAKE),
+        "list": Command("adapters", "list_adapters", _FIND),
+        "show": Command("adapters", "show", _FIND),
+        "inspect": Command("inspect", "inspect", _FIND),
+        "history": Command("history", "history", _FIND),
+        "runs": Command("runs", "app", _FIND),
+        "rename": Command("labels", "rename", _KEEP),
+        "tag": Command("labels", "tag", _KEEP),
+        "note": Command("labels", "note", _KEEP),
+        "rm": Command("adapters", "remove", _KEEP),
+        "prune": Command("upkeep", "prune", _KEEP),
+        "verify": Command("upkeep", "verify", _KEEP),
+        "export": Command("packs", "export", _KEEP),
+        "import": Command("packs", "import_", _KEEP),
+        "base": Command("base", "app", _SET_UP),
+        "completion": Command("completion", "app", _SET_UP),
+        "doctor": Command("doctor", "doctor", _SET_UP),
+    }
+
+
 app = typer.Typer(
     name="dv",
+    cls=_Commands,
     pretty_exceptions_enable=False,
     add_completion=False,  # `dv completion` does it
     rich_markup_mode="rich",
@@ -54,7 +70,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        show_version(f"dv {__version__}")
+        show_version(f"dv {version_of_dv()}")
         raise typer.Exit
 
 
@@ -65,35 +81,6 @@ def dv(
     ] = False,
 ) -> None:
     """Teach a video model your subject and a motion, and compose them: DreamVideo on your machine."""
-
-
-_MAKE, _FIND, _KEEP, _SET_UP = "Learn and make", "See what there is", "Keep it in order", "Set up"
-
-app.command("demo", rich_help_panel=_MAKE)(demo.demo)
-app.add_typer(subject.app, name="subject", rich_help_panel=_MAKE)
-app.add_typer(motion.app, name="motion", rich_help_panel=_MAKE)
-app.command("compose", rich_help_panel=_MAKE)(compose.compose)
-app.command("batch", rich_help_panel=_MAKE)(batch.batch)
-app.command("eval", rich_help_panel=_MAKE)(eval.evaluate)
-app.add_typer(suite.app, name="suite", rich_help_panel=_MAKE)
-app.command("report", rich_help_panel=_MAKE)(report.report)
-app.add_typer(study.app, name="study", rich_help_panel=_MAKE)
-app.command("list", rich_help_panel=_FIND)(adapters.list_adapters)
-app.command("show", rich_help_panel=_FIND)(adapters.show)
-app.command("inspect", rich_help_panel=_FIND)(inspect.inspect)
-app.command("history", rich_help_panel=_FIND)(history.history)
-app.add_typer(runs.app, name="runs", rich_help_panel=_FIND)
-app.command("rename", rich_help_panel=_KEEP)(labels.rename)
-app.command("tag", rich_help_panel=_KEEP)(labels.tag)
-app.command("note", rich_help_panel=_KEEP)(labels.note)
-app.command("rm", rich_help_panel=_KEEP)(adapters.remove)
-app.command("prune", rich_help_panel=_KEEP)(upkeep.prune)
-app.command("verify", rich_help_panel=_KEEP)(upkeep.verify)
-app.command("export", rich_help_panel=_KEEP)(packs.export)
-app.command("import", rich_help_panel=_KEEP)(packs.import_)
-app.add_typer(base.app, name="base", rich_help_panel=_SET_UP)
-app.add_typer(completion.app, name="completion", rich_help_panel=_SET_UP)
-app.command("doctor", rich_help_panel=_SET_UP)(doctor.doctor)
 
 
 def main() -> None:

@@ -11,25 +11,14 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
-from dreamvideo_cli.completing import adapter_names, base_names, method_names
+from dreamvideo_cli.completing import adapter_names, base_names
 from dreamvideo_cli.wording import option_name, value_text
-from engine.methods.table import DEFAULT, configs_of
 
 Command = TypeVar("Command", bound=Callable[..., None])
 Device = Literal["cuda", "mps", "cpu"]
 Dtype = Literal["fp32", "bf16", "fp16"]
 AdapterKind = Literal["subject", "motion"]
 SortKey = Literal["age", "name", "kind", "base", "method", "steps", "size"]
-
-
-def _method_option(kind: AdapterKind) -> Any:
-    return typer.Option(
-        "--method",
-        metavar="METHOD",
-        help=f"How to learn: {', '.join(configs_of(kind))}, or an ablation (docs/methods.md).",
-        autocompletion=method_names(kind),
-        show_default=DEFAULT,
-    )
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -49,8 +38,6 @@ BaseOption = Annotated[
         autocompletion=base_names,
     ),
 ]
-SubjectMethodOption = Annotated[str | None, _method_option("subject")]
-MotionMethodOption = Annotated[str | None, _method_option("motion")]
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Go on with the unfinished run of this name; NAME alone is enough.")
 ]

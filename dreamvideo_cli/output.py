@@ -8,14 +8,15 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Literal
 
 from dreamvideo_cli.exit_codes import ExitCode
+
+# Imported late: names and JSON, all that a script or a tab press wants, need no rich.
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 Row = Mapping[str, object]
 _PIPED_WIDTH = 120
@@ -27,6 +28,8 @@ def console(*, stderr: bool = False) -> Console:
     NO_COLOR, TERM and COLUMNS are honoured by rich; a pipe, which has no width, gets a roomy one.
     Characters that the stream's encoding lacks are shown as escapes.
     """
+    from rich.console import Console
+
     stream = sys.stderr if stderr else sys.stdout
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
@@ -105,12 +108,19 @@ class Out:
 
     def warn(self, text: str) -> None:
         """What should be read even with --quiet."""
+        from rich.text import Text
+
         _say(Text.assemble(("warning: ", "bold yellow"), text))
 
     def confirm(self, question: str) -> bool:
         """Ask on the terminal; only a `y` or `yes` is a yes."""
         console(stderr=True).print(f"{question} [y/N] ", end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    @property
+    def is_for_eyes(self) -> bool:
+        """Whether a listing goes to a person: onto a terminal, and not as JSON."""
+        return not self.json and sys.stdout.isatty()
 
     @property
     def can_ask(self) -> bool:
@@ -120,6 +130,9 @@ class Out:
 
 def grid(rows: Sequence[Row], columns: Sequence[Column], *, title: str | None = None) -> Table:
     """A calm table: a rule under the titles, no frame."""
+    from rich import box
+    from rich.table import Table
+
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(
@@ -137,6 +150,8 @@ def grid(rows: Sequence[Row], columns: Sequence[Column], *, title: str | None = 
 
 def pairs(values: Mapping[str, object]) -> Table:
     """Names and values, one pair a line."""
+    from rich.table import Table
+
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -152,6 +167,8 @@ def show_version(text: str) -> None:
 
 def show_error(message: str, notes: Sequence[str] = ()) -> None:
     """One clear message on stderr, its first line in red, and below it what may help."""
+    from rich.text import Text
+
     first, _, rest = message.partition("\n")
     _say(Text(f"error: {first}", style="bold red"))
     for line in (rest, *notes):

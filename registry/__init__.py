@@ -1,4 +1,4 @@
-"""What was learnt, where it is, and from what: SQLite through SQLModel, with the adapters' folders beside it.
+"""What was learnt, where it is, and from what: SQLite or PostgreSQL through SQLModel, adapters' folders beside it.
 
 Names of the public classes are looked up when first used, so that `import registry` costs nothing.
 """
@@ -9,7 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from registry.catalog import Catalog
     from registry.errors import (
+        AddressError,
         DamagedAdapterError,
         DamagedRegistryError,
         InvalidNameError,
@@ -43,7 +45,9 @@ __all__ = [
     "EMBEDDED",
     "Adapter",
     "AdapterSpec",
+    "AddressError",
     "BaseRow",
+    "Catalog",
     "Composition",
     "DamagedAdapterError",
     "DamagedRegistryError",
@@ -71,6 +75,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "registry.catalog": ("Catalog",),
     "registry.names": ("EMBEDDED", "AdapterSpec", "check_name", "check_new_name"),
     "registry.places": ("home",),
     "registry.records": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from registry.errors import InvalidNameError, NameTakenError, UnknownNameError
 from registry.names import EMBEDDED, check_name
@@ -13,8 +13,7 @@ from registry.tables import BaseTableRow
 
 
 def listed(session: Session) -> list[BaseRow]:
-    rows = session.exec(select(BaseTableRow).order_by(col(BaseTableRow.name)))
-    return [_base(row) for row in rows]
+    return sorted((_base(row) for row in session.exec(select(BaseTableRow))), key=lambda base: base.name)
 
 
 def found(session: Session, name: str) -> BaseRow:

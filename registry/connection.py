@@ -3,20 +3,61 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-PATIENCE_S = 30.0
-"""How long a transaction waits for another process's."""
+from registry.errors import AddressError
+from registry.looking import POSTGRESQL, SQLITE, Ask, Dialect
+from registry.places import SERVER, Place
+from registry.troubles import PATIENCE_S
+
+_REACHING_S = 10
+"""How long to wait for a server's first word."""
+_WRITERS = 0x6476
+"""The number of the lock ("dv") that a server gives to one writer at a time."""
 
 
-def open_engine(file: Path, *, foreign_keys: bool = True) -> Engine:
-    """Give an engine whose transactions really begin with BEGIN, or BEGIN IMMEDIATE with `writes=True`.
+def open_engine(place: Place, *, foreign_keys: bool = True) -> Engine:
+    """Give an engine whose transactions see one moment of the database or, with `writes=True`, run beside no other
+    that writes. `foreign_keys` can be left unkept on SQLite alone. Raises AddressError where the driver is missing.
+    """
+    return open_file(place.file, foreign_keys=foreign_keys) if place.url is None else _postgresql(place.url)
 
-    Python's sqlite3 begins none before a CREATE TABLE or a SELECT; then a migration would not be all or
-    nothing, and a reader would not see one moment.
+
+def dialect_of(connection: Connection) -> Dialect:
+    """Give the dialect that a connection's plain SQL is in."""
+    return POSTGRESQL if connection.dialect.name == "postgresql" else SQLITE
+
+
+def asking(connection: Connection) -> Ask:
+    """Let plain SQL be asked on a connection of an engine's."""
+    mark = "%s" if dialect_of(connection) is POSTGRESQL else "?"
+
+    def ask(sql: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:
+        return connection.exec_driver_sql(sql.replace("?", mark), tuple(values)).all()
+
+    return ask
+
+
+def flaws_of(connection: Connection) -> list[str]:
+    """Let the database look through itself, and give what it finds; nothing where all is well.
+
+    A server looks after its own files.
+    """
+    if dialect_of(connection) is not SQLITE:
+        return []
+    found = [str(line) for (line,) in connection.exec_driver_sql("PRAGMA integrity_check")]
+    return [] if found == ["ok"] else found
+
+
+def open_file(file: Path, *, foreign_keys: bool = True) -> Engine:
+    """Give an engine on an SQLite file.
+
+    Transactions really begin with BEGIN, or BEGIN IMMEDIATE: Python's sqlite3 begins none before a CREATE TABLE or
+    a SELECT; then a migration would not be all or nothing, and a reader would not see one moment.
     """
     engine = create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": PATIENCE_S})
 
@@ -34,10 +75,26 @@ def open_engine(file: Path, *, foreign_keys: bool = True) -> Engine:
     return engine
 
 
-def flaws_of(connection: Connection) -> list[str]:
-    """Let the database look through itself, and give what it finds; nothing where all is well."""
-    found = [str(line) for (line,) in connection.exec_driver_sql("PRAGMA integrity_check")]
-    return [] if found == ["ok"] else found
+def _postgresql(url: str) -> Engine:
+    try:
+        import psycopg  # noqa: F401 - SQLAlchemy's own message would name a module, not what to install
+    except ImportError as error:
+        raise AddressError(
+            f"{SERVER} is the address of a PostgreSQL server, and its driver isn't installed. Install it: "
+            "pip install 'dreamvideo-cli[postgresql]'"
+        ) from error
+    # A run lives for hours, and its connections may not: each is tried before it is used again.
+    engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _REACHING_S})
+
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("writes", False):
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(PATIENCE_S * 1000)}")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS})")
+        else:
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+    event.listen(engine, "begin", begin)
+    return engine
 
 
 def _let_readers_and_writers_be(connection: sqlite3.Connection) -> None:

@@ -1,32 +1,32 @@
-"""The database file: connections, transactions, and errors in words."""
+"""The database: connections, transactions, and errors in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sqlmodel import Session
 
 from registry.connection import open_engine
 from registry.migrating import bring_up_to_date
+from registry.places import Place
 from registry.troubles import clear_errors
 
 
 class Database:
     """An open registry database, of the layout that this dv knows."""
 
-    def __init__(self, file: Path) -> None:
-        """Open `file`, make it where there is none, and migrate it where it is old.
+    def __init__(self, place: Place) -> None:
+        """Open the database at `place`, make it where there is none, and migrate it where it is old.
 
-        Raises NewerRegistryError and RegistryUnavailableError.
+        Raises AddressError, NewerRegistryError and RegistryUnavailableError.
         """
-        self.file = file
-        self._engine = open_engine(file)
+        self.place = place
+        self._engine = open_engine(place)
         try:
-            with clear_errors(file):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                bring_up_to_date(self._engine, file)
+            with clear_errors(place):
+                place.folder.mkdir(parents=True, exist_ok=True)
+                bring_up_to_date(self._engine, place)
         except BaseException:
             self.close()
             raise
@@ -37,12 +37,12 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Give a session that sees one moment of the database."""
-        with clear_errors(self.file), Session(self._engine) as session:
+        with clear_errors(self.place), Session(self._engine) as session:
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """Give a session that no other writer runs beside. Commits at the end, or rolls back on an error."""
         writes = self._engine.execution_options(writes=True)
-        with clear_errors(self.file), Session(writes) as session, session.begin():
+        with clear_errors(self.place), Session(writes) as session, session.begin():
             yield session

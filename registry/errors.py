@@ -31,9 +31,13 @@ class NewerRegistryError(RegistryError):
     """The registry, an adapter's `adapter.json` or an exported file was written by a newer dv."""
 
 
+class AddressError(RegistryError):
+    """What `DV_REGISTRY_URL` says can't be used: it is no address, or its driver isn't installed."""
+
+
 class RegistryUnavailableError(RegistryError):
-    """The disk stands in the way: read-only, full, damaged, or held by another process."""
+    """The disk or the server stands in the way: read-only, full, damaged, not there, or held by another process."""
 
 
 class DamagedRegistryError(RegistryUnavailableError):
-    """The database's file isn't one, or not any more."""
+    """The database isn't one of dv, or not any more."""

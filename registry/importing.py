@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from registry import bases, documents, labels, packing, rows
 from registry.blobs import Blobs, sync
@@ -51,7 +51,7 @@ def take_in(
 
 def whole(session: Session) -> Manifest:
     """Give what a registry has beside its adapters and videos."""
-    names = session.exec(select(NameRow).order_by(col(NameRow.name)))
+    names = sorted(session.exec(select(NameRow)), key=lambda row: row.name)
     counters = [Counter(**row.model_dump(exclude={"moved_to"})) for row in names]
     return Manifest(adapters=(), bases=tuple(bases.listed(session)), counters=tuple(counters))
 

@@ -45,12 +45,12 @@ def check_note(note: str) -> str | None:
 def of_all(session: Session) -> dict[str, Labels]:
     """Give the labels of every adapter that has any, by the adapter's id (`chowchow@2`)."""
     tags: dict[int, list[str]] = {}
-    for row in session.exec(select(TagRow).order_by(col(TagRow.tag))):
+    for row in session.exec(select(TagRow)):
         tags.setdefault(row.adapter_id, []).append(row.tag)
     labelled = col(AdapterRow.note).is_not(None) | col(AdapterRow.id).in_(select(TagRow.adapter_id))
     query = select(AdapterRow.id, AdapterRow.name, AdapterRow.version, AdapterRow.note).where(labelled)
     return {
-        f"{name}@{version}": Labels(tuple(tags.get(id or 0, ())), note)
+        f"{name}@{version}": Labels(_in_order(tags.get(id or 0, [])), note)
         for id, name, version, note in session.exec(query)
     }
 
@@ -58,8 +58,8 @@ def of_all(session: Session) -> dict[str, Labels]:
 def of_one(session: Session, adapter: Adapter) -> Labels:
     """Give an adapter's labels. Raises UnknownNameError."""
     row = rows.row_of(session, adapter)
-    query = select(TagRow.tag).where(TagRow.adapter_id == row.id).order_by(col(TagRow.tag))
-    return Labels(tuple(session.exec(query)), row.note)
+    # Sorted here: a server's order of letters is that of its language.
+    return Labels(_in_order(list(session.exec(select(TagRow.tag).where(TagRow.adapter_id == row.id)))), row.note)
 
 
 def store(session: Session, adapter: Adapter, labels: Labels) -> None:

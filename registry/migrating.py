@@ -6,11 +6,15 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine
-
-from registry.connection import open_engine
 from registry.errors import NewerRegistryError
+from registry.looking import Ask, Dialect
+from registry.places import SERVER, Place
+
+# A list, which loads no SQLAlchemy, asks for the revision as well.
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
 
 REVISIONS = ("0001", "0002", "0003")
 """Every revision in registry/migrations/versions, oldest first. Known here so that a registry that is up
@@ -19,28 +23,32 @@ to date costs one query, and never the import of Alembic."""
 SCRIPTS = Path(__file__).parent / "migrations"
 
 
-def bring_up_to_date(engine: Engine, file: Path) -> None:
-    """Migrate the database `file`, which `engine` is on, if it is blank or old. Raises NewerRegistryError."""
+def bring_up_to_date(engine: Engine, place: Place) -> None:
+    """Migrate the database at `place`, which `engine` is on, if it is blank or old. Raises NewerRegistryError."""
+    from registry.connection import open_engine
+
     with engine.connect() as connection:
-        if _stored_revision(connection, file) == REVISIONS[-1]:
+        if _revision_of(connection, place) == REVISIONS[-1]:
             return
     # A rebuilt table would take its dependants' rows with it if foreign keys were kept meanwhile, and
     # they can't be switched inside a transaction: hence an engine of its own.
-    migrating = open_engine(file, foreign_keys=False)
+    migrating = open_engine(place, foreign_keys=False)
     try:
         with migrating.execution_options(writes=True).begin() as connection:
-            _migrate(connection, file)
+            _migrate(connection, place)
     finally:
         migrating.dispose()
 
 
-def _migrate(connection: Connection, file: Path) -> None:
+def _migrate(connection: Connection, place: Place) -> None:
     # Asked again under the lock: another process may have been quicker.
-    revision = _stored_revision(connection, file)
+    revision = _revision_of(connection, place)
     if revision == REVISIONS[-1]:
         return
-    if revision is not None:
-        _back_up(file, revision)
+    if revision is not None and place.url is None:
+        _back_up(place.file, revision)
+    elif revision is not None:
+        _back_up_tables(connection, revision)
     from alembic import command
     from alembic.config import Config
 
@@ -50,21 +58,38 @@ def _migrate(connection: Connection, file: Path) -> None:
     command.upgrade(config, REVISIONS[-1])
 
 
-def _stored_revision(connection: Connection, file: Path) -> str | None:
-    """Give the revision of the database, None for a blank one."""
-    tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE name = 'alembic_version'")
-    if tables.first() is None:
+def _revision_of(connection: Connection, place: Place) -> str | None:
+    from registry.connection import asking, dialect_of
+
+    return stored_revision(asking(connection), dialect_of(connection), place)
+
+
+def stored_revision(ask: Ask, dialect: Dialect, place: Place) -> str | None:
+    """Give the revision of the database at `place`, None for a blank one. Raises NewerRegistryError."""
+    if "alembic_version" not in {name for (name,) in ask(dialect.tables, ())}:
         return None
-    row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
-    if row is None:
+    revisions = [str(revision) for (revision,) in ask("SELECT version_num FROM alembic_version", ())]
+    if not revisions:
         return None
-    revision = str(row[0])
+    (revision,) = revisions
     if revision not in REVISIONS:
+        way_out = "DV_HOME to another folder" if place.url is None else f"{SERVER} to another database"
         raise NewerRegistryError(
-            f"The registry {file} was written by a newer dv: its layout is revision {revision}, and this dv "
-            f"knows revisions up to {REVISIONS[-1]}. Update dv, or set DV_HOME to another folder."
+            f"The registry {place} was written by a newer dv: its layout is revision {revision}, and this dv "
+            f"knows revisions up to {REVISIONS[-1]}. Update dv, or set {way_out}."
         )
     return revision
+
+
+def _back_up_tables(connection: Connection, revision: str) -> None:
+    """Copy each table to `revision_<revision>_<table>` beside it: whole or not at all, as the migration itself."""
+    from registry.connection import asking, dialect_of
+
+    names = [name for (name,) in asking(connection)(dialect_of(connection).tables, ())]
+    for name in sorted(name for name in names if not name.startswith("revision_")):
+        copy = f"revision_{revision}_{name}"
+        connection.exec_driver_sql(f'DROP TABLE IF EXISTS "{copy}"')
+        connection.exec_driver_sql(f'CREATE TABLE "{copy}" AS TABLE "{name}"')
 
 
 def _back_up(file: Path, revision: str) -> None:

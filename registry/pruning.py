@@ -79,7 +79,7 @@ class Pruner:
     def plan(self, limits: Limits, now: datetime | None = None) -> PrunePlan:
         """Find out what would go, and touch nothing."""
         moment = now or datetime.now(UTC)
-        with clear_errors(self.database.file):
+        with clear_errors(self.database.place):
             orphans, unknown = self._orphans()
             sorts: dict[What, Callable[[], Iterable[Doomed]]] = {
                 "version": lambda: self._versions(limits.keep),
@@ -101,7 +101,7 @@ class Pruner:
 
         What another process needs by now, or has removed itself, is passed over.
         """
-        with clear_errors(self.database.file):
+        with clear_errors(self.database.place):
             return sum(self._remove(each) for each in plan.doomed)
 
     def _remove(self, each: Doomed) -> int:

@@ -14,12 +14,12 @@ from sqlmodel import Session, SQLModel, select
 
 from registry import documents
 from registry.blobs import Blobs
-from registry.connection import flaws_of, open_engine
+from registry.connection import flaws_of, open_file
 from registry.database import Database
 from registry.errors import DamagedRegistryError, RegistryError
-from registry.places import home
+from registry.places import Place
 from registry.records import Adapter
-from registry.store import DATABASE, Registry
+from registry.store import Registry
 from registry.tables import BaseTableRow, CompositionRow, NameRow, RunRow
 
 _Row = TypeVar("_Row", bound=SQLModel)
@@ -37,40 +37,46 @@ class Rebuilt:
     refused: tuple[str, ...]
 
 
-def damage_of(folder: Path) -> str | None:
-    """Say what is wrong with the database in `folder`, None where all is well or there is none.
+def damage_of(folder: Path | None = None) -> str | None:
+    """Say what is wrong with the database of the registry in `folder`, None where all is well or there is none.
 
     Raises RegistryUnavailableError where that can't be found out, and NewerRegistryError.
     """
-    file = folder / DATABASE
-    if not file.exists():
+    place = Place.of(folder)
+    if place.url is None and not place.file.exists():
         return None
     try:
-        with closing(Database(file)) as database, database.reading() as session:
+        with closing(Database(place)) as database, database.reading() as session:
             flaws = flaws_of(session.connection())
     except DamagedRegistryError as error:
         return str(error)
-    return f"The registry {file} is damaged: {'; '.join(flaws)}." if flaws else None
+    return f"The registry {place} is damaged: {'; '.join(flaws)}." if flaws else None
 
 
 def rebuild(folder: Path | None = None) -> Rebuilt:
     """Set a damaged database aside, and insert the row of every whole adapter that has none.
 
+    One on a server can't be set aside: where it is damaged, that is an error.
+
     No other dv may work with the registry meanwhile, if it is damaged. Raises RegistryUnavailableError,
     NewerRegistryError.
     """
-    folder = home() if folder is None else folder.absolute()
-    aside = _set_aside(folder / DATABASE) if damage_of(folder) is not None else None
-    if aside is not None:
-        with closing(Database(folder / DATABASE)) as database:
+    place = Place.of(folder)
+    folder = place.folder
+    aside = None
+    if (damage := damage_of(folder)) is not None:
+        if place.url is not None:
+            raise DamagedRegistryError(damage)
+        aside = _set_aside(place.file)
+        with closing(Database(place)) as database:
             _salvage(aside, database)
     restored: list[Adapter] = []
     refused = []
     with Registry.open(folder) as registry:
         known = {adapter.id for adapter in registry.adapters()}
-        for place in _oldest_first(Blobs(folder / "adapters")):
+        for own in _oldest_first(Blobs(folder / "adapters")):
             try:
-                adapter = registry.restore(place)
+                adapter = registry.restore(own)
             except RegistryError as error:
                 refused.append(str(error))
                 continue
@@ -114,7 +120,7 @@ def _readable(damaged: Path, table: type[_Row]) -> Sequence[_Row]:
 
 
 def _rows(damaged: Path, table: type[_Row]) -> Iterator[_Row]:
-    engine = open_engine(damaged)
+    engine = open_file(damaged)
     try:
         with Session(engine) as session:
             for row in session.exec(select(table)):

@@ -29,7 +29,7 @@ def rename(database: Database, blobs: Blobs, old: str, new: str) -> list[Adapter
     Raises InvalidNameError, UnknownNameError, NameTakenError, and DamagedAdapterError for files that are gone.
     """
     old, new = check_name(old), check_new_name(new)
-    with clear_errors(database.file):
+    with clear_errors(database.place):
         with database.writing() as session:
             _reserve(session, blobs, old, new)
         staged = blobs.new_staging()

@@ -5,27 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
-from typing import Any
 
 from sqlmodel import Session, col, select
 
 from registry.errors import NameTakenError, UnknownNameError
 from registry.names import AdapterSpec
-from registry.records import Adapter, Kind, Query, SortKey, Source
-from registry.tables import AdapterRow, NameRow, SourceRow, TagRow
+from registry.records import Adapter, Kind, Source
+from registry.tables import AdapterRow, NameRow, SourceRow
 
 SHOWN = 8
 """How many names a message lists."""
-_ESCAPE = "!"
-_ORDERS: dict[SortKey, Any] = {
-    "age": col(AdapterRow.id),
-    "name": col(AdapterRow.name),
-    "kind": col(AdapterRow.kind),
-    "base": col(AdapterRow.base_name),
-    "method": col(AdapterRow.method),
-    "steps": col(AdapterRow.steps),
-    "size": col(AdapterRow.size),
-}
 
 
 def last_version(session: Session, name: str, kind: Kind) -> int:
@@ -74,36 +63,6 @@ def listed(session: Session, kind: Kind | None, name: str | None) -> list[Adapte
     if name is not None:
         query = query.where(AdapterRow.name == name).order_by(col(AdapterRow.version))
     return [_adapter(row) for row in session.exec(query.order_by(col(AdapterRow.id)))]
-
-
-def queried(session: Session, query: Query) -> list[Adapter]:
-    """Give the adapters that fit, in order; equals in the order of their coming."""
-    fitting = select(AdapterRow.id)
-    for column, wanted in (
-        (AdapterRow.kind, query.kind),
-        (AdapterRow.base_name, query.base),
-        (AdapterRow.method, query.method),
-    ):
-        if wanted is not None:
-            fitting = fitting.where(column == wanted)
-    if query.name is not None:
-        fitting = fitting.where(col(AdapterRow.name).like(_pattern(query.name), escape=_ESCAPE))
-    for tag in query.tags:
-        tagged = select(TagRow.adapter_id).where(TagRow.tag == tag)
-        fitting = fitting.where(col(AdapterRow.id).in_(tagged))
-    if query.limit is not None:
-        fitting = fitting.order_by(col(AdapterRow.id).desc()).limit(query.limit)
-    keys = [_ORDERS[query.sort], *([col(AdapterRow.version)] if query.sort == "name" else []), col(AdapterRow.id)]
-    found = select(AdapterRow).where(col(AdapterRow.id).in_(fitting))
-    found = found.order_by(*(key.desc() if query.reverse else key for key in keys))
-    return [_adapter(row) for row in session.exec(found)]
-
-
-def _pattern(name: str) -> str:
-    """A shell's pattern as one of SQL's."""
-    for special in (_ESCAPE, "%", "_"):
-        name = name.replace(special, _ESCAPE + special)
-    return name.replace("*", "%").replace("?", "_")
 
 
 def sources_of(session: Session, adapter: Adapter) -> list[Source]:

@@ -1,4 +1,4 @@
-"""The registry itself: rows in SQLite, folders beside it, and the order in which the two change."""
+"""The registry itself: rows in a database, folders beside it, and the order in which the two change."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from registry.compositions import Compositions
 from registry.database import Database
 from registry.errors import DamagedAdapterError, NewerRegistryError, RegistryUnavailableError
 from registry.names import AdapterSpec, check_name
-from registry.places import home
+from registry.places import Place
 from registry.placing import place
 from registry.pruning import Pruner
-from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Query, Source
+from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Source
 from registry.runs import Runs
 from registry.suites import Suites
 from registry.troubles import clear_errors
-
-DATABASE = "registry.sqlite3"
 
 
 class Registry:
@@ -46,10 +44,11 @@ class Registry:
     def open(cls, folder: Path | None = None) -> Registry:
         """Open the registry in `folder` (default: `home()`); make or migrate it where needed.
 
-        Raises NewerRegistryError for one that a newer dv wrote.
+        `DV_REGISTRY_URL` may say that its database is on a server. Raises AddressError, and NewerRegistryError for
+        one that a newer dv wrote.
         """
-        folder = home() if folder is None else folder.absolute()
-        return cls(folder, Database(folder / DATABASE))
+        place = Place.of(folder)
+        return cls(place.folder, Database(place))
 
     def close(self) -> None:
         self._database.close()
@@ -83,7 +82,7 @@ class Registry:
 
         Meant for minutes, not for a whole run: one that nobody touches for a week counts as left over.
         """
-        with clear_errors(self._database.file):
+        with clear_errors(self._database.place):
             self._blobs.sweep()
             staged = self._blobs.new_staging()
         try:
@@ -104,7 +103,7 @@ class Registry:
         happens in between, no row is without whole files. Raises InvalidNameError and NameTakenError.
         """
         name = check_name(adapter.name)
-        with clear_errors(self._database.file):
+        with clear_errors(self._database.place):
             with self._database.writing() as session:
                 version = self._last_version(rows.last_version(session, name, adapter.kind), name) + 1
                 rows.take(session, name, adapter.kind, version)
@@ -122,7 +121,7 @@ class Registry:
         labels. Labels that can't be read are left out: the adapter counts for more. Raises DamagedAdapterError,
         NewerRegistryError, NameTakenError.
         """
-        with clear_errors(self._database.file):
+        with clear_errors(self._database.place):
             adapter, sources = documents.read(folder)
             own = self.path(adapter)
             if not own.exists() or not own.samefile(folder):
@@ -160,11 +159,6 @@ class Registry:
         with self._database.reading() as session:
             return rows.listed(session, kind, None if name is None else check_name(name))
 
-    def search(self, query: Query) -> list[Adapter]:
-        """Give the adapters that fit a query, in its order."""
-        with self._database.reading() as session:
-            return rows.queried(session, query)
-
     def find(self, spec: str, *, kind: Kind | None = None) -> Adapter:
         """Give the adapter that `chowchow@2` means, or the newest version of `chowchow`.
 
@@ -189,11 +183,6 @@ class Registry:
 
     # Labels
 
-    def all_labels(self) -> dict[str, Labels]:
-        """Give the labels of every adapter that has a tag or a note, by its id (`chowchow@2`)."""
-        with self._database.reading() as session:
-            return labels.of_all(session)
-
     def labels(self, adapter: Adapter) -> Labels:
         """Give an adapter's tags and note. Raises UnknownNameError."""
         with self._database.reading() as session:
@@ -213,7 +202,7 @@ class Registry:
         return self._relabel(adapter, lambda said: replace(said, note=checked))
 
     def _relabel(self, adapter: Adapter, change: Callable[[Labels], Labels]) -> Labels:
-        with clear_errors(self._database.file), self._database.writing() as session:
+        with clear_errors(self._database.place), self._database.writing() as session:
             changed = change(labels.of_one(session, adapter))
             labels.store(session, adapter, changed)
             # The file under the row's lock: of two processes, the later one's file is the later one's row.
@@ -280,7 +269,7 @@ class Registry:
         Nothing comes in unless all of it is right. Raises PackError, NewerRegistryError, UnknownNameError,
         InvalidNameError, NameTakenError, DamagedAdapterError.
         """
-        with clear_errors(self._database.file):
+        with clear_errors(self._database.place):
             return importing.take_in(
                 self._database, self._blobs, file, [AdapterSpec.parse(text) for text in only], name
             )

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Integer, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
+
+
+class Large(TypeDecorator[int]):
+    """A number of up to 64 bits: SQLite's every integer may be one, PostgreSQL's may not."""
+
+    impl = Integer
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[int]:
+        return dialect.type_descriptor(BigInteger() if dialect.name == "postgresql" else Integer())
 
 
 class NameRow(SQLModel, table=True):
@@ -35,7 +47,7 @@ class AdapterRow(SQLModel, table=True):
     method: str
     hyperparameters: dict[str, Any] = Field(sa_type=JSON)
     origins: dict[str, Any] = Field(sa_type=JSON)
-    seed: int
+    seed: int = Field(sa_type=Large)
     device: str
     dtype: str
     library_versions: dict[str, Any] = Field(sa_type=JSON)
@@ -47,7 +59,7 @@ class AdapterRow(SQLModel, table=True):
     class_word: str | None = None
     prompt: str | None = None
     file_hash: str
-    size: int
+    size: int = Field(sa_type=Large)
     note: str | None = None
 
 
@@ -65,7 +77,7 @@ class SourceRow(SQLModel, table=True):
     adapter_id: int = Field(foreign_key="adapters.id", ondelete="CASCADE", index=True)
     path: str
     sha256: str
-    bytes: int
+    bytes: int = Field(sa_type=Large)
     width: int
     height: int
     frames: int
@@ -113,7 +125,7 @@ class CompositionRow(SQLModel, table=True):
     made_at: str
     path: str
     sha256: str
-    bytes: int
+    bytes: int = Field(sa_type=Large)
     prompt: str
     seed: int = Field(sa_type=BigInteger)
     base_name: str

@@ -1,17 +1,20 @@
-"""Turns what the disk and SQLite complain about into one clear message."""
+"""Turns what the disk, SQLite and PostgreSQL complain about into one clear message."""
 
 from __future__ import annotations
 
 import errno
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError
-
 from registry.errors import DamagedRegistryError, RegistryUnavailableError
+from registry.places import SERVER, Place
+
+PATIENCE_S = 30.0
+"""How long a transaction waits for another process's."""
 
 # SQLite says what ails it in the low byte of its (extended) result code.
 _PRIMARY = 0xFF
@@ -26,23 +29,28 @@ _DAMAGED = (
 
 
 @contextmanager
-def clear_errors(file: Path) -> Iterator[None]:
-    """Raise RegistryUnavailableError in place of an OSError or an error of SQLite in the database `file`."""
+def clear_errors(place: Place) -> Iterator[None]:
+    """Raise RegistryUnavailableError in place of an OSError or an error of the database at `place`."""
     try:
         yield
     except OSError as error:
-        raise RegistryUnavailableError(_say_disk(file.parent, error)) from error
-    except DBAPIError as error:
-        raise _clearer(file, error.orig, error) from error
-    except sqlite3.Error as error:
-        raise _clearer(file, error, error) from error
+        raise RegistryUnavailableError(_say_disk(place.folder, error)) from error
+    except Exception as error:
+        # SQLAlchemy, which isn't imported for this, keeps the driver's error there.
+        clearer = _clearer(place, getattr(error, "orig", error))
+        if clearer is None:
+            raise
+        raise clearer from error
 
 
-def _clearer(file: Path, cause: BaseException | None, error: Exception) -> Exception:
-    # Broken constraints and wrong parameters are bugs, and stay what they are.
+def _clearer(place: Place, cause: object) -> RegistryUnavailableError | None:
+    """None for broken constraints and wrong parameters: they are bugs, and stay what they are."""
     if isinstance(cause, sqlite3.Error) and type(cause) in (sqlite3.OperationalError, sqlite3.DatabaseError):
-        return _sqlite_error(file, cause)
-    return error
+        return _sqlite_error(place.file, cause)
+    psycopg = sys.modules.get("psycopg")
+    if psycopg is not None and isinstance(cause, psycopg.Error):
+        return _postgresql_error(place, str(cause), getattr(cause, "sqlstate", None) or "")
+    return None
 
 
 def _say_disk(folder: Path, error: OSError) -> str:
@@ -81,4 +89,28 @@ def _say_sqlite(file: Path, error: sqlite3.Error) -> str | None:
         return f"The registry {file} has been held by another process too long. Try again when it is done."
     if code == sqlite3.SQLITE_IOERR:
         return f"The registry {file} can't be read or written: the disk reports an error ({error})."
+    return None
+
+
+def _postgresql_error(place: Place, said: str, state: str) -> RegistryUnavailableError | None:
+    """`state` is the SQLSTATE of PostgreSQL's manual, appendix A; a server that wasn't reached gives none."""
+    reason = place.without_password(" ".join(said.split()))
+    if state in ("42P01", "42703"):
+        return DamagedRegistryError(
+            f"The registry {place} is damaged, or isn't a registry of dv ({reason}). Bring it back from the server's "
+            f"backup, or set {SERVER} to an empty database: dv doctor --rebuild fills that from the adapters' folders."
+        )
+    if state == "53100":
+        return RegistryUnavailableError(f"No space is left on the server of the registry {place}. Free some there.")
+    if state in ("42501", "25006"):
+        return RegistryUnavailableError(f"The registry {place} can't be written ({reason}). Ask who runs the server.")
+    if state == "55P03":
+        return RegistryUnavailableError(
+            f"The registry {place} has been held by another process too long. Try again when it is done."
+        )
+    # Lost connections, refused logins and missing databases, too many clients, a server that shuts down.
+    if state[:2] in ("", "08", "28", "3D", "53", "57"):
+        return RegistryUnavailableError(
+            f"The registry {place} can't be reached ({reason}). Check {SERVER}, and that the server runs."
+        )
     return None

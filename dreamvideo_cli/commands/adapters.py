@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,6 +27,7 @@ from engine.errors import InputError
 if TYPE_CHECKING:
     from registry import Adapter, Labels, Registry, Source
 
+_PAGE = 50
 _COLUMNS = (
     Column("id", "Name", style="bold"),
     Column("kind", "Kind"),
@@ -48,9 +50,16 @@ def list_adapters(
     tag: Annotated[
         list[str] | None, typer.Option("--tag", metavar="TAG", help="Only those with it; repeatable.")
     ] = None,
-    sort: Annotated[SortKey, typer.Option("--sort", help="What to sort by; age has the newest last.")] = "age",
+    sort: Annotated[
+        SortKey | None, typer.Option("--sort", help="What to sort by; age has the newest last.", show_default="age")
+    ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", help="The other way round.")] = False,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the N newest.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", min=1, metavar="N", help="Only the N newest.", show_default=f"{_PAGE} on a terminal, else all"
+        ),
+    ] = None,
     names: Annotated[bool, typer.Option("--names", help="Print only names, one a line.")] = False,
     json: JsonOption = False,
 ) -> None:  # fmt: skip
@@ -58,24 +67,26 @@ def list_adapters(
 
     Example: dv list --kind subject --tag best --sort size
     """
-    from registry import Query, Registry
+    from registry import Catalog, Query
 
+    out = Out(json=json)
+    page = _PAGE if limit is None and not names and out.is_for_eyes else limit
     query = Query(
-        kind=kind, name=name, base=base, method=method, tags=tuple(tag or ()), sort=sort, reverse=reverse, limit=limit
+        kind=kind, name=name, base=base, method=method, tags=tuple(tag or ()), sort=sort or "age", reverse=reverse,
+        limit=page,
     )  # fmt: skip
-    with Registry.open() as registry:
-        adapters = registry.search(query)
-        labels = registry.all_labels() if adapters and not names else {}
-    rows = []
-    for adapter in adapters:
-        said = labels.get(adapter.id)
-        rows.append({**adapter_data(adapter), "tags": list(said.tags) if said else [], "note": said and said.note})
+    with Catalog.open() as catalog:
+        found = catalog.adapters(query)
+        left_out = catalog.count(replace(query, limit=None)) - len(found) if limit is None else 0
+    rows = [{**adapter_data(adapter), **label_data(adapter, labels)} for adapter, labels in found]
     filtered = any((name, base, method, tag))
     thing = kind or "adapter"
     empty = f"No {thing} yet. Learn one with: dv {kind or 'subject'} learn NAME ..."
     empty = f"No {thing} is like that. See all with: dv list" if filtered else empty
     columns = _COLUMNS if any(row["tags"] for row in rows) else _COLUMNS[:-1]
-    Out(json=json).table(rows, columns, id_key="id", names=names, empty=empty)
+    out.table(rows, columns, id_key="id", names=names, empty=empty)
+    if left_out:
+        out.note(f"{left_out:,} older: all of them with --limit {len(found) + left_out}, or through a pipe.")
 
 
 def show(name: AnyAdapterArgument, json: JsonOption = False) -> None:

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from dreamvideo_cli.jobs import Choices, learn
+from dreamvideo_cli.method_options import MotionMethodOption
 from dreamvideo_cli.options import (
     BaseOption,
     DeviceOption,
     DryRunOption,
     DtypeOption,
     JsonOption,
-    MotionMethodOption,
     NewNameArgument,
     QuietOption,
     RestartOption,

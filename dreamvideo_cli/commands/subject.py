@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dreamvideo_cli.jobs import Choices, learn
+from dreamvideo_cli.method_options import SubjectMethodOption
 from dreamvideo_cli.options import (
     BaseOption,
     DeviceOption,
@@ -18,7 +19,6 @@ from dreamvideo_cli.options import (
     QuietOption,
     RestartOption,
     ResumeOption,
-    SubjectMethodOption,
     options_of,
 )
 from dreamvideo_cli.output import Out

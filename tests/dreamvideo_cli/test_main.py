@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from dreamvideo_cli import main
+from dreamvideo_cli import main, version_of_dv
 from engine.errors import InputError, JobError
 from registry import RegistryUnavailableError, UnknownNameError
 
@@ -129,7 +129,7 @@ def test_wrong_input_ends_with_2_and_names_what_was_wrong(
 
 def test_nothing_typed_is_a_call_for_help_and_version_is_one_line(dv: Any) -> None:
     assert dv().out == dv("--help").out != ""
-    assert dv("--version").out == f"dv {main.__version__}\n"
+    assert dv("--version").out == f"dv {version_of_dv()}\n"
 
 
 def test_removing_asks_or_refuses_and_touches_nothing_when_one_name_is_wrong(dv: Any, publish: Any) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import servers
 
 from registry import Adapter, NewAdapter, Registry, Source
 
@@ -49,8 +53,51 @@ def image_source(path: str = "/photographs/1.jpg", **changes: Any) -> Source:
     return Source(**{**values, **changes})
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "databases(*names): which databases a test runs on, sqlite alone by default")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marker = metafunc.definition.get_closest_marker("databases")
+    if marker is not None:
+        metafunc.parametrize("database", marker.args, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def socket() -> Iterator[Path]:
+    """The folder of a running server's socket. It holds a database that is of the newest layout, to copy."""
+    programs = servers.binaries()
+    if programs is None:
+        missing = "there is no PostgreSQL server: apt-get install postgresql"
+        # Said as a skip, nobody would hear it there.
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with servers.running(programs) as folder, pytest.MonkeyPatch.context() as patch:
+        servers.create(folder, servers.TEMPLATE)
+        patch.setenv("DV_REGISTRY_URL", servers.address(folder, servers.TEMPLATE))
+        with tempfile.TemporaryDirectory() as home:
+            Registry.open(Path(home)).close()
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What the registry of a test is in; on PostgreSQL it is a database of the test's own."""
+    chosen = str(getattr(request, "param", "sqlite"))
+    # Not the test's own patch: that may be undone halfway.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DV_REGISTRY_URL", raising=False)
+        if chosen == "postgresql":
+            socket = request.getfixturevalue("socket")
+            name = f"test_{secrets.token_hex(6)}"
+            servers.create(socket, name, servers.TEMPLATE)
+            patch.setenv("DV_REGISTRY_URL", servers.address(socket, name))
+        yield chosen
+
+
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
+def registry(tmp_path: Path, database: str) -> Iterator[Registry]:
     with Registry.open(tmp_path / "home") as opened:
         yield opened
 

@@ -9,6 +9,8 @@ import pytest
 
 from registry import BaseRow, InvalidNameError, NameTakenError, Registry, UnknownNameError
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 def defaults(registry: Registry) -> list[str]:
     return [base.name for base in registry.bases() if base.is_default]

@@ -12,6 +12,8 @@ import pytest
 
 from registry import Adapter, Labels, NewAdapter, Registry, Source
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 Publish = Callable[..., Adapter]
 
 

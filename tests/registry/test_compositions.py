@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from registry import Adapter, NewComposition, Registry
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 Publish = Callable[..., Adapter]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from killing import killed_at_every_step
+from labelled import labels_in
 
 from registry import (
     Adapter,
@@ -24,6 +25,8 @@ from registry import (
 )
 from registry.blobs import measure
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 Publish = Callable[..., Adapter]
 
 
@@ -33,12 +36,12 @@ def test_tags_and_a_note_are_kept_beside_the_files_and_out_of_their_hash(registr
     assert registry.add_tags(dog, ["good", "best", "good"]) == Labels(("best", "good"))
     assert registry.set_note(dog, "  the one\nfor the film ") == Labels(("best", "good"), "the one\nfor the film")
     assert registry.remove_tags(dog, ["good", "never"]) == Labels(("best",), "the one\nfor the film")
-    assert registry.all_labels() == {"dog@1": registry.labels(dog)}
+    assert labels_in(registry) == {"dog@1": registry.labels(dog)}
     assert registry.labels(cat) == Labels()
     assert measure(registry.path(dog)) == (dog.file_hash, dog.size)
     assert registry.set_note(dog, " ") == Labels(("best",))
     assert registry.remove_tags(dog, ["best"]) == Labels()
-    assert registry.all_labels() == {}
+    assert labels_in(registry) == {}
     assert [path.name for path in (registry.folder / "adapters").iterdir() if path.name.startswith(".")] == []
 
 
@@ -46,7 +49,7 @@ def test_labels_go_with_their_adapter(registry: Registry, publish: Publish) -> N
     dog = publish("dog")
     registry.add_tags(dog, ["best"])
     registry.remove([dog])
-    assert registry.all_labels() == {}
+    assert labels_in(registry) == {}
     assert registry.labels(publish("dog")) == Labels()
     with pytest.raises(UnknownNameError, match="dog@1"):
         registry.add_tags(dog, ["best"])
@@ -68,6 +71,7 @@ def test_what_can_be_no_note(registry: Registry, publish: Publish) -> None:
     assert registry.set_note(dog, "犬 🐕 'quoted' \x1b[0m").note == "犬 🐕 'quoted' \x1b[0m"
 
 
+@pytest.mark.databases("sqlite")
 def test_labels_come_back_with_a_lost_row(registry: Registry, publish: Publish) -> None:
     dog = publish("dog")
     said = registry.add_tags(dog, ["best", "film"])
@@ -80,6 +84,7 @@ def test_labels_come_back_with_a_lost_row(registry: Registry, publish: Publish) 
         assert rebuilt.labels(dog) == said == Labels(("best", "film"), "keep")
 
 
+@pytest.mark.databases("sqlite")
 def test_damaged_labels_are_told_and_cost_no_adapter(registry: Registry, publish: Publish) -> None:
     dog = publish("dog")
     file = registry.path(dog) / "labels.json"
@@ -134,6 +139,7 @@ def test_a_folder_that_is_gone_says_so(registry: Registry, publish: Publish, tmp
     assert registry.labels(dog) == Labels()
 
 
+@pytest.mark.databases("sqlite")
 def test_killed_at_any_moment_a_tag_is_there_or_not_and_verify_is_clean(
     registry: Registry, publish: Publish, tmp_path: Path
 ) -> None:

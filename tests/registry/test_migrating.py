@@ -17,7 +17,8 @@ from alembic.script import ScriptDirectory
 from sqlmodel import SQLModel
 
 from registry import Adapter, NewerRegistryError, Registry, RegistryUnavailableError, migrating
-from registry.connection import open_engine
+from registry.connection import open_file
+from registry.places import Place
 
 Publish = Callable[..., Adapter]
 
@@ -53,7 +54,7 @@ def offer_next_revision(monkeypatch: pytest.MonkeyPatch, folder: Path, last: str
 
 
 def test_from_blank_the_migrations_make_the_tables_of_the_code(registry: Registry) -> None:
-    engine = open_engine(registry.folder / "registry.sqlite3")
+    engine = open_file(registry.folder / "registry.sqlite3")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []
@@ -132,8 +133,8 @@ def test_a_registry_of_the_first_revision_keeps_everything(monkeypatch: pytest.M
     file = tmp_path / "registry.sqlite3"
     with monkeypatch.context() as patch:
         patch.setattr(migrating, "REVISIONS", ("0001",))
-        engine = open_engine(file)
-        migrating.bring_up_to_date(engine, file)
+        engine = open_file(file)
+        migrating.bring_up_to_date(engine, Place(tmp_path))
         engine.dispose()
     texts = "'f', 'embedded', 'dreamvideo', '{}', '{}', 7, 'cpu', 'fp32', '{}', '2026-01-01', '2026-01-01', 3, 0.5, '0'"
     with closing(sqlite3.connect(file)) as raw, raw:
@@ -157,8 +158,8 @@ def test_a_registry_of_the_second_revision_takes_suites_and_keeps_the_rest(
     file = tmp_path / "registry.sqlite3"
     with monkeypatch.context() as patch:
         patch.setattr(migrating, "REVISIONS", ("0001", "0002"))
-        engine = open_engine(file)
-        migrating.bring_up_to_date(engine, file)
+        engine = open_file(file)
+        migrating.bring_up_to_date(engine, Place(tmp_path))
         engine.dispose()
     with closing(sqlite3.connect(file)) as raw, raw:
         raw.execute("INSERT INTO runs VALUES (1, 'subject', 'dog', 'h', 7, '2026-01-01T00:00:00+00:00', "

@@ -13,6 +13,8 @@ import pytest
 
 from registry import Adapter, NameTakenError, NewAdapter, Registry, Source, UnknownNameError
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 Publish = Callable[..., Adapter]
 MakeAdapter = Callable[..., NewAdapter]
 MakeSource = Callable[..., Source]

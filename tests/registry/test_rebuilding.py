@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from labelled import labels_in
 
 from registry import Adapter, DamagedRegistryError, Labels, NewComposition, Registry
 from registry.rebuilding import damage_of, rebuild
@@ -31,7 +32,7 @@ def check(folder: Path, filled: list[Adapter]) -> None:
     with Registry.open(folder) as registry:
         assert sorted(registry.adapters(), key=lambda a: a.ended_at) == sorted(filled, key=lambda a: a.ended_at)
         assert all(len(registry.sources(adapter)) == 1 for adapter in filled)
-        assert registry.all_labels() == {"dog@1": Labels(("best",)), "run@1": Labels((), "for the film")}
+        assert labels_in(registry) == {"dog@1": Labels(("best",)), "run@1": Labels((), "for the film")}
         assert registry.next_version("dog", "subject") == 3
 
 

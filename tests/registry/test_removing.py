@@ -11,6 +11,8 @@ import pytest
 
 from registry import Adapter, Registry, RegistryUnavailableError, UnknownNameError
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 Publish = Callable[..., Adapter]
 
 
@@ -37,6 +39,7 @@ def test_a_file_that_is_linked_elsewhere_frees_nothing(registry: Registry, publi
     assert (tmp_path / "mine").stat().st_size == 100_000
 
 
+@pytest.mark.databases("sqlite")
 def test_sources_go_with_their_adapter_and_others_stay(registry: Registry, publish: Publish) -> None:
     dog, cat = publish("dog"), publish("cat")
     registry.remove([dog])

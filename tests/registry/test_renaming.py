@@ -24,6 +24,8 @@ from registry import (
 )
 from registry.blobs import measure
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 Publish = Callable[..., Adapter]
 
 
@@ -171,6 +173,7 @@ def test_a_rename_that_is_taken_back_at_once_keeps_its_files(
     assert check_whole(registry) == ["dog@1"]
 
 
+@pytest.mark.databases("sqlite")
 def test_killed_at_any_moment_nothing_is_lost_and_it_can_be_repeated(
     registry: Registry, publish: Publish, tmp_path: Path
 ) -> None:

@@ -19,6 +19,8 @@ BEGINS_AND_HANGS = """
 import sys, time
 from pathlib import Path
 from registry import Registry
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 with Registry.open(Path(sys.argv[1])) as registry, registry.runs.lock("dog"):
     id = registry.runs.begin("subject", "dog")
     registry.runs.beat(id, ("token", 5, 10))
@@ -55,6 +57,7 @@ def test_a_run_that_ends_says_how(registry: Registry) -> None:
             registry.runs.find(unknown)
 
 
+@pytest.mark.databases("sqlite")
 def test_a_killed_process_leaves_an_interrupted_run_and_no_lock(registry: Registry) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", BEGINS_AND_HANGS, str(registry.folder)],

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from registry import Adapter, Query, Registry
+from registry import Adapter, Catalog, Query, Registry
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 Publish = Callable[..., Adapter]
 
@@ -44,7 +46,8 @@ def filled(registry: Registry, publish: Publish) -> Registry:
     ],
 )
 def test_queries(filled: Registry, query: Query, found: str) -> None:
-    assert [adapter.id for adapter in filled.search(query)] == found.split()
+    with Catalog.open(filled.folder) as catalog:
+        assert [adapter.id for adapter, _ in catalog.adapters(query)] == found.split()
 
 
 def test_an_adapter_is_found_by_its_hash_whatever_its_name(filled: Registry) -> None:

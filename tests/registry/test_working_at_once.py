@@ -7,8 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from registry import NewAdapter, Registry, UnknownNameError
 from registry.pruning import Limits
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 ROUNDS = 12
 Work = Callable[[Registry, int], object]

@@ -10,6 +10,9 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# SQLite's every integer has 64 bits, PostgreSQL's has 32.
+LARGE = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
+
 
 def upgrade() -> None:
     op.create_table(
@@ -29,7 +32,7 @@ def upgrade() -> None:
         sa.Column("method", sa.String(), nullable=False),
         sa.Column("hyperparameters", sa.JSON(), nullable=False),
         sa.Column("origins", sa.JSON(), nullable=False),
-        sa.Column("seed", sa.Integer(), nullable=False),
+        sa.Column("seed", LARGE, nullable=False),
         sa.Column("device", sa.String(), nullable=False),
         sa.Column("dtype", sa.String(), nullable=False),
         sa.Column("library_versions", sa.JSON(), nullable=False),
@@ -41,7 +44,7 @@ def upgrade() -> None:
         sa.Column("class_word", sa.String(), nullable=True),
         sa.Column("prompt", sa.String(), nullable=True),
         sa.Column("file_hash", sa.String(), nullable=False),
-        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("size", LARGE, nullable=False),
         sa.UniqueConstraint("name", "version", name="uq_adapters_name_version"),
     )
     op.create_table(
@@ -50,7 +53,7 @@ def upgrade() -> None:
         sa.Column("adapter_id", sa.Integer(), sa.ForeignKey("adapters.id", ondelete="CASCADE"), nullable=False),
         sa.Column("path", sa.String(), nullable=False),
         sa.Column("sha256", sa.String(), nullable=False),
-        sa.Column("bytes", sa.Integer(), nullable=False),
+        sa.Column("bytes", LARGE, nullable=False),
         sa.Column("width", sa.Integer(), nullable=False),
         sa.Column("height", sa.Integer(), nullable=False),
         sa.Column("frames", sa.Integer(), nullable=False),

@@ -1,0 +1,97 @@
+"""Commands that are imported when they are asked for: `dv list` and a tab press don't pay for all the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any, ClassVar, cast
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_group
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command is, or a group of them: `attribute` of a module in dreamvideo_cli/commands/, a function or a
+    `typer.Typer`. `panel` is its place in the help."""
+
+    module: str
+    attribute: str
+    panel: str
+
+
+class Commands(Mapping[str, Any]):
+    """Click's commands by name, in the order of `known`; each is made when it is first looked up."""
+
+    def __init__(self, known: Mapping[str, Command]) -> None:
+        self._known = known
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = _made(name, self._known[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are those of `known`, which a subclass sets."""
+
+    known: ClassVar[Mapping[str, Command]]
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        # Only `add_command` would change it, and nobody calls that.
+        self.commands = cast(MutableMapping[str, Any], Commands(self.known))
+        _take_nothing_for_nothing(self)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names alone: typer's own looks every command up as well."""
+        return list(self.known)
+
+
+def _made(name: str, command: Command) -> Any:
+    found = getattr(import_module(f"dreamvideo_cli.commands.{command.module}"), command.attribute)
+    app = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False)
+    if isinstance(found, typer.Typer):
+        app.add_typer(found, name=name, rich_help_panel=command.panel)
+    else:
+        app.command(name, rich_help_panel=command.panel)(found)
+    # An app of one command would be that command itself.
+    made = get_group(app).commands[name]
+    for each in (made, *getattr(made, "commands", {}).values()):
+        _take_nothing_for_nothing(each)
+    return made
+
+
+def _take_nothing_for_nothing(command: Any) -> None:
+    """Check only what is given: typer imports pydantic, and builds a check, even for an option that isn't."""
+    every = command.get_params
+
+    def get_params(context: Any) -> list[Any]:
+        parameters = every(context)
+        for parameter in parameters:
+            if not isinstance(parameter.process_value, partial):
+                parameter.process_value = partial(_processed, parameter.process_value, parameter)
+        return list(parameters)
+
+    # Not in `params` alone: --help is made when they are asked for.
+    command.get_params = get_params
+
+
+def _processed(process: Callable[[Any, Any], Any], parameter: Any, context: Any, value: Any) -> Any:
+    if context.resilient_parsing:
+        # A tab press wants to know where the line is, not whether it is right.
+        return value
+    if value is not None or parameter.required:
+        return process(context, value)
+    nothing = () if parameter.multiple or parameter.nargs == -1 else None
+    return nothing if parameter.callback is None else parameter.callback(context, parameter, nothing)
