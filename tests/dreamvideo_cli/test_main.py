@@ -66,7 +66,7 @@ def test_an_error_becomes_a_message_and_an_exit_code(
         raise error
 
     monkeypatch.setattr("registry.store.Registry.open", fails)
-    done = dv("list")
+    done = dv("base", "list")
     assert (done.code, done.out, done.err) == (code, "", said)
 
 
@@ -77,7 +77,7 @@ def test_a_bug_stays_a_traceback(dv: Any, monkeypatch: pytest.MonkeyPatch, error
 
     monkeypatch.setattr("registry.store.Registry.open", fails)
     with pytest.raises(type(error)):
-        dv("list")
+        dv("base", "list")
 
 
 LONG = "x" * 300
