@@ -209,7 +209,7 @@ def test_ctrl_c_ends_a_composition_with_130_and_leaves_no_file(start: Any, home:
 
 def test_a_full_disk_is_one_message_for_the_registry_and_for_a_video(process: Any, small_disk: Path) -> None:
     (small_disk / "ballast").write_bytes(b"x" * 65536)
-    listed = process("list", environment={"DV_HOME": str(small_disk / "home")})
+    listed = process("base", "list", environment={"DV_HOME": str(small_disk / "home")})
     assert (listed.code, listed.out) == (1, "")
     assert "No space is left" in listed.err
     short = ("--steps", "1", "--guidance-scale", "1", "--frames", "2", "--size", "16")
@@ -223,7 +223,7 @@ def test_a_full_disk_is_one_message_for_the_registry_and_for_a_video(process: An
 def test_without_the_right_to_write_nothing_is_begun(process: Any, tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o555)
     as_user = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
-    listed = process("list", environment={"DV_HOME": str(tmp_path / "locked" / "home")}, before=as_user)
+    listed = process("base", "list", environment={"DV_HOME": str(tmp_path / "locked" / "home")}, before=as_user)
     assert (listed.code, listed.out) == (1, "")
     assert "can't be written" in listed.err
     refused = process("compose", "a dog", "-o", tmp_path / "locked" / "x.mp4", before=as_user)
