@@ -26,6 +26,7 @@ from registry import (
     RegistryUnavailableError,
 )
 from registry.connection import open_engine
+from registry.migrating import REVISIONS
 from registry.places import Place
 from registry.rebuilding import damage_of, rebuild
 
@@ -121,7 +122,7 @@ def test_a_newer_and_a_damaged_database_are_named(registry: Registry, publish: P
     ask(registry, "UPDATE alembic_version SET version_num = '0999'")
     with pytest.raises(NewerRegistryError, match=r"revision 0999.*Update dv, or set DV_REGISTRY_URL"):
         Registry.open(registry.folder)
-    ask(registry, "UPDATE alembic_version SET version_num = '0002'")
+    ask(registry, f"UPDATE alembic_version SET version_num = '{REVISIONS[-1]}'")
     ask(registry, "DROP TABLE tags")
     with pytest.raises(DamagedRegistryError, match=r"is damaged.*empty database"), Catalog.open(registry.folder) as c:
         c.adapters(Query())

@@ -15,12 +15,12 @@ import registry as package
 from registry import Registry, UnknownNameError, runs
 
 CODE = Path(package.__file__).parents[1]
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 BEGINS_AND_HANGS = """
 import sys, time
 from pathlib import Path
 from registry import Registry
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql")
 with Registry.open(Path(sys.argv[1])) as registry, registry.runs.lock("dog"):
     id = registry.runs.begin("subject", "dog")
     registry.runs.beat(id, ("token", 5, 10))
