@@ -100,11 +100,12 @@ def made_by_workers(
             for worker in workers:
                 if worker.entry is None and waiting:
                     worker.give(waiting.pop(worker.next_of(waiting)))
-            busy = {worker.pipe: worker for worker in workers if worker.entry is not None}
-            for pipe in wait(list(busy)):
-                outcome = busy[pipe].heard(on_step)  # type: ignore[index]
+            busy = [worker for worker in workers if worker.entry is not None]
+            ready = wait([worker.pipe for worker in busy])
+            for worker in busy:
+                outcome = worker.heard(on_step) if worker.pipe in ready else None
                 if outcome is not None:
-                    entry, busy[pipe].entry = busy[pipe].entry, None  # type: ignore[index]
+                    entry, worker.entry = worker.entry, None
                     assert entry is not None
                     entry.hashes.update(outcome.hashes)
                     yield entry, outcome.error

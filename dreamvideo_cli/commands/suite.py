@@ -177,8 +177,8 @@ def _tell_cost(plan: SuitePlan, forecasts: Forecasts, out: Out, *, dry_run: bool
                 "cells": len(plan.tasks),
                 "adapters_to_learn": [lesson.request.name for lesson in lessons],
                 "videos_to_make": len(waiting),
-                "expected_learning_seconds": round(seconds[0], 1),
-                "expected_composing_seconds": round(seconds[1], 1),
+                "expected_learning_seconds": round(seconds[0], 3),
+                "expected_composing_seconds": round(seconds[1], 3),
             }
         )
 

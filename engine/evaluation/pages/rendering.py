@@ -24,17 +24,9 @@ def render(name: str, values: Mapping[str, Any]) -> str:
     return environment.get_template(f"{name}.html").render(**values, style=style, script=script)
 
 
-def setting_rows(settings: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Settings as name, value and origin, whichever pair or mapping a value comes as."""
-    rows = []
-    for name, noted in settings.items():
-        value, origin = noted, ""
-        if isinstance(noted, Mapping) and "value" in noted:
-            value, origin = noted["value"], next((str(v) for k, v in noted.items() if k != "value"), "")
-        elif isinstance(noted, list | tuple) and len(noted) == 2 and isinstance(noted[1], str):
-            value, origin = noted
-        rows.append((name, _plain(value), origin))
-    return rows
+def setting_rows(settings: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """Settings as name, value and origin, from a result's `{name: {"value", "origin"}}`."""
+    return [(name, _plain(noted["value"]), str(noted["origin"] or "")) for name, noted in settings.items()]
 
 
 def _plain(value: object) -> str:
