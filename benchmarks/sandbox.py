@@ -167,7 +167,7 @@ def without_models(sandbox: Sandbox, *, attach: bool = False) -> Iterator[None]:
         stubs.append(patch("engine.composing.ddim", lambda _denoise, start, *_, **__: start))
         stubs.append(patch.object(sandbox.base, "decode_latents", _black, create=True))
     else:
-        stubs.append(patch.object(engine.composing, "_sample", lambda *_: sandbox.frames))
+        stubs.append(patch.object(engine.composing, "_sample", lambda *_: sandbox.frames[None]))
     with contextlib.ExitStack() as stack:
         for stub in stubs:
             stack.enter_context(stub)
