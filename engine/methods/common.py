@@ -32,12 +32,18 @@ def setting(
     return field(default=default, metadata=about)
 
 
+def switch_of(config: object, name: str) -> str | None:
+    """The flag without which nothing reads the setting `name`, where `config` has it off; None where it is read."""
+    about = {f.name: f.metadata.get("needs", "") for f in fields(config)}  # type: ignore[arg-type]
+    flag = about.get(name, "")
+    return flag if flag in about and not getattr(config, flag) else None
+
+
 def check_read(config: object, given: Iterable[str]) -> None:
     """Raise `InputError` for a setting that was `given` and that nothing reads, as a flag of `config` is off."""
-    about = {f.name: f.metadata.get("needs", "") for f in fields(config)}  # type: ignore[arg-type]
     for name in given:
-        flag = about.get(name, "")
-        if flag in about and not getattr(config, flag):
+        flag = switch_of(config, name)
+        if flag is not None:
             option, switch = (f"--{text.replace('_', '-')}" for text in (name, flag))
             raise InputError(f"{option} is read with {switch} only, which is off here: leave one of the two out")
 

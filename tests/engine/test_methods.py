@@ -26,7 +26,7 @@ from engine.errors import InputError
 from engine.estimating import trainable_parameters
 from engine.learning import Learned, OnProgress, learn_motion, learn_subject
 from engine.media.video import write_video
-from engine.methods.common import Method
+from engine.methods.common import Method, switch_of
 from engine.methods.page import methods_table, modelscope_skeleton, with_table
 from engine.methods.table import METHODS, method_named, methods_of, reads, recommended_for
 from engine.planning import plan_motion, plan_subject
@@ -80,7 +80,8 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plan_of(method: Method, base: Base, material: Path, **options: object) -> Any:
-    few = {k: v for k, v in {**FEW, **FAST}.items() if k in reads(method)}
+    settings = method.settings()
+    few = {k: v for k, v in {**FEW, **FAST}.items() if k in reads(method) and switch_of(settings, k) is None}
     common: dict[str, Any] = {"info": base.info, "options": {**few, **options}, "method": method.name}
     if method.kind == "subject":
         return plan_subject([material / "subject"], "dog", **common)

@@ -73,10 +73,11 @@ def socket() -> Iterator[Path]:
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    with servers.running(programs) as folder, pytest.MonkeyPatch.context() as patch:
+    with servers.running(programs) as folder:
         servers.create(folder, servers.TEMPLATE)
-        patch.setenv("DV_REGISTRY_URL", servers.address(folder, servers.TEMPLATE))
-        with tempfile.TemporaryDirectory() as home:
+        # For no longer than this: other tests run in this process while the server does.
+        with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as home:
+            patch.setenv("DV_REGISTRY_URL", servers.address(folder, servers.TEMPLATE))
             Registry.open(Path(home)).close()
         yield folder
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from engine.errors import InputError
 from engine.evaluation.suites.definition import MOTION_PLACE, Suite, SuiteMethod, SuiteMotion, SuiteSubject
-from engine.methods.common import Kind, Method
+from engine.methods.common import Kind, Method, switch_of
 from engine.methods.dreamvideo import ComposeConfig
 from engine.methods.table import check_options, method_named, methods_of, reads
 from engine.prompts import PLACEHOLDER
@@ -191,7 +191,12 @@ def _composing(options: dict[str, Any], table: _Table) -> dict[str, Any]:
 
 def _readable(way: Method, shared: Mapping[str, Any]) -> dict[str, Any]:
     """Of what holds for all methods, what this one reads and isn't about."""
-    return {name: value for name, value in shared.items() if name in reads(way) and name not in way.changed}
+    settings = way.settings()
+    return {
+        name: value
+        for name, value in shared.items()
+        if name in reads(way) and name not in way.changed and switch_of(settings, name) is None
+    }
 
 
 def _subject(table: _Table, folder: Path) -> SuiteSubject:
