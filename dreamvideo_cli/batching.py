@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from dreamvideo_cli.batch_rows import wish_of
 from dreamvideo_cli.batch_workers import Share, made_by_workers
 from dreamvideo_cli.composing import Job, prepare
 from dreamvideo_cli.output import Out
-from dreamvideo_cli.progress import Meter
+from dreamvideo_cli.progress import Meter, Together
 from dreamvideo_cli.results import Result, results_of
 from dreamvideo_cli.targets import Target
 from dreamvideo_cli.wording import count_text
@@ -183,17 +182,23 @@ def carry_out(entries: Sequence[Entry], folder: Path, out: Out, shared: Sequence
         if entry.state == "kept":
             _tell(entry, out)
     waiting = by_base([entry for entry in entries if entry.state == "waiting"])
-    progress = _Progress(sum(entry.steps for entry in waiting), len(waiting), max(1, len(shared)))
-    making = made_by_workers(waiting, shared, progress.step, out) if shared else made_here(waiting, progress.step, out)
-    with Meter(out) as progress.meter, closing(making):
-        for entry, error in making:
-            entry.state, entry.error = ("made" if error is None else "failed"), error
-            if error is None:
-                _tell(entry, out)
-            else:
-                out.warn(f"row {entry.row.number} failed: {error}")
-            progress.row_done(entry)
-            _write_manifest(entries, folder)
+    with Meter(out) as meter:
+        progress = Together(meter, "batch", sum(entry.steps for entry in waiting), max(1, len(shared)))
+
+        def on_step(entry: Entry, target: Target, _step: int, _steps: int, seconds: float) -> None:
+            done = sum(entry.state != "waiting" for entry in waiting)
+            progress.step(entry.row.number, f"{done} of {len(waiting)} rows, seed {target.seed}", seconds)
+
+        making = made_by_workers(waiting, shared, on_step, out) if shared else made_here(waiting, on_step, out)
+        with closing(making):
+            for entry, error in making:
+                entry.state, entry.error = ("made" if error is None else "failed"), error
+                if error is None:
+                    _tell(entry, out)
+                else:
+                    out.warn(f"row {entry.row.number} failed: {error}")
+                progress.job_done(entry.row.number, entry.steps)
+                _write_manifest(entries, folder)
 
 
 def _tell(entry: Entry, out: Out) -> None:
@@ -206,26 +211,3 @@ def _write_manifest(entries: Sequence[Entry], folder: Path) -> None:
     with written_aside(folder / MANIFEST) as partial:
         lines = [json.dumps(entry.data()) + "\n" for entry in entries]
         partial.write_text("".join(lines), encoding="utf-8")
-
-
-class _Progress:
-    """The steps of all rows as one part of a job, so that the time left is the batch's."""
-
-    meter: Meter
-
-    def __init__(self, steps: int, rows: int, at_once: int) -> None:
-        self._steps, self._rows, self._at_once = steps, rows, at_once
-        self._done = self._rows_done = 0
-        self._of_row: Counter[int] = Counter()
-
-    def step(self, entry: Entry, target: Target, _step: int, _steps: int, seconds: float) -> None:
-        """One denoising step of a row's video."""
-        self._done += 1
-        self._of_row[entry.row.number] += 1
-        remark = f"{self._rows_done} of {self._rows} rows, seed {target.seed}"
-        self.meter.report("batch", self._done, self._steps, seconds / self._at_once, remark)
-
-    def row_done(self, entry: Entry) -> None:
-        """A row is made or has failed: the steps that it didn't make are no longer to be waited for."""
-        self._rows_done += 1
-        self._steps -= entry.steps - self._of_row[entry.row.number]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -66,21 +67,22 @@ class Meter:
 
 
 class Together:
-    """The steps of many jobs as one part, so that the time left is that of all of them."""
+    """The steps of many jobs as one part, so that the time left is that of all of them, `at_once` of them at a time."""
 
-    def __init__(self, meter: Meter, part: str, steps: int) -> None:
-        self._meter, self._part, self._steps = meter, part, steps
-        self._before = self._done = 0
+    def __init__(self, meter: Meter, part: str, steps: int, at_once: int = 1) -> None:
+        self._meter, self._part, self._steps, self._at_once = meter, part, steps, at_once
+        self._done = 0
+        self._of_job: Counter[int] = Counter()
 
-    def step(self, remark: str, seconds: float) -> None:
-        """One step of the job at hand, of which `remark` tells."""
+    def step(self, job: int, remark: str, seconds: float) -> None:
+        """One step of a job, of which `remark` tells."""
         self._done += 1
-        self._meter.report(self._part, self._done, self._steps, seconds, remark)
+        self._of_job[job] += 1
+        self._meter.report(self._part, self._done, self._steps, seconds / self._at_once, remark)
 
-    def job_done(self, steps: int) -> None:
+    def job_done(self, job: int, steps: int) -> None:
         """A job of so many steps is over: those that it didn't make are no longer to be waited for."""
-        self._steps -= self._before + steps - self._done
-        self._before = self._done
+        self._steps -= steps - self._of_job[job]
 
 
 class _Count(ProgressColumn):

@@ -110,7 +110,7 @@ def _compose(plan: SuitePlan, forecasts: Forecasts, scorer: Scorer, keeper: Keep
         progress = Together(meter, "videos", sum(task.config.steps for task in waiting))
         for number, task in enumerate(waiting, 1):
             remark = f"{number} of {len(waiting)}, {cell_text(task.cell)}"
-            maker = _Maker(plan, task, forecasts, partial(progress.step, remark))
+            maker = _Maker(plan, task, forecasts, partial(progress.step, number, remark))
             try:
                 task.after = maker.made(base, scorer)
             except (EngineError, RegistryError, OSError) as error:
@@ -118,7 +118,7 @@ def _compose(plan: SuitePlan, forecasts: Forecasts, scorer: Scorer, keeper: Keep
                 task.after = maker.failed(str(error))
                 if not any(lesson.error for lesson in task.lessons.values()):  # of those was told before
                     out.warn(f"{cell_text(task.cell)} failed: {error}")
-            progress.job_done(task.config.steps)
+            progress.job_done(number, task.config.steps)
             keeper.keep(task)
 
 
