@@ -18,15 +18,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from figures.bench import Bench, Learnt, Scale, say
+from figures.bench import Bench, Learnt, Scale, add_options, location_of, say
 from figures.customizing import centred
 from figures.material import as_asked, motion_specs, render, split_words, subject_specs
 from figures.measures import correlations, followed, gap_closed, mean, means, read, references_of, score_all
-from platformdirs import user_cache_path
 
-from engine.bases.location import EMBEDDED, BaseLocation
 from engine.files import written_aside
-from engine.methods.common import Method
+from engine.methods.common import Method, switch_of
 from engine.methods.table import DEFAULT, method_named, methods_of, reads
 from engine.world import motions, sprites
 
@@ -59,14 +57,11 @@ class Trial:
 def main() -> None:
     """Try the rates of the methods asked for, and print and keep what came of them."""
     options = _options()
-    location = EMBEDDED if options.base is None else BaseLocation(options.base.name, str(options.base))
-    bench = Bench(location, Scale(), options.out.parent, options.work, options.device)
-    trials = [
-        trial
-        for name in options.method
-        for trial in _trials(bench, options.kind, method_named(options.kind, name), options.rates)
-    ]
-    _write(options.out, bench, options.kind, trials)
+    bench = Bench(location_of(options.base), Scale(), options.out.parent, options.work, options.device)
+    trials: list[Trial] = []
+    for name in options.method:
+        trials += _trials(bench, options.kind, method_named(options.kind, name), options.rates)
+        _write(options.out, bench, options.kind, trials)
     for name in options.method:
         chosen = max((t for t in trials if t.method == name), key=lambda t: (t.allowed, t.gain))
         print(
@@ -76,7 +71,8 @@ def main() -> None:
 
 def _trials(bench: Bench, kind: str, method: Method, rates: tuple[float, ...]) -> Iterator[Trial]:
     """A method at each rate; of what learns in two steps the second is searched, with the first as recommended."""
-    option = next(name for name in _RATES_OPTIONS if name in reads(method))
+    settings = method.settings()
+    option = next(name for name in _RATES_OPTIONS if name in reads(method) and switch_of(settings, name) is None)
     for rate in rates:
         trial = (_subject if kind == "subject" else _motion)(bench, method.name, option, rate)
         say(f"{method.name} at {rate:g}: gain {trial.gain:.3f}, kept {trial.kept:.2f} of {trial.kept_before:.2f}")
@@ -129,16 +125,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--kind", choices=("subject", "motion"), required=True, help="what is learnt")
     parser.add_argument("--method", nargs="+", default=[DEFAULT], help="methods to try, or all (default: %(default)s)")
     parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="learning rates (default: %(default)s)")
-    parser.add_argument("--base", type=Path, help="the base's folder (default: the embedded base)")
+    add_options(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("docs") / "embedded-base" / "settings.json",
         help="where the trials are kept (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
-        "--work", type=Path, default=user_cache_path("dv") / "benchmarks",
-        help="where clips and adapters are kept, so that nothing is made twice (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument("--device", help="where the base runs: cuda, mps, cpu (default: the best there is)")
     options = parser.parse_args()
     if options.method == ["all"]:
         options.method = list(methods_of(options.kind))

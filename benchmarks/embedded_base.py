@@ -18,13 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from figures.bench import QUICK, Bench, Figure, Row, Scale, as_plain, say
+from figures.bench import QUICK, Bench, Figure, Row, Scale, add_options, as_plain, location_of, say
 from figures.customizing import both_together, new_motion, new_subject
 from figures.parts import each_part_matters
 from figures.text import autoencoder_keeps_sprites, text_is_followed
-from platformdirs import user_cache_path
 
-from engine.bases.location import EMBEDDED, BaseLocation
 from engine.files import written_aside
 from engine.settings import as_values
 
@@ -43,9 +41,8 @@ _VERDICTS = {True: "met", False: "NOT MET", None: ""}
 def main() -> None:
     """Measure the figures asked for and print them."""
     options = _options()
-    location = EMBEDDED if options.base is None else BaseLocation(options.base.name, str(options.base))
     scale = QUICK if options.quick else Scale(clips=options.clips)
-    bench = Bench(location, scale, options.out, options.work, options.device)
+    bench = Bench(location_of(options.base), scale, options.out, options.work, options.device)
     store = options.out / "figures.json"
     bench.figures = _kept(store, bench, scale)
     checked = bench.instruments.check(scale.check_clips)
@@ -60,7 +57,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", type=Path, help="the base's folder (default: the embedded base)")
+    add_options(parser)
     parser.add_argument("--only", type=_numbers, default=list(FIGURES), metavar="1,2,...", help="figures to measure")
     parser.add_argument("--clips", type=int, default=Scale().clips, help="clips of figure 1 (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="few clips, subjects and motions: for trying things out")
@@ -68,11 +65,6 @@ def _options() -> argparse.Namespace:
         "--out", type=Path, default=Path("docs") / "embedded-base",
         help="where figures.json and the sheets are written (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
-        "--work", type=Path, default=user_cache_path("dv") / "benchmarks",
-        help="where clips and adapters are kept, so that nothing is made twice (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument("--device", help="where the base runs: cuda, mps, cpu (default: the best there is)")
     options = parser.parse_args()
     if options.clips < 1:
         parser.error("--clips must be at least 1")

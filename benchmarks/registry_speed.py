@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from registry import Adapter, Labels, Registry
+from registry import Adapter, Kind, Labels, Registry
 from registry import labels as labelling
 from registry import rows as adapter_rows
 
@@ -53,7 +53,7 @@ def fill(home: Path) -> int:
     """Make a registry, and give how many adapters it has: two kinds, several versions, every tenth tagged."""
     with Registry.open(home) as registry, registry._database.writing() as session:
         for number in range(NAMES):
-            kind = "motion" if number % 2 else "subject"
+            kind: Kind = "motion" if number % 2 else "subject"
             name = f"{kind}-{number // 2:04}"
             for version in range(1, VERSIONS + 1):
                 adapter = some_adapter(kind, name, version, number)
@@ -64,7 +64,7 @@ def fill(home: Path) -> int:
     return NAMES * VERSIONS
 
 
-def some_adapter(kind: str, name: str, version: int, number: int) -> Adapter:
+def some_adapter(kind: Kind, name: str, version: int, number: int) -> Adapter:
     """A row as large as a real one's."""
     settings = {f"setting_{each}": each * 0.001 for each in range(30)}
     return Adapter(
@@ -74,7 +74,7 @@ def some_adapter(kind: str, name: str, version: int, number: int) -> Adapter:
         started_at="2026-01-01T10:00:00+00:00", ended_at="2026-01-01T11:00:00+00:00", steps=3000 + number,
         final_loss=0.125, dv_version="0.1.0", class_word="dog", file_hash=f"{number:032x}{version:032x}",
         size=1_000_000 + number * 37 % 9001,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def environment(home: Path, bytecode: Path, command: str) -> dict[str, str]:

@@ -24,7 +24,6 @@ from registry.records import Adapter, BaseRow, Composition, Kind
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-SUFFIX = ".dvpack"
 _NO_PACK = (
     zipfile.BadZipFile, EOFError, NotImplementedError, OverflowError, RuntimeError, ValueError, struct.error,
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import sys
@@ -13,11 +14,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from platformdirs import user_cache_path
 
 from engine.bases.base import Base
 from engine.bases.fingerprint import fingerprint
 from engine.bases.load import load_base
-from engine.bases.location import BaseLocation, inspect_base
+from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
 from engine.composing import Shot, compose_batch
 from engine.evaluation.features import Judges, judges_of
 from engine.evaluation.instruments.reading import Instruments
@@ -173,6 +175,21 @@ class Bench:
     def photographs(self, word: str) -> Frames:
         """The photographs of a subject, `(R, H, W, 3)`."""
         return render(reference_specs(word))[:, 0]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What every script on a `Bench` takes."""
+    parser.add_argument("--base", type=Path, help="the base's folder (default: the embedded base)")
+    parser.add_argument(
+        "--work", type=Path, default=user_cache_path("dv") / "benchmarks",
+        help="where clips and adapters are kept, so that nothing is made twice (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--device", help="where the base runs: cuda, mps, cpu (default: the best there is)")
+
+
+def location_of(folder: Path | None) -> BaseLocation:
+    """The base in a folder; without one the embedded base."""
+    return EMBEDDED if folder is None else BaseLocation(folder.name, str(folder))
 
 
 def say(line: str) -> None:

@@ -32,14 +32,14 @@ def setting(
     return field(default=default, metadata=about)
 
 
-def switch_of(config: object, name: str) -> str | None:
+def switch_of(config: Checked, name: str) -> str | None:
     """The flag without which nothing reads the setting `name`, where `config` has it off; None where it is read."""
-    about = {f.name: f.metadata.get("needs", "") for f in fields(config)}  # type: ignore[arg-type]
+    about = {f.name: f.metadata.get("needs", "") for f in fields(config)}
     flag = about.get(name, "")
     return flag if flag in about and not getattr(config, flag) else None
 
 
-def check_read(config: object, given: Iterable[str]) -> None:
+def check_read(config: Checked, given: Iterable[str]) -> None:
     """Raise `InputError` for a setting that was `given` and that nothing reads, as a flag of `config` is off."""
     for name in given:
         flag = switch_of(config, name)

@@ -40,7 +40,7 @@ def ask(registry: Registry, question: str) -> list[tuple[object, ...]]:
     url = Place.of(registry.folder).url
     assert url is not None
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        cursor = connection.execute(question)  # type: ignore[arg-type]
+        cursor = connection.execute(question.encode())
         return cursor.fetchall() if cursor.description else []
 
 
