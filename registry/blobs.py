@@ -137,13 +137,7 @@ class Blobs:
 
     def clear(self, aside: Path) -> int:
         """Remove what was set aside, and give the bytes that this freed."""
-        freed = bytes_on_disk(aside)
-        try:
-            shutil.rmtree(aside)
-        except FileNotFoundError:
-            # Another process swept it meanwhile: gone is gone.
-            shutil.rmtree(aside, ignore_errors=True)
-        return freed
+        return delete(aside)
 
     def _of(self, name: str) -> list[tuple[str, int]]:
         return [(name, int(entry)) for entry in _folders(self.root / name) if entry.isascii() and entry.isdigit()]
@@ -234,17 +228,33 @@ def sync_folder(folder: Path) -> None:
 
 
 def _is_old(staged: Path) -> bool:
-    return _last_touched(staged) < time.time() - LEFTOVER_AFTER_S
+    return last_touched(staged) < time.time() - LEFTOVER_AFTER_S
 
 
-def _last_touched(folder: Path) -> float:
+def last_touched(path: Path) -> float:
+    """Give the time of the newest change to a file or folder, or below it, in seconds since 1970; 0 for one that
+    is gone. What another process removes meanwhile counts no more."""
     times = [0.0]
-    # os.walk passes over what is gone: its own process, or another sweep, was quicker.
-    for inner, _, files in os.walk(folder):
-        for path in (inner, *(os.path.join(inner, file) for file in files)):
-            with suppress(FileNotFoundError):
-                times.append(os.lstat(path).st_mtime)
+    # os.walk gives nothing for a file, and passes over folders that are gone.
+    inner = (os.path.join(folder, each) for folder, folders, files in os.walk(path) for each in (*folders, *files))
+    for each in (str(path), *inner):
+        with suppress(FileNotFoundError):
+            times.append(os.lstat(each).st_mtime)
     return max(times)
+
+
+def delete(path: Path) -> int:
+    """Remove a file or a folder, and give the bytes that this freed. What another process removes meanwhile is gone
+    all the same."""
+    freed = bytes_on_disk(path)
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return freed
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        shutil.rmtree(path, ignore_errors=True)
+    return freed
 
 
 def bytes_on_disk(path: Path) -> int:

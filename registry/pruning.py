@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +12,7 @@ from filelock import Timeout
 from sqlmodel import Session
 
 from registry import labels, rows
-from registry.blobs import Blobs, bytes_on_disk
+from registry.blobs import Blobs, bytes_on_disk, delete, last_touched
 from registry.database import Database
 from registry.names import is_name
 from registry.records import Adapter, Run
@@ -116,7 +114,7 @@ class Pruner:
             return self._remove_orphan(each.path.parent.name, int(each.path.name))
         if each.path.parent == self.blobs.root:
             return self.blobs.drop(each.path)
-        return _deleted(each.path)
+        return delete(each.path)
 
     # Old versions
 
@@ -184,7 +182,7 @@ class Pruner:
             # Held to the end, so that nobody resumes what is half gone.
             with self.runs.lock(each.id):
                 self.runs.forget(each.runs)
-                return _deleted(each.path)
+                return delete(each.path)
         except Timeout:
             return 0
 
@@ -194,7 +192,7 @@ class Pruner:
         for run in self.runs.all():
             log = self.runs.log_of(run.id)
             if run.state in ("failed", "interrupted") and not (self.folder / "runs" / run.name).is_dir():
-                size = log.stat().st_size if log.exists() else 0
+                size = bytes_on_disk(log)
                 moment = run.ended_at or run.heartbeat_at
                 found.append(
                     Doomed(what="run", id=f"run {run.id}", bytes=size, moment=moment, path=log, runs=(run,))
@@ -253,20 +251,9 @@ def _gave_out(session: Session, name: str, version: int) -> bool:
     return row is not None and version <= row.last_version
 
 
-def _deleted(path: Path) -> int:
-    freed = bytes_on_disk(path)
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-    return freed
-
-
 def _touched(path: Path) -> str:
     """The ISO time of the newest change in `path`, or below it."""
-    inner = [os.path.join(folder, file) for folder, _, files in os.walk(path) for file in files]
-    times = [os.lstat(each).st_mtime for each in [str(path), *inner] if os.path.lexists(each)]
-    return datetime.fromtimestamp(max(times, default=0.0), UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(last_touched(path), UTC).isoformat(timespec="seconds")
 
 
 def _utc(moment: str) -> str:

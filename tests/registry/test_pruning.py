@@ -140,6 +140,29 @@ def test_files_without_a_row_go(registry: Registry, publish: Publish) -> None:
     assert list((registry.folder / "adapters").iterdir()) == list((registry.folder / "logs").iterdir()) == []
 
 
+def test_what_vanishes_while_it_is_looked_at_is_passed_over(
+    registry: Registry, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dog = publish("dog")
+    folder = registry.path(dog)
+    shutil.copytree(folder, registry.folder / "copy")
+    registry.remove([dog])
+    shutil.copytree(registry.folder / "copy", folder)
+
+    lstat = os.lstat
+
+    def look_and_remove(path: str | Path, **options: int) -> os.stat_result:
+        seen = lstat(path, **options)
+        if os.fspath(path) == str(folder):
+            monkeypatch.undo()
+            shutil.rmtree(folder)  # as another process's prune, at the worst moment
+        return seen
+
+    monkeypatch.setattr(os, "lstat", look_and_remove)
+    plan = registry.pruner.plan(limits("orphan"))
+    assert registry.pruner.carry_out(plan) == 0
+
+
 def test_what_a_living_process_stages_stays(registry: Registry) -> None:
     with registry.staging() as staged:
         (staged / "adapter.safetensors").write_bytes(b"weights")
