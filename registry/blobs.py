@@ -20,7 +20,7 @@ UNHASHED = (DOCUMENT, LABELS)
 
 STAGING = ".staging-"
 LEFTOVER_AFTER_S = 7 * 24 * 3600.0
-"""A staging folder that nobody has touched for a week belongs to a process that was killed."""
+"""Where nothing can be held, a staging folder that nobody touched for a week is a killed process's."""
 
 _CHUNK = 1 << 20
 
@@ -68,25 +68,30 @@ class Blobs:
             held.release()
 
     def leftovers(self) -> list[Path]:
-        """Give the staging folders of processes that died: nobody holds them, or nobody touched them for a week."""
+        """Give the staging folders of processes that died: nobody holds them, or nobody can, and for a week nobody
+        touched them."""
         found = []
         for folder in sorted(self.root.glob(f"{STAGING}*")):
-            held = try_hold(folder)
-            if held is not None or _is_old(folder):
-                found.append(folder)
-            if held is not None:
-                held.release()
+            with suppress(BlockingIOError):
+                held = try_hold(folder)
+                if held is not None or _is_old(folder):
+                    found.append(folder)
+                if held is not None:
+                    held.release()
         return found
 
     def sweep(self) -> None:
-        """Remove the staging folders that nobody has touched for a week."""
+        """Remove the staging folders that nobody holds and nobody has touched for a week."""
         for folder in self.root.glob(f"{STAGING}*"):
             if _is_old(folder):
-                shutil.rmtree(folder, ignore_errors=True)
+                self.drop(folder)
 
     def drop(self, leftover: Path) -> int:
         """Remove a leftover, unless a process holds it meanwhile, and give the bytes that this freed."""
-        held = try_hold(leftover)
+        try:
+            held = try_hold(leftover)
+        except BlockingIOError:
+            return 0
         if held is None and not _is_old(leftover):
             return 0
         freed = bytes_on_disk(leftover)

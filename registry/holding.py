@@ -30,7 +30,10 @@ def hold(folder: Path) -> Hold | None:
 
 
 def try_hold(folder: Path) -> Hold | None:
-    """Hold `folder` if nobody does; None where somebody does, where it is gone, or where nothing can be held."""
+    """Hold `folder`; None where it is gone, or where nothing can be held.
+
+    Raises BlockingIOError where somebody holds it: a process that lives, whatever the clock says.
+    """
     return _hold(folder, wait=False)
 
 
@@ -45,8 +48,11 @@ def _hold(folder: Path, *, wait: bool) -> Hold | None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
             return Hold(descriptor)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
     except OSError:
         pass
-    # Another process removed it while we waited, or holds it, or the file system has no such locks.
+    # Another process removed it while we waited, or the file system has no such locks.
     os.close(descriptor)
     return None
