@@ -41,8 +41,11 @@ from sandbox import Ended, Sandbox, record_of, without_models
 _CODES = (0, 1, 2, 130)
 _BY_DEFAULT = {
     "compose": "*.mp4", "export": "*.dvpack", "batch": "*", "demo": "dv-demo*", "completion": "../../../user/*",
+    "prune": "../../../user/cache/*",
 }  # fmt: skip
-"""What a command writes in the working folder where no option says so."""
+"""What a command writes where no option says so, seen from the working folder."""
+_REMOVE = ("batch", "prune")
+"""Commands that may also remove what they may write."""
 _SHARES = {"arguments": 0.55, "adapters": 0.2, "rows": 0.15, "notes": 0.1}
 _MOST_AT_ONCE = 500
 
@@ -91,7 +94,7 @@ class Judge:
         usual = next((pattern for word, pattern in _BY_DEFAULT.items() if words and words[0] == word), None)
         relative = os.path.relpath(full, here)
         if anything_here or (usual is not None and fnmatch(relative, usual)):
-            return full.exists() or usual == "*"
+            return full.exists() or words[0] in _REMOVE
         for name in may_write(words, self.known):
             wanted = os.path.normpath(here / name) if "\0" not in name else str(here)
             stem = os.path.splitext(wanted)[0].partition("{seed}")[0]

@@ -90,7 +90,8 @@ class Sandbox:
     def play(self, arguments: Sequence[str], stdin: bytes = b"") -> Ended:
         """Run `dv`, then say how it ended and what it changed; the sandbox stays as `dv` left it."""
         self._outside.clear()
-        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+        out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")  # as Python's own
         said = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
         code: int | None = None
         self._watching = True
@@ -98,7 +99,7 @@ class Sandbox:
             with patch.multiple(sys, stdout=out, stderr=err, stdin=said), _at_most(SLOWEST_S):
                 code = run(arguments)
         except BaseException:
-            err.write(traceback.format_exc().encode("utf-8", "backslashreplace").decode())
+            err.write(traceback.format_exc())
         finally:
             self._watching = False
         for stream in (out, err):

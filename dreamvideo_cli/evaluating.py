@@ -188,7 +188,8 @@ def _case(
     pictures: tuple[Path, ...] | None,
     clips: tuple[ReferenceClip, ...] | None,
 ) -> Case:
-    prompt = question.prompt if question.prompt is not None else record.get("prompt")
+    noted = record.get("prompt")
+    prompt = question.prompt if question.prompt is not None else noted if isinstance(noted, str) else None
     needs_word = prompt is not None and "*" in prompt
     subject = None
     if pictures is None or needs_word:

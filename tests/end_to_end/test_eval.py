@@ -102,6 +102,17 @@ def test_a_video_of_dvs_own_needs_no_option(call: Dv, made: Path, tmp_path: Path
     assert json.loads(out)["videos"][0]["text"] == "a dog zigzagging"
 
 
+def test_a_note_that_holds_no_prompt_counts_as_none(call: Dv, made: Path, tmp_path: Path) -> None:
+    write_video(
+        read_clip(made), tmp_path / "odd.mp4", 8, {"prompt": True, "base": {"name": "embedded"}, "subject": "fox"}
+    )
+    code, out, err = call("eval", "odd.mp4", "--references", "pictures", "--json")
+    assert code == 0, err
+    (video,) = json.loads(out)["videos"]
+    assert (video["prompt"], video["text"], video["scores"]["clip_t"]) == (None, None, None)
+    assert video["scores"]["clip_i"] > 0
+
+
 def test_a_table_has_a_row_for_each_video_and_one_for_their_mean(call: Dv, made: Path) -> None:
     code, out, err = call("eval", made, made.with_name("clips") / "car.mp4", "--clip", JUDGES / "clip", "--dino",
                           JUDGES / "dino")  # fmt: skip
