@@ -36,6 +36,7 @@ def main() -> None:
     )
 
     vae = autoencoder.pretrain(recipe.autoencoder, drawings, work, accelerator)
+    autoencoder.sharpen(recipe.decoder, recipe.autoencoder, vae, drawings, work, accelerator)
     towers = text_image.pretrain("text_image", recipe.text_image, words, drawings, work, accelerator)
     text_encoder = motion_words.pretrain(
         recipe.motion_words, words, copy.deepcopy(towers.text_model), work, accelerator

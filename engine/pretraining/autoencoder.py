@@ -1,21 +1,25 @@
-"""The autoencoder's stage."""
+"""The autoencoder's stages: both halves, then the decoder alone."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from diffusers import AutoencoderKL
-from torch import Tensor
+from torch import Tensor, nn
 
+from engine.files import written_aside
 from engine.pretraining.emoji import Drawings
 from engine.pretraining.frames import draw_frames
-from engine.pretraining.settings import AutoencoderSettings
+from engine.pretraining.settings import AutoencoderSettings, DecoderSettings
 from engine.pretraining.stage import run_stage
 from engine.training import generator_at
 from engine.world import clips
+
+SCALE = "latents.json"
 
 
 def build(settings: AutoencoderSettings) -> AutoencoderKL:
@@ -64,14 +68,61 @@ def pretrain(settings: AutoencoderSettings, drawings: Drawings, work: Path, acce
         work=work, accelerator=accelerator, ema_decay=settings.ema_decay, settings=settings,
     )  # fmt: skip
     if trained:
-        # Latents made by its former weights are out of date.
-        (work / "pool.safetensors").unlink(missing_ok=True)
+        # What was made by its former weights is out of date.
+        for name in ("pool.safetensors", SCALE, "decoder.safetensors"):
+            (work / name).unlink(missing_ok=True)
     model.eval().requires_grad_(False)
-    frames = draw_frames(generator_at(settings.loop.seed, -1), 128, drawings, 0.0)
-    with torch.no_grad():
-        latents = model.encode(frames.pixels.to(accelerator.device)).latent_dist.mean
-    model.register_to_config(scaling_factor=round(1 / float(latents.std()), 5))
+    if not (work / SCALE).exists():
+        frames = draw_frames(generator_at(settings.loop.seed, -1), 128, drawings, 0.0)
+        with torch.no_grad():
+            latents = model.encode(frames.pixels.to(accelerator.device)).latent_dist.mean
+        write_scale(work, round(1 / float(latents.std()), 5))
+    model.register_to_config(scaling_factor=json.loads((work / SCALE).read_text(encoding="utf-8"))["scaling_factor"])
     return model
+
+
+def write_scale(work: Path, factor: float) -> None:
+    """Keep the latents' scale: the denoiser knows no other, so it is measured once."""
+    with written_aside(work / SCALE) as partial:
+        partial.write_text(json.dumps({"scaling_factor": factor}) + "\n", encoding="utf-8")
+
+
+def sharpen(
+    settings: DecoderSettings,
+    autoencoder: AutoencoderSettings,
+    model: AutoencoderKL,
+    drawings: Drawings,
+    work: Path,
+    accelerator: Accelerator,
+) -> None:
+    """Train the decoder of a finished `model` further, in place; its latents, and all that knows them, stay.
+
+    What the encoder gave up so that the latents may be few is lost; what the decoder makes of the rest is not.
+    """
+    decoder = {**_parts(model.decoder, "decoder"), **_parts(model.post_quant_conv, "post_quant_conv")}
+    for parameter in decoder.values():
+        parameter.requires_grad_(True)
+
+    def loss_at(step: int, _micro: int) -> Tensor:
+        frames = draw_frames(
+            generator_at(settings.loop.seed, step), settings.batch_size, drawings, settings.any_emoji_share
+        )
+        pixels, masks = frames.pixels.to(accelerator.device), frames.masks.to(accelerator.device)
+        with accelerator.autocast():
+            with torch.no_grad():
+                latents = model.encode(pixels).latent_dist.mean
+            output = model.decode(latents).sample
+        return reconstruction_loss(output.float(), pixels, masks, autoencoder)
+
+    run_stage(
+        "decoder", model, loss_at, settings.loop, trained=decoder,
+        work=work, accelerator=accelerator, ema_decay=settings.ema_decay, settings=settings,
+    )  # fmt: skip
+    model.eval().requires_grad_(False)
+
+
+def _parts(module: nn.Module, prefix: str) -> dict[str, nn.Parameter]:
+    return {f"{prefix}.{name}": parameter for name, parameter in module.named_parameters()}
 
 
 def psnr(output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:

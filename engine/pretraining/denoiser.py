@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from engine.pretraining.settings import DenoiserSettings
 from engine.pretraining.stage import run_stage
 from engine.pretraining.text_image import tokenize
 from engine.training import generator_at
-from engine.world import clips, sprites
+from engine.world import clips, motions, sprites
 
 
 class Conditioned(nn.Module):
@@ -129,17 +129,33 @@ def make_pool(count: int, seed: int, autoencoder: AutoencoderKL, path: Path, acc
     return Pool(latents, specs)
 
 
-def caption_of(spec: clips.ClipSpec, draw: float, dropout: float) -> str:
-    """The caption of a clip or of one of its frames, whole or in part; `draw` in [0, 1) chooses.
+def caption_of(spec: clips.ClipSpec, settings: DenoiserSettings, generator: torch.Generator) -> str:
+    """The caption of a clip or of one of its frames, whole or in part, drawn by chance.
 
     A single frame's names the motion too: what moves left stands left of the middle more often than not, and
     words that are learnt so, at an image's cost, need only be tied to the time once clips come.
     """
-    if draw < dropout:
+    draw, odd = torch.rand(2, generator=generator).tolist()
+    if draw < settings.caption_dropout:
         return ""
-    motion = None if draw < dropout + 0.2 else spec.motion
+    phrase = None if draw < settings.caption_dropout + 0.2 else motions.ALL[spec.motion].phrase
     scene = None if draw > 0.82 else spec.scene
-    return clips.caption(spec.word, motion, scene)
+    if odd < settings.odd_word_share:
+        phrase = odd_word(generator)
+    return clips.caption_with(spec.word, phrase, scene)
+
+
+_ONSETS = ("b", "br", "c", "d", "dr", "f", "fl", "g", "gr", "h", "k", "l", "m", "n", "p", "r", "s", "st", "t", "v", "w")
+
+
+def odd_word(generator: torch.Generator) -> str:
+    """A word for a motion that no language has, e.g. "trozuping"."""
+
+    def pick(choices: Sequence[str]) -> str:
+        return choices[int(torch.randint(len(choices), (), generator=generator))]
+
+    syllables = 1 + int(torch.randint(2, (), generator=generator))
+    return "".join(pick(_ONSETS) + pick("aeiou") for _ in range(syllables)) + pick("bdgklmnprtz") + "ing"
 
 
 def velocity_loss(
@@ -193,11 +209,7 @@ def pretrain(
         if still:
             frame = torch.randint(latents.shape[1], (count,), generator=generator)
             latents = latents[torch.arange(count), frame].unsqueeze(1)
-        draws = torch.rand(count, generator=generator).tolist()
-        captions = [
-            caption_of(pool.specs[i], draw, settings.caption_dropout)
-            for i, draw in zip(chosen.tolist(), draws, strict=True)
-        ]
+        captions = [caption_of(pool.specs[i], settings, generator) for i in chosen.tolist()]
         clean = latents.float().transpose(1, 2).to(accelerator.device)
         ids = tokenize(tokenizer, captions).to(accelerator.device)
         with accelerator.autocast():

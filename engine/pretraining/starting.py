@@ -19,11 +19,12 @@ from transformers import CLIPModel, CLIPTextModel, CLIPVisionModelWithProjection
 
 from engine.bases.load import quiet_libraries
 from engine.files import written_aside
+from engine.pretraining.autoencoder import write_scale
 from engine.pretraining.stage import write_stage
 
 TRAINING = "training.json"
 """In an exported base: the steps that each stage took."""
-STAGES = ("autoencoder", "text_image", "motion_words", "images", "clips", "judge", "self_supervised")
+STAGES = ("autoencoder", "decoder", "text_image", "motion_words", "images", "clips", "judge", "self_supervised")
 
 
 def write_steps(folder: Path, steps: Mapping[str, int]) -> None:
@@ -44,8 +45,10 @@ def start_from(base: Path, work: Path) -> None:
         raise FileExistsError(f"{work} has trained {', '.join(taken)} already: choose another folder with --work")
     text = _state(CLIPTextModel, base / "text_encoder")
     denoiser = _named("unet", _state(UNet3DConditionModel, base / "unet")) | _named("text_encoder", text)
+    pictures = _state(AutoencoderKL, base / "vae")
     stages = {
-        "autoencoder": _state(AutoencoderKL, base / "vae"),
+        "autoencoder": pictures,
+        "decoder": pictures,
         "text_image": _state(CLIPVisionModelWithProjection, base / "image_encoder") | _named("text_model", text),
         "motion_words": text,
         "images": denoiser,
@@ -54,8 +57,9 @@ def start_from(base: Path, work: Path) -> None:
         "self_supervised": _named("encoder", _state(ViTModel, base / "judges" / "dino", add_pooling_layer=False)),
     }
     shutil.copytree(base / "tokenizer", work / "tokenizer")
+    write_scale(work, AutoencoderKL.load_config(base / "vae")["scaling_factor"])
     for name, tensors in stages.items():
-        write_stage(work / f"{name}.safetensors", tensors, steps[name])
+        write_stage(work / f"{name}.safetensors", tensors, steps.get(name, 0))
 
 
 def _state(kind: Any, folder: Path, **options: Any) -> dict[str, Tensor]:

@@ -35,10 +35,15 @@ class ClipSpec:
 
 def caption(word: str, motion: str | None = None, scene: str | None = None) -> str:
     """The plain caption, e.g. "a dog moving right on grass"; an `an` stands before a vowel."""
+    return caption_with(word, None if motion is None else motions.ALL[motion].phrase, scene)
+
+
+def caption_with(word: str, phrase: str | None, scene: str | None = None) -> str:
+    """The caption with a motion's phrase given, of the world or not."""
     article = "an" if word[0] in "aeiou" else "a"
     parts = [f"{article} {word}"]
-    if motion is not None:
-        parts.append(motions.ALL[motion].phrase)
+    if phrase is not None:
+        parts.append(phrase)
     if scene is not None:
         parts.append(scenes.PHRASES[scene])
     return " ".join(parts)
