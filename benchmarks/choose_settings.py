@@ -1,12 +1,13 @@
-"""The learning rates that suit a base of the small world: the same search for every method, none a straw man.
+"""Learning rates and steps that suit a base of the small world: the same search for every method, none a straw man.
 
     python benchmarks/choose_settings.py --kind subject --method dreamvideo lora
-    python benchmarks/choose_settings.py --kind motion
+    python benchmarks/choose_settings.py --kind motion --steps 200 400
 
-Each method learns objects (or motions) that no table shows at five rates. A subject is judged by the share of
-the way from the bare base to real renderings that CLIP-I and DINO-I go, a motion by its trajectory; of the
-rates at which what was asked for besides (scene, or object) is still seen, at most 10 points below the bare
-base, the best is chosen. Writes every trial to `--out`; what it chooses belongs into the base's recommended.json.
+Each method learns objects (or motions) that no table shows, at each rate and number of steps. A subject is judged
+by the share of the way from the bare base to real renderings that CLIP-I and DINO-I go, a motion by its trajectory;
+of the settings at which what was asked for besides (scene, or object) is still seen, at most 10 points below the
+bare base, the best is chosen. Writes every trial to `--out`; what it chooses belongs into the base's
+recommended.json.
 """
 
 from __future__ import annotations
@@ -25,11 +26,15 @@ from figures.measures import correlations, followed, gap_closed, mean, means, re
 
 from engine.files import written_aside
 from engine.methods.common import Method, switch_of
-from engine.methods.table import DEFAULT, method_named, methods_of, reads
+from engine.methods.table import DEFAULT, method_named, methods_of, reads, recommended_for
+from engine.settings import as_values
 from engine.world import motions, sprites
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-_RATES_OPTIONS = ("adapter_learning_rate", "learning_rate", "token_learning_rate")
+_SEARCHED = {
+    "adapter_learning_rate": "adapter_steps", "learning_rate": "steps", "token_learning_rate": "token_steps",
+}  # fmt: skip
+"""By the option of a rate the one of its steps; of what a method has, the first."""
 PROMPTS = 9
 """Clips of each object: every known motion once."""
 SEEDS = 2
@@ -37,12 +42,13 @@ SEEDS = 2
 
 @dataclass(frozen=True)
 class Trial:
-    """A method at one rate: `gain` is what it is chosen by, `kept` the share of clips whose scene (or object) is
-    seen, `kept_before` the bare base's."""
+    """A method at one rate, for so many steps: `gain` is what it is chosen by, `kept` the share of clips whose scene
+    (or object) is seen, `kept_before` the bare base's."""
 
     method: str
     option: str
     rate: float
+    steps: int
     gain: float
     kept: float
     kept_before: float
@@ -60,29 +66,41 @@ def main() -> None:
     bench = Bench(location_of(options.base), Scale(), options.out.parent, options.work, options.device)
     trials: list[Trial] = []
     for name in options.method:
-        trials += _trials(bench, options.kind, method_named(options.kind, name), options.rates)
+        trials += _trials(bench, options.kind, method_named(options.kind, name), options)
         _write(options.out, bench, options.kind, trials)
     for name in options.method:
         chosen = max((t for t in trials if t.method == name), key=lambda t: (t.allowed, t.gain))
         print(
-            f"{options.kind} {name}: {chosen.option} {chosen.rate:g} (gain {chosen.gain:.3f}, kept {chosen.kept:.2f})"
+            f"{options.kind} {name}: {chosen.option} {chosen.rate:g}, {chosen.steps} steps "
+            f"(gain {chosen.gain:.3f}, kept {chosen.kept:.2f})"
         )
 
 
-def _trials(bench: Bench, kind: str, method: Method, rates: tuple[float, ...]) -> Iterator[Trial]:
-    """A method at each rate; of what learns in two steps the second is searched, with the first as recommended."""
+def _trials(bench: Bench, kind: str, method: Method, options: argparse.Namespace) -> Iterator[Trial]:
+    """A method at each setting; of what learns in two steps the second is searched, with the first as recommended."""
     settings = method.settings()
-    option = next(name for name in _RATES_OPTIONS if name in reads(method) and switch_of(settings, name) is None)
-    for rate in rates:
-        trial = (_subject if kind == "subject" else _motion)(bench, method.name, option, rate)
-        say(f"{method.name} at {rate:g}: gain {trial.gain:.3f}, kept {trial.kept:.2f} of {trial.kept_before:.2f}")
-        yield trial
+    rate_option = next(name for name in _SEARCHED if name in reads(method) and switch_of(settings, name) is None)
+    learn = _subject if kind == "subject" else _motion
+    recommended = {**as_values(settings), **recommended_for(method, bench.info.recommended)}
+    for rate in options.rates:
+        for steps in options.steps or [recommended[_SEARCHED[rate_option]]]:
+            measured = learn(bench, method.name, {rate_option: rate, _SEARCHED[rate_option]: steps})
+            trial = Trial(method.name, rate_option, rate, steps, *measured)
+            say(
+                f"{method.name} at {rate:g}, {steps} steps: gain {trial.gain:.3f}, "
+                f"kept {trial.kept:.2f} of {trial.kept_before:.2f}"
+            )
+            yield trial
 
 
-def _subject(bench: Bench, method: str, option: str, rate: float) -> Trial:
+Measured = tuple[float, float, float, float, dict[str, float]]
+"""Gain, kept, kept before, seconds, and the gain by source."""
+
+
+def _subject(bench: Bench, method: str, options: dict[str, object]) -> Measured:
     gains, kept, before, seconds = {}, [], [], []
     for number, word in enumerate(sprites.words("tuning")):
-        taught = bench.teach_subject(word, method, **{option: rate})
+        taught = bench.teach_subject(word, method, **options)
         specs, class_word = subject_specs(word, PROMPTS), sprites.catalogue()[word].class_word
         made = bench.generate(as_asked(specs, named="*", stream=50 + number), Learnt(subject=taught.folder))
         bare = bench.generate(as_asked(specs, named=class_word, stream=50 + number))
@@ -92,14 +110,14 @@ def _subject(bench: Bench, method: str, option: str, rate: float) -> Trial:
         kept += followed(read(bench, made), specs).scene
         before += followed(read(bench, bare), specs).scene
         seconds.append(taught.seconds)
-    return Trial(method, option, rate, mean(list(gains.values())), mean(kept), mean(before), max(seconds), gains)
+    return mean(list(gains.values())), mean(kept), mean(before), max(seconds), gains
 
 
-def _motion(bench: Bench, method: str, option: str, rate: float) -> Trial:
+def _motion(bench: Bench, method: str, options: dict[str, object]) -> Measured:
     gains, kept, before, seconds = {}, [], [], []
     words, objects = split_words(bench.scale.motion_objects, tuple(motions.TUNING))
     for number, name in enumerate(motions.TUNING):
-        taught = bench.teach_motion(name, words[name], method, **{option: rate})
+        taught = bench.teach_motion(name, words[name], method, **options)
         specs = motion_specs(name, objects, SEEDS)
         requests = as_asked(specs, stream=60 + number)
         made, bare = bench.generate(requests, Learnt(motion=taught.folder)), bench.generate(requests)
@@ -107,14 +125,14 @@ def _motion(bench: Bench, method: str, option: str, rate: float) -> Trial:
         kept += followed(read(bench, made), specs).object
         before += followed(read(bench, bare), specs).object
         seconds.append(taught.seconds)
-    return Trial(method, option, rate, mean(list(gains.values())), mean(kept), mean(before), max(seconds), gains)
+    return mean(list(gains.values())), mean(kept), mean(before), max(seconds), gains
 
 
 def _write(path: Path, bench: Bench, kind: Literal["subject", "motion"], trials: list[Trial]) -> None:
     kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if kept.get("base") != bench.fingerprint:
         kept = {"base": bench.fingerprint}
-    now = {f"{t.method} at {t.rate:g}": asdict(t) | {"allowed": t.allowed} for t in trials}
+    now = {f"{t.method} at {t.rate:g}, {t.steps} steps": asdict(t) | {"allowed": t.allowed} for t in trials}
     kept[kind] = kept.get(kind, {}) | now
     with written_aside(path) as partial:
         partial.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
@@ -125,6 +143,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--kind", choices=("subject", "motion"), required=True, help="what is learnt")
     parser.add_argument("--method", nargs="+", default=[DEFAULT], help="methods to try, or all (default: %(default)s)")
     parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="learning rates (default: %(default)s)")
+    parser.add_argument("--steps", nargs="+", type=int, help="numbers of steps (default: the recommended one)")
     add_options(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("docs") / "embedded-base" / "settings.json",
