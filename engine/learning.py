@@ -21,10 +21,10 @@ from engine.bases.base import Base
 from engine.bases.load import family_of
 from engine.data.clips import FrameSampling
 from engine.data.encoding import EncodedClip, EncodedImages, encode_clip, encode_images
-from engine.methods.common import CLASS, MotionSettings, Part, SubjectSettings
+from engine.methods.common import CLASS, MotionSettings, OptimizerConfig, Part, SubjectSettings
 from engine.planning import MotionPlan, SubjectPlan
 from engine.prompts import PLACEHOLDER
-from engine.sampling import offset_noise
+from engine.sampling import draw_timesteps, offset_noise
 from engine.training import (
     LoopConfig,
     Progress,
@@ -263,7 +263,7 @@ def _subject_loss(
     chosen = torch.randint(len(images.latents.mean), (config.batch_size,), generator=generator)
     clean = images.latents.sample(chosen, generator).unsqueeze(2)
     mask = images.masks[chosen].unsqueeze(2).to(base.device) if images.masks is not None else None
-    return denoising_loss(base, clean, text.expand(len(chosen), -1, -1), config.offset_noise, generator, mask)
+    return denoising_loss(base, config, clean, text.expand(len(chosen), -1, -1), generator, mask)
 
 
 def _motion_loss(
@@ -303,25 +303,24 @@ def _motion_loss(
         seen = torch.stack(embeddings) * (draw >= guidance.p_image_zero)[:, None]
         with base.autocast():
             weights.condition(seen.to(base.device), strength)
-    return denoising_loss(base, torch.stack(samples), text, config.offset_noise, generator)
+    return denoising_loss(base, config, torch.stack(samples), text, generator)
 
 
 def denoising_loss(
     base: Base,
+    config: OptimizerConfig,
     clean: Tensor,
     text: Tensor,
-    offset: float,
     generator: torch.Generator,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Mean squared error of the base's prediction at random timesteps.
+    """Mean squared error of the base's prediction at random timesteps, with the noise that `config` asks for.
 
     `clean` is `(B, C, F, h, w)`, `text` `(B, L, D)`; a `mask` `(B, 1, 1, h, w)` multiplies prediction and
     target, and the mean is still over everything (the authors' code).
     """
-    noise = offset_noise(tuple(clean.shape), offset, generator).to(base.device)
-    steps = len(base.objective.alphas_cumprod)
-    timesteps = torch.randint(steps, (clean.shape[0],), generator=generator)
+    noise = offset_noise(tuple(clean.shape), config.offset_noise, generator).to(base.device)
+    timesteps = draw_timesteps(len(clean), len(base.objective.alphas_cumprod), config.noise_bias, generator)
     clean = clean.to(base.device)
     noisy = base.objective.add_noise(clean, noise, timesteps)
     target = base.objective.target(clean, noise, timesteps)

@@ -21,6 +21,7 @@ from engine.files import written_aside
 from engine.pretraining.settings import DenoiserSettings
 from engine.pretraining.stage import run_stage
 from engine.pretraining.text_image import tokenize
+from engine.sampling import draw_timesteps
 from engine.training import generator_at
 from engine.world import clips, motions, sprites
 
@@ -175,8 +176,7 @@ def velocity_loss(
     above 1 draws the noisy ones more often, where it is decided who moves where.
     """
     b = latents.shape[0]
-    position = 1 - (1 - (torch.rand((), generator=generator) + torch.arange(b)) / b) ** noise_bias
-    timesteps = (position * len(alphas)).long().clamp(max=len(alphas) - 1)
+    timesteps = draw_timesteps(b, len(alphas), noise_bias, generator, stratified=True)
     noise = torch.randn(latents.shape, generator=generator).to(latents)
     kept = alphas[timesteps].view(b, 1, 1, 1, 1).to(latents)
     noisy = kept.sqrt() * latents + (1 - kept).sqrt() * noise

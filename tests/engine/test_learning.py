@@ -24,6 +24,7 @@ from engine.errors import ResumeError
 from engine.estimating import estimate
 from engine.learning import Learned, denoising_loss, learn_motion, learn_subject
 from engine.media.video import write_video
+from engine.methods.dreamvideo import SubjectConfig
 from engine.planning import MotionPlan, SubjectPlan, plan_motion, plan_subject
 from engine.training import Progress, generator_at
 
@@ -309,7 +310,7 @@ def test_a_masked_loss_sees_nothing_outside(load: LoadBase, prediction_type: str
     def loss(error: Tensor, mask: Tensor | None) -> float:
         """The loss of a base that predicts zeros, and `error` more."""
         off = stub(lambda noisy, *_: error.expand_as(noisy), objective)
-        return float(denoising_loss(off, clean, text, 0.1, generator_at(0, 0), mask))
+        return float(denoising_loss(off, SubjectConfig(), clean, text, generator_at(0, 0), mask))
 
     assert loss(outside, mask) == loss(torch.zeros(()), mask)
     assert loss(inside, mask) > 1.5 * loss(torch.zeros(()), mask)
@@ -330,7 +331,7 @@ def test_the_loss_is_the_mean_squared_error_to_the_bases_own_target(load: LoadBa
         spread = objective.add_noise(torch.zeros_like(clean), torch.ones_like(clean), timesteps)
         return objective.target(clean, (noisy - signal) / spread, timesteps) + 0.5
 
-    loss = denoising_loss(stub(right, objective), clean, torch.zeros(3, 16, 32), 0.1, generator_at(0, 0))
+    loss = denoising_loss(stub(right, objective), SubjectConfig(), clean, torch.zeros(3, 16, 32), generator_at(0, 0))
     assert float(loss) == pytest.approx(0.25, rel=1e-3)
     assert len(set(asked[0].tolist())) == 3  # a timestep for each sample
 
@@ -343,9 +344,28 @@ def test_noise_has_its_offset(load: LoadBase, strength: float) -> None:
         noises.append(noisy / objective.add_noise(clean, torch.ones_like(clean), timesteps))
         return noisy
 
-    denoising_loss(stub(note, objective), clean, torch.zeros(8, 16, 32), strength, generator_at(0, 0))
+    denoising_loss(
+        stub(note, objective), SubjectConfig(offset_noise=strength), clean, torch.zeros(8, 16, 32), generator_at(0, 0)
+    )
     expected = (1 / 256 + strength**2) ** 0.5
     assert float(noises[0].mean(dim=(-2, -1)).std()) == pytest.approx(expected, rel=0.15)
+
+
+@pytest.mark.parametrize(("bias", "above"), [(1.0, 0.25), (2.0, 0.5), (3.0, 0.63)])
+def test_noisy_timesteps_are_as_likely_as_asked(load: LoadBase, bias: float, above: float) -> None:
+    objective, asked = load().objective, []
+
+    def note(noisy: Tensor, timesteps: Tensor, _text: Tensor) -> Tensor:
+        asked.extend(timesteps.tolist())
+        return noisy
+
+    clean = torch.zeros(4000, 4, 1, 1, 1)
+    denoising_loss(
+        stub(note, objective), SubjectConfig(noise_bias=bias), clean, torch.zeros(4000, 16, 32), generator_at(0, 0)
+    )
+    steps = len(objective.alphas_cumprod)
+    assert min(asked) >= 0 and max(asked) < steps
+    assert sum(t >= 0.75 * steps for t in asked) / 4000 == pytest.approx(above, abs=0.03)
 
 
 def test_offset_noise_reaches_what_is_trained_on(load: LoadBase, photographs: Path, tmp_path: Path) -> None:
