@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dreamvideo_cli.output import Out
 from dreamvideo_cli.suite_plans import Lesson, SuitePlan, Task
-from engine.evaluation.suites.results import CellResult, append_result
+from engine.evaluation.suites.results import CellResult, append_result, save_wanted
 from engine.evaluation.wanted import ReferenceClip
 from engine.files import written_aside
 
@@ -39,6 +39,7 @@ class Keeper:
         self._plan, self._out = plan, out
         self._id: int | None = None
         plan.suite.save(plan.folder)
+        save_wanted(plan.folder, {task.cell: task.identity for task in plan.tasks})
         self._write()
         self._in_registry(self._begin)
 

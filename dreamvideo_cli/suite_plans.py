@@ -44,8 +44,9 @@ class Lesson:
 
 @dataclass
 class Task:
-    """A cell, what it needs, and what was there of it before this run. `config` is as it is without what the
-    motion was learnt with."""
+    """A cell, what it needs, and what was there of it before this run: `before` is its result if it is one of the
+    same `identity`, and `noted` the hash that its video had when it was last scored, whatever it was made by then.
+    `config` is as it is without what the motion was learnt with."""
 
     cell: Cell
     said: str
@@ -55,6 +56,7 @@ class Task:
     lessons: Mapping[Kind, Lesson]
     identity: str
     before: CellResult | None
+    noted: str | None
     is_whole: bool
     after: CellResult | None = None
 
@@ -144,8 +146,8 @@ def plan_suite(
     material: Path,
     device: str | None,
 ) -> SuitePlan:
-    """Look at every source, and at what is there already. `folder` is the suite's, and `material` is where
-    pictures and clips of the embedded base's world are rendered into.
+    """Look at every source, and at what is there already. `folder` is the suite's, `results` are the newest of each
+    cell, and `material` is where pictures and clips of the embedded base's world are rendered into.
 
     Raises `InputError` with all that is wrong; then nothing was begun.
     """
@@ -184,7 +186,7 @@ class _Planner:
             **{one.name: self._found(one, _clips) for one in suite.motions},
         }
 
-    def task(self, cell: Cell, before: CellResult | None, judges: tuple[str, str]) -> Task | None:
+    def task(self, cell: Cell, newest: CellResult | None, judges: tuple[str, str]) -> Task | None:
         """A cell, ready to be made; None where something about it is wrong."""
         method = self.suite.method(cell)
         things: dict[Kind, SuiteSubject | SuiteMotion | None] = {
@@ -207,8 +209,12 @@ class _Planner:
             [self._hash_of(path) for path in pictures],
             [(self._hash_of(clip.path), clip.start, clip.end, clip.source_fps) for clip in clips],
         ])  # fmt: skip
-        whole = before is not None and before.identity == identity and is_whole(before, self.folder)
-        return Task(cell, said, method.compose_options, settings.config, wanted, lessons, identity, before, whole)
+        noted = newest.sha256 if newest is not None else None
+        before = newest if newest is not None and newest.identity == identity else None
+        whole = before is not None and is_whole(before, self.folder)
+        return Task(
+            cell, said, method.compose_options, settings.config, wanted, lessons, identity, before, noted, whole
+        )
 
     def _found(self, thing: Any, find: Callable[[Any, Path], tuple[Path, ...]]) -> tuple[Path, ...] | None:
         try:

@@ -157,10 +157,8 @@ class _Maker:
         return self._result("failed", error=message)
 
     def _is_there(self, job: Job) -> bool:
-        """Whether the same video was made by a run that was stopped before it could be scored."""
-        before, video = self._task.before, video_of(self._task.cell)
-        noted = before.sha256 if before is not None and before.video == video else None
-        return results_of(job)[0].is_there(noted)
+        """Whether the same video is there: a run was stopped before it could be scored, or it is to be scored anew."""
+        return results_of(job)[0].is_there(self._task.noted)
 
     def _wish(self, video: Path) -> Wish:
         task, suite = self._task, self._plan.suite

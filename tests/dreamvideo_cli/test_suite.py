@@ -141,7 +141,7 @@ def test_methods_are_learnt_composed_scored_and_told(dv: Any, write: Write, tmp_
 
 
 def test_a_second_run_makes_only_what_is_missing_damaged_or_different(dv: Any, write: Write, tmp_path: Path) -> None:
-    file = write(TOKEN, BARE, seeds="[0, 1]")
+    file = write(BARE, TOKEN, seeds="[0, 1]")
     assert dv("suite", "run", file).code == 0
     trial = tmp_path / "trial"
     videos = {result.cell.key: trial / str(result.video) for result in read_results(trial)}
@@ -164,10 +164,10 @@ def test_a_second_run_makes_only_what_is_missing_damaged_or_different(dv: Any, w
     assert learnt() == []
 
     changed = '{name = "bare", compose_options = {steps = 3}}'
-    done = dv("suite", "run", write(TOKEN, changed, seeds="[0, 1]"))
+    done = dv("suite", "run", write(changed, TOKEN, seeds="[0, 1]"))
     assert "2 made, 2 kept" in done.err and learnt() == []
     assert first.read_bytes() != whole[next(iter(videos))] and fourth.read_bytes() == whole[list(videos)[3]]
-    done = dv("suite", "run", write(TOKEN, changed, seeds="[1, 2]"))
+    done = dv("suite", "run", write(changed, TOKEN, seeds="[1, 2]"))
     assert "2 made, 2 kept" in done.err and learnt() == ["trial-fox-textual-inversion@2"]
 
 
@@ -186,7 +186,7 @@ def test_what_fails_stops_nothing_else_and_is_tried_again(dv: Any, write: Write,
     assert [(m["method"], m["done"], m["failed"]) for m in status["methods"]] == [
         ("wild", 0, 1), ("odd", 0, 1), ("bare", 1, 0),
     ]  # fmt: skip
-    assert [failure["method"] for failure in status["failures"]] == ["odd", "wild"]
+    assert [failure["method"] for failure in status["failures"]] == ["wild", "odd"]
     fixed = dv("suite", "run", write(TOKEN.replace("token", "wild", 1), BARE.replace("bare", "odd"), BARE))
     assert (fixed.code, "2 made, 1 kept, 0 failed" in fixed.err) == (0, True)
 
@@ -247,6 +247,33 @@ def test_ctrl_c_leaves_what_was_made(
     assert "1 made, 1 kept" in dv("suite", "run", file).err
 
 
+def test_results_of_an_older_suite_are_nowhere_to_be_seen(
+    dv: Any, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert dv("suite", "run", write(BARE, '{name = "other"}', seeds="[0, 1]")).code == 0
+    changed = write('{name = "bare", compose_options = {steps = 3}}', seeds="[1, 2]")
+
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.composing.compose", interrupted)
+        assert dv("suite", "run", changed).code == 130
+    status = json.loads(dv("suite", "status", "trial", "--json").out)
+    assert (status["cells"], status["done"], status["missing"]) == (2, 0, 2)
+    assert status["methods"][0]["means"] == {}
+    assert len((tmp_path / "trial" / "cells.csv").read_text(encoding="utf-8").splitlines()) == 1
+    with Registry.open() as registry:
+        assert registry.suites.all()[0].made == 0
+    done = dv("report", "trial")
+    assert (done.code, "holds no result yet" in done.err) == (2, True)
+    assert dv("suite", "run", changed, "--quiet").code == 0
+    assert json.loads(dv("report", "trial", "--json").out)["videos"] == 2
+    assert [row["seed"] for row in csv.DictReader((tmp_path / "trial" / "cells.csv").open(encoding="utf-8"))] == [
+        "1", "2",
+    ]  # fmt: skip
+
+
 def test_killed_twice_it_goes_on_and_repeats_nothing(dv: Any, start: Any, write: Write, tmp_path: Path) -> None:
     file = write(TOKEN, BARE)
     trial = tmp_path / "trial"
@@ -289,7 +316,7 @@ def test_references_are_kept_as_a_browser_plays_them_and_follow_their_files(tmp_
     photo, clip = tmp_path / "a.PNG", MATERIAL / "zigzag" / "dog.mp4"
     shutil.copyfile(MATERIAL / "fox" / "1.png", photo)
     wanted = Wanted("a dog", (photo,), (ReferenceClip(clip), ReferenceClip(clip, end=0.5)))
-    task = Task(Cell("lora", "fox", "zigzag", "a *", 0), "a *", {}, ComposeConfig(), wanted, {}, "", None, False)
+    task = Task(Cell("lora", "fox", "zigzag", "a *", 0), "a *", {}, ComposeConfig(), wanted, {}, "", None, None, False)
     pictures, clips = references_of(tmp_path, task)
     assert (pictures, clips) == (("references/fox/01.png",), ("references/zigzag/01.mp4", "references/zigzag/02.mp4"))
     assert (tmp_path / clips[0]).read_bytes() == clip.read_bytes()
