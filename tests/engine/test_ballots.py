@@ -118,6 +118,16 @@ def test_the_majority_decides_and_even_votes_are_ties(tmp_path: Path) -> None:
     assert counted.agreement["motion_fidelity"].alpha is None
 
 
+def test_the_interval_of_a_share_is_over_subjects(tmp_path: Path) -> None:
+    cells = [r for subject in ("fox", "taxi") for r in results("dreamvideo", "lora", seeds=8, subject=subject)]
+    study = draw_study(cells, "small", method="dreamvideo")
+    file = answers(study, tmp_path, "a", lambda ballot, _: "dreamvideo" if ballot.subject == "fox" else "lora")
+    (table,) = tally(study, load_answers([file], study)).tables
+    share = table.lines[0].shares["text_alignment"].ours_share
+    # One resample in four has the fox alone, and one the taxi: sixteen ballots say as much as two subjects.
+    assert (share.mean, share.low, share.high) == (0.5, 0.0, 1.0)
+
+
 def test_alpha_of_krippendorffs_own_example() -> None:
     """Nominal data of 4 observers with missing values (Krippendorff 2011, section C): alpha 0.743."""
     observers = [

@@ -195,14 +195,61 @@ def test_titles_are_those_of_the_metrics() -> None:
     assert {metric.name: metric.title for metric in METRICS} == TITLES
 
 
-def test_an_interval_of_groups_is_that_of_their_sums() -> None:
+def test_an_interval_of_one_factor_is_that_of_its_levels() -> None:
     # Four pairs of equal values tell as much as four values, not as eight.
     values = [0.1, 0.4, 0.2, 0.7]
-    doubled = bootstrap_interval([v for v in values for _ in range(2)], groups=[n for n in range(4) for _ in range(2)])
+    doubled = bootstrap_interval([v for v in values for _ in range(2)], factors=[[n for n in range(4) for _ in "ab"]])
     single = bootstrap_interval(values)
     assert (doubled.low, doubled.high) == (pytest.approx(single.low), pytest.approx(single.high))
-    # Groups of unequal size weigh by it: one resample has both of 1.0 twice, or the 0.0 twice, or each once.
-    uneven = bootstrap_interval([1.0, 1.0, 0.0], groups=["a", "a", "b"], level=0.2, seed=1)
+    # Levels of unequal size weigh by it: one resample has both of 1.0 twice, or the 0.0 twice, or each once.
+    uneven = bootstrap_interval([1.0, 1.0, 0.0], factors=["aab"], level=0.2, seed=1)
     assert np.allclose([uneven.mean, uneven.low, uneven.high], 2 / 3)
     with pytest.raises(ValueError):
-        bootstrap_interval([1.0, 2.0], groups=["a"])
+        bootstrap_interval([1.0, 2.0], factors=["a"])
+
+
+def test_subjects_and_motions_are_resampled_each_on_their_own() -> None:
+    # All depends on which of two subjects it is: 1 resample in 4 has the first twice, and 1 in 4 the second. Of four
+    # pairs, resampled as if each were a subject of its own, all would be of one subject in 1 resample of 16.
+    figures = {"fox": 1.0, "taxi": 0.0}
+    crossed = bootstrap_interval([1.0, 1.0, 0.0, 0.0], factors=["fftt", "zczc"], level=0.8)
+    apart = bootstrap_interval([1.0, 1.0, 0.0, 0.0], level=0.8)
+    assert (crossed.low, crossed.high, apart.low, apart.high) == (0.0, 1.0, 0.25, 0.75)
+    cells = [
+        result(method, (by, by), {"clip_t": value * (1 if by == "lora" else 2)}, subject=subject, motion=motion)
+        for method, by in (("lora", "lora"), ("dreamvideo", "dreamvideo"))
+        for subject, value in figures.items()
+        for motion in ("zigzag", "circling", "bouncing")
+    ]
+    (table,) = paper_tables(cells)
+    ours, lora = (figure(table, title, "clip_t") for title in ("DreamVideo", "LoRA"))
+    assert (ours.interval.low, ours.interval.high, ours.levels, table.fewest_levels) == (0.0, 2.0, 2, 2)
+    assert (lora.difference.low, lora.difference.high) == (-1.0, 0.0)
+
+
+def test_an_interval_covers_as_often_as_it_says() -> None:
+    """Four subjects and four motions with effects of their own: of 200 such suites the true mean is in nine tenths."""
+    random, subjects, motions = np.random.default_rng(0), np.repeat(range(4), 4), np.tile(range(4), 4)
+    hits = 0
+    for _ in range(200):
+        values = random.normal(size=4)[subjects] + random.normal(size=4)[motions] + random.normal(size=16) / 2
+        interval = bootstrap_interval(list(values), factors=[list(subjects), list(motions)], resamples=500)
+        hits += interval.low <= 0 <= interval.high
+    assert hits > 170
+
+
+def test_with_one_subject_and_motion_videos_are_resampled_and_the_table_says_so() -> None:
+    ours, lora = ("dreamvideo", "dreamvideo"), ("lora", "lora")
+    cells = [
+        result(method, by, {"clip_t": value}, seed=seed)
+        for method, by in (("lora", lora), ("dreamvideo", ours))
+        for seed, value in enumerate((0.1, 0.2, 0.3))
+    ]
+    (table,) = paper_tables(cells)
+    spread = figure(table, "DreamVideo", "clip_t").interval
+    assert (spread.low < spread.mean < spread.high, table.fewest_levels) == (True, 1)
+
+
+def test_videos_that_cross_no_other_leave_resamples_empty_and_the_rest_count() -> None:
+    interval = bootstrap_interval([1.0, 0.0], factors=["ft", "zc"])
+    assert (interval.mean, interval.low, interval.high) == (0.5, 0.0, 1.0)

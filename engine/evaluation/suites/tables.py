@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from engine.evaluation.statistics import Interval, bootstrap_interval, paired_interval
+from engine.evaluation.statistics import Interval, bootstrap_interval, fewest_levels, paired_interval
 from engine.evaluation.suites.results import CellResult, Part, made
 from engine.methods.common import Kind
 from engine.methods.table import known_as
@@ -112,12 +112,15 @@ Tune-A-Video (Table 3) need another family of bases."""
 
 @dataclass(frozen=True)
 class Figure:
-    """A mean over `count` videos of `groups` pairs of subject and motion, and the mean difference to the reference
-    over the `paired` cells that both have."""
+    """A mean over `count` videos, and the mean difference to the reference over the `paired` cells that both have.
+
+    `levels` is the number of subjects or of motions, the smaller of the two of which there are several; 1 where there
+    are several of neither.
+    """
 
     interval: Interval
     count: int
-    groups: int
+    levels: int
     difference: Interval | None = None
     paired: int = 0
 
@@ -158,9 +161,9 @@ class Table:
         return next((row for row in self.rows if row.is_reference), None)
 
     @property
-    def fewest_groups(self) -> int:
-        """The fewest pairs of subject and motion that any figure rests on."""
-        return min((f.groups for row in self.rows for f in row.figures.values() if f), default=0)
+    def fewest_levels(self) -> int:
+        """The fewest subjects or motions that any figure rests on, as `Figure.levels` counts them."""
+        return min((f.levels for row in self.rows for f in row.figures.values() if f), default=0)
 
     @property
     def is_even(self) -> bool:
@@ -317,18 +320,16 @@ def _figure(metric: str, videos: Sequence[CellResult], against: Sequence[CellRes
     values = _values(metric, videos)
     if not values:
         return None
-    interval = bootstrap_interval([*values.values()], groups=[_cluster(group) for group in values])
+    interval = bootstrap_interval([*values.values()], factors=_factors(values))
     theirs = _values(metric, against)
     both = [group for group in values if group in theirs]
-    groups = len({_cluster(group) for group in values})
+    levels = fewest_levels(_factors(values))
     if not both:
-        return Figure(interval, len(values), groups)
+        return Figure(interval, len(values), levels)
     difference = paired_interval(
-        [values[group] for group in both],
-        [theirs[group] for group in both],
-        groups=[_cluster(group) for group in both],
+        [values[group] for group in both], [theirs[group] for group in both], factors=_factors(both)
     )
-    return Figure(interval, len(values), groups, difference, len(both))
+    return Figure(interval, len(values), levels, difference, len(both))
 
 
 def _values(metric: str, videos: Sequence[CellResult]) -> dict[Group, float]:
@@ -336,9 +337,10 @@ def _values(metric: str, videos: Sequence[CellResult]) -> dict[Group, float]:
     return {group: value for group, value in scores.items() if value is not None}
 
 
-def _cluster(group: Group) -> tuple[str, str]:
-    """Videos of one subject and motion resemble each other: intervals resample them together."""
-    return group[:2]
+def _factors(groups: Iterable[Group]) -> list[tuple[str, ...]]:
+    """What videos have in common: all of a subject share its adapter and pictures, all of a motion its own."""
+    subjects, motions, _, _ = zip(*groups, strict=True)
+    return [subjects, motions]
 
 
 def _table(
