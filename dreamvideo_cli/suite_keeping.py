@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import shutil
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dreamvideo_cli.output import Out
 from dreamvideo_cli.suite_plans import Lesson, SuitePlan, Task
+from engine.data.images import sha256_of
 from engine.evaluation.suites.results import CellResult, append_result, save_wanted
 from engine.evaluation.wanted import ReferenceClip
 from engine.files import written_aside
@@ -145,30 +147,26 @@ def _curve_file(folder: Path, lesson: Lesson) -> Path:
 
 
 def references_of(folder: Path, task: Task) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """A cell's pictures and clips in the suite's folder, copied there where they are the user's."""
-    pictures = [
-        _kept(folder, path, task.cell.subject, number, path.suffix.lower(), shutil.copyfile)
-        for number, path in enumerate(task.wanted.references, 1)
-    ]
-    clips = [
-        _kept(folder, clip.path, task.cell.motion, number, ".mp4", partial(_as_mp4, clip))
-        for number, clip in enumerate(task.wanted.clips, 1)
-    ]
-    return tuple(pictures), tuple(clips)
+    """A cell's pictures and clips in the suite's folder, copied there: what a result names stays what it was made and
+    measured by, whatever becomes of the user's files. Raises `InputError` where one is gone."""
+    places = [folder / REFERENCES / str(name) for name in (task.cell.subject, task.cell.motion)]
+    pictures = [_copied(path, places[0], path.suffix.lower(), shutil.copyfile) for path in task.wanted.references]
+    clips = [_copied(clip.path, places[1], ".mp4", partial(_as_mp4, clip), clip) for clip in task.wanted.clips]
+    named, shown = (tuple(path.relative_to(folder).as_posix() for path in paths) for paths in (pictures, clips))
+    return named, shown
 
 
-def _kept(
-    folder: Path, path: Path, name: str | None, number: int, suffix: str, copy: Callable[[Path, Path], Any]
-) -> str:
-    own = folder.absolute() / REFERENCES / str(name)
-    if path.absolute().parent == own:
-        return path.absolute().relative_to(folder.absolute()).as_posix()
-    target = own / f"{number:02}{suffix}"
-    # An older copy is of an older file.
-    if not target.exists() or (path.is_file() and target.stat().st_mtime < path.stat().st_mtime):
+def _copied(
+    path: Path, place: Path, suffix: str, copy: Callable[[Path, Path], Any], clip: ReferenceClip | None = None
+) -> Path:
+    """A copy whose name tells its contents and, of a clip, which part it is: another one has another name."""
+    part = (clip.start, clip.end, clip.source_fps) if clip else ()
+    digest = hashlib.sha256(f"{sha256_of(path)}/{part}".encode()).hexdigest()
+    target = place / f"{digest[:12]}{suffix}"
+    if not target.exists():
         with written_aside(target) as aside:
             copy(path, aside)
-    return target.relative_to(folder.absolute()).as_posix()
+    return target
 
 
 def _as_mp4(clip: ReferenceClip, _path: Path, target: Path) -> None:
