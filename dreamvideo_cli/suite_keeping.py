@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -30,12 +31,15 @@ if TYPE_CHECKING:
 CELLS = "cells.csv"
 REFERENCES = "references"
 _LEARNING = "learning"
+_WRITE_EVERY = 30.0
+"""Seconds after which the table of cells, which may have many thousand rows, is written anew while a suite runs."""
 _MOST_POINTS = 100
 """Points of a learning curve that a result holds of each part; each is the mean of the steps up to it."""
 
 
 class Keeper:
-    """Writes down what came of each cell, as soon as it is known."""
+    """Writes down what came of each cell, as soon as it is known. As a context, it leaves the table of cells whole
+    behind, which it writes now and then only while the suite runs."""
 
     def __init__(self, plan: SuitePlan, out: Out) -> None:
         self._plan, self._out = plan, out
@@ -45,16 +49,24 @@ class Keeper:
         self._write()
         self._in_registry(self._begin)
 
+    def __enter__(self) -> Keeper:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write()
+
     def keep(self, task: Task) -> None:
         """Add a cell's result to the folder."""
         assert task.after is not None
         append_result(self._plan.folder, task.after)
-        self._write()
+        if time.monotonic() - self._written_at > _WRITE_EVERY:
+            self._write()
         cell = _plain(task.after)
         self._in_registry(lambda suites: suites.note(self._id, cell) if self._id is not None else None)
 
     def _write(self) -> None:
         write_cells(self._plan.folder, self._plan.results)
+        self._written_at = time.monotonic()
 
     def _begin(self, suites: Suites) -> None:
         plan = self._plan

@@ -46,16 +46,16 @@ def carry_out(plan: SuitePlan, forecasts: Forecasts, out: Out) -> None:
     from engine.evaluation.features import NamedJudges
     from engine.evaluation.scoring import Scorer
 
-    waiting = plan.waiting
     keeper = Keeper(plan, out)
-    if not waiting:
+    if not plan.waiting:
         return
     judges = NamedJudges(*plan.judges, device=str(choose_device(plan.device)))
     scorer = Scorer(judges)
     for judge in ("clip", "dino"):
         getattr(judges, judge)  # Where a judge is missing, no video is of use.
     _learn(plan, forecasts, out)
-    _compose(plan, forecasts, scorer, keeper, out)
+    with keeper:
+        _compose(plan, forecasts, scorer, keeper, out)
 
 
 def _learn(plan: SuitePlan, forecasts: Forecasts, out: Out) -> None:

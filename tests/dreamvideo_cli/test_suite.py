@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 import dreamvideo_cli
 from dreamvideo_cli.shipped import shipped_suites, suite_file
-from dreamvideo_cli.suite_keeping import references_of
+from dreamvideo_cli.suite_keeping import references_of, write_cells
 from dreamvideo_cli.suite_plans import Task
 from engine.bases.location import EMBEDDED
 from engine.data.clips import probe_clip
@@ -284,6 +284,7 @@ def test_ctrl_c_leaves_what_was_made(
     assert (done.code, "dv suite run trial.toml --folder trial" in done.err) == (130, True)
     status = json.loads(dv("suite", "status", file, "--json").out)
     assert (status["done"], status["missing"]) == (1, 1)
+    assert len(list(csv.DictReader((tmp_path / "trial" / "cells.csv").open(encoding="utf-8")))) == 1
     assert "1 made, 1 kept" in dv("suite", "run", file).err
 
 
@@ -447,6 +448,22 @@ def test_a_folder_of_frames_is_kept_anew_where_a_frame_or_the_part_that_is_used_
     first, shorter = kept(), kept(end=0.5)
     shutil.copyfile(frames / "1.png", frames / "3.png")
     assert len({first, shorter, kept()}) == 3
+
+
+def test_the_table_of_cells_is_not_written_anew_for_every_cell(
+    dv: Any, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    written: list[int] = []
+
+    def counted(folder: Path, results: Any) -> None:
+        written.append(len(results))
+        write_cells(folder, results)
+
+    monkeypatch.setattr("dreamvideo_cli.suite_keeping.write_cells", counted)
+    monkeypatch.setattr("dreamvideo_cli.suite_keeping._WRITE_EVERY", 1e9)
+    assert dv("suite", "run", write(BARE, seeds="[0, 1, 2]"), "--quiet").code == 0
+    assert written == [0, 3]
+    assert len(list(csv.DictReader((tmp_path / "trial" / "cells.csv").open(encoding="utf-8")))) == 3
 
 
 def test_what_options_say_anyway_is_no_other_lesson(dv: Any, write: Write) -> None:

@@ -227,6 +227,10 @@ objects = ["dog"]
         ("prompts = ['a * is']\nmethods = ['lora']", "the suite has no subjects"),
         ("prompts = ['a {motion}']\nmethods = ['lora']", "the suite has no motions"),
         ("seeds = []", "seeds is empty"),
+        (
+            'prompts = ["a {motion}", "a turning"]\n[[motions]]\nname = "turn"\ndoing = "turning"\nworld = "zigzag"',
+            "with what motion turn does, the prompt 'a turning' is there twice",
+        ),
         ("seeds = [true]", "seeds has True in it"),
         ("name = [", "is no TOML"),
         ("[counts]\nsubjects = 20", "it is to have 20 subjects, and has 0"),

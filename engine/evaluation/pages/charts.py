@@ -88,7 +88,7 @@ def whiskers(intervals: Mapping[int, Interval]) -> dict[int, Whisker]:
 
 
 def _chart(title: str, stretch: str, parts: Mapping[str, Part], styles: Mapping[str, int]) -> Chart:
-    lines = {name: _thinned(losses) for name, part in parts.items() if (losses := part.losses.get(stretch))}
+    lines = {name: _thinned(points) for name, part in parts.items() if (points := part.losses.get(stretch))}
     steps = max(step for part in parts.values() for step, _ in part.losses.get(stretch, ()))
     losses = [loss for points in lines.values() for _, loss in points]
     low, high = min(losses), max(losses)

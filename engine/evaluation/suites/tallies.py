@@ -131,7 +131,7 @@ def tally(study: Study, answers: Sequence[Answers]) -> Tally:
     tables = tuple(
         VoteTable(NUMBERS[sort], lines)
         for sort in SORTS
-        if (lines := _lines([count for count in counts if count.ballot.sort == sort]))
+        if (lines := _lines([count for count in counts if count.ballot.sort == sort], study.against))
     )
     agreement = {
         question: _agreement([count for count in counts if count.question == question])
@@ -204,9 +204,11 @@ def _count(study: Study, ballot: Ballot, question: Question, answers: Sequence[A
     return Count(ballot, other, question, votes[ours], votes.total() - votes[ours])
 
 
-def _lines(counts: Sequence[Count]) -> tuple[Line, ...]:
+def _lines(counts: Sequence[Count], order: Sequence[str]) -> tuple[Line, ...]:
+    """A line for each method compared with, in `order`; others last."""
+    others = {count.other for count in counts}
     lines = []
-    for other in sorted({count.other for count in counts}):
+    for other in (*(name for name in order if name in others), *sorted(others - set(order))):
         mine = [count for count in counts if count.other == other and count.verdict]
         shares = {
             question: _share([count for count in mine if count.question == question])
