@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from engine.evaluation.pages import choosing
@@ -60,6 +61,15 @@ def test_some_comparisons_are_spread_over_subjects_and_motions_and_the_tables_ar
     assert whole.tables == some.tables == none.tables
     assert shown(none.html) == [] and "data-media=" not in none.html and 'id="videos"' not in none.html
     assert len(none.html) < len(some.html) < len(whole.html)
+
+
+def test_references_are_shown_though_the_first_method_failed_without_any(tmp_path: Path) -> None:
+    failed, other = suite(tmp_path)[0], suite(tmp_path / "other")[8]
+    results = [
+        replace(failed, state="failed", video=None, error="why"),
+        replace(other, cell=replace(failed.cell, method="other"), references=("other/videos/1.png",)),
+    ]
+    assert 'alt="the subject wolf, picture 1"' in make_report(results, tmp_path).html
 
 
 def test_the_first_few_are_even_however_many(tmp_path: Path) -> None:

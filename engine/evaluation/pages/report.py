@@ -135,7 +135,9 @@ def _comparisons(
         found = {result.cell.method: result for result in groups[group]}
         one = groups[group][0]
         shots = tuple(_shot(method, found.get(method), media, problems) for method in methods[sort_of(one)])
-        pictures, clips = (_items(paths, media, problems) for paths in (one.references, one.reference_clips))
+        # A cell that failed may have none.
+        told = next((result for result in groups[group] if result.references or result.reference_clips), one)
+        pictures, clips = (_items(paths, media, problems) for paths in (told.references, told.reference_clips))
         cell = one.cell
         comparisons.append(Comparison(cell.subject, cell.motion, cell.prompt, cell.seed, pictures, clips, shots))
     return comparisons
