@@ -258,11 +258,17 @@ def _where(meter: Meter) -> str:
 
 def hyperparameters(request: Request, plan: SubjectPlan | MotionPlan) -> dict[str, Any]:
     """All that decides what comes of the sources, as an adapter's row has it."""
-    return {**plan.settings.values(), **_trimming(request)}
+    return {**plan.settings.values(), **_trimming(request), **_captions(plan)}
 
 
 def _trimming(request: Request) -> dict[str, Any]:
     return {name: request.given[name] for name in ("start", "end", "source_fps") if name in request.given}
+
+
+def _captions(plan: SubjectPlan | MotionPlan) -> dict[str, Any]:
+    """The clips' captions in the order of the clips, where they aren't all the motion's prompt."""
+    captions = [source.prompt for source in plan.sources if source.role == "clip"]
+    return {"captions": captions} if set(captions) - {getattr(plan, "prompt", None)} else {}
 
 
 def _row(request: Request, plan: SubjectPlan | MotionPlan, base: Any, learned: Learned) -> NewAdapter:
@@ -275,7 +281,11 @@ def _row(request: Request, plan: SubjectPlan | MotionPlan, base: Any, learned: L
         base_name=base.name,
         method=learned.method,
         hyperparameters=hyperparameters(request, plan),
-        origins={**plan.settings.origins, **dict.fromkeys(_trimming(request), "option")},
+        origins={
+            **plan.settings.origins,
+            **dict.fromkeys(_trimming(request), "option"),
+            **dict.fromkeys(_captions(plan), "files"),
+        },
         seed=plan.settings.config.seed,
         device=str(base.device),
         dtype=request.given.get("dtype", "fp32"),

@@ -59,6 +59,14 @@ class Request:
         changed = {field: asked[field] for field in _MAY_CHANGE if field in asked}
         return replace(stored, given={**stored.given, **changed})
 
+    def is_all_of(self, stored: Request) -> bool:
+        """Whether `stored`, which this request continues, was asked for nothing more, and on the same base."""
+
+        def named(request: Request) -> set[str]:
+            return ({*request.given} - {*_MAY_CHANGE}) | {*request.settings}
+
+        return self.kind == stored.kind and self.base == stored.base and named(self) == named(stored)
+
     def _other(self, stored: Request, difference: str) -> InputError:
         return InputError(
             f"the unfinished run of {self.name} was started differently: this command has {difference}.\n"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from dreamvideo_cli.output import Out
 from dreamvideo_cli.suite_plans import Lesson, SuitePlan, Task
-from engine.evaluation.suites.results import CellResult, append_result
+from engine.data.images import sha256_of
+from engine.evaluation.suites.results import CellResult, append_result, save_wanted
 from engine.evaluation.wanted import ReferenceClip
 from engine.files import written_aside
 
@@ -28,30 +31,42 @@ if TYPE_CHECKING:
 CELLS = "cells.csv"
 REFERENCES = "references"
 _LEARNING = "learning"
+_WRITE_EVERY = 30.0
+"""Seconds after which the table of cells, which may have many thousand rows, is written anew while a suite runs."""
 _MOST_POINTS = 100
 """Points of a learning curve that a result holds of each part; each is the mean of the steps up to it."""
 
 
 class Keeper:
-    """Writes down what came of each cell, as soon as it is known."""
+    """Writes down what came of each cell, as soon as it is known. As a context, it leaves the table of cells whole
+    behind, which it writes now and then only while the suite runs."""
 
     def __init__(self, plan: SuitePlan, out: Out) -> None:
         self._plan, self._out = plan, out
         self._id: int | None = None
         plan.suite.save(plan.folder)
+        save_wanted(plan.folder, {task.cell: task.identity for task in plan.tasks})
         self._write()
         self._in_registry(self._begin)
+
+    def __enter__(self) -> Keeper:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write()
 
     def keep(self, task: Task) -> None:
         """Add a cell's result to the folder."""
         assert task.after is not None
         append_result(self._plan.folder, task.after)
-        self._write()
+        if time.monotonic() - self._written_at > _WRITE_EVERY:
+            self._write()
         cell = _plain(task.after)
         self._in_registry(lambda suites: suites.note(self._id, cell) if self._id is not None else None)
 
     def _write(self) -> None:
         write_cells(self._plan.folder, self._plan.results)
+        self._written_at = time.monotonic()
 
     def _begin(self, suites: Suites) -> None:
         plan = self._plan
@@ -144,30 +159,26 @@ def _curve_file(folder: Path, lesson: Lesson) -> Path:
 
 
 def references_of(folder: Path, task: Task) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """A cell's pictures and clips in the suite's folder, copied there where they are the user's."""
-    pictures = [
-        _kept(folder, path, task.cell.subject, number, path.suffix.lower(), shutil.copyfile)
-        for number, path in enumerate(task.wanted.references, 1)
-    ]
-    clips = [
-        _kept(folder, clip.path, task.cell.motion, number, ".mp4", partial(_as_mp4, clip))
-        for number, clip in enumerate(task.wanted.clips, 1)
-    ]
-    return tuple(pictures), tuple(clips)
+    """A cell's pictures and clips in the suite's folder, copied there: what a result names stays what it was made and
+    measured by, whatever becomes of the user's files. Raises `InputError` where one is gone."""
+    places = [folder / REFERENCES / str(name) for name in (task.cell.subject, task.cell.motion)]
+    pictures = [_copied(path, places[0], path.suffix.lower(), shutil.copyfile) for path in task.wanted.references]
+    clips = [_copied(clip.path, places[1], ".mp4", partial(_as_mp4, clip), clip) for clip in task.wanted.clips]
+    named, shown = (tuple(path.relative_to(folder).as_posix() for path in paths) for paths in (pictures, clips))
+    return named, shown
 
 
-def _kept(
-    folder: Path, path: Path, name: str | None, number: int, suffix: str, copy: Callable[[Path, Path], Any]
-) -> str:
-    own = folder.absolute() / REFERENCES / str(name)
-    if path.absolute().parent == own:
-        return path.absolute().relative_to(folder.absolute()).as_posix()
-    target = own / f"{number:02}{suffix}"
-    # An older copy is of an older file.
-    if not target.exists() or (path.is_file() and target.stat().st_mtime < path.stat().st_mtime):
+def _copied(
+    path: Path, place: Path, suffix: str, copy: Callable[[Path, Path], Any], clip: ReferenceClip | None = None
+) -> Path:
+    """A copy whose name tells its contents and, of a clip, which part it is: another one has another name."""
+    part = (clip.start, clip.end, clip.source_fps) if clip else ()
+    digest = hashlib.sha256(f"{sha256_of(path)}/{part}".encode()).hexdigest()
+    target = place / f"{digest[:12]}{suffix}"
+    if not target.exists():
         with written_aside(target) as aside:
             copy(path, aside)
-    return target.relative_to(folder.absolute()).as_posix()
+    return target
 
 
 def _as_mp4(clip: ReferenceClip, _path: Path, target: Path) -> None:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dreamvideo_cli.choosing_bases import default_base, fingerprint_of, named_base
 from dreamvideo_cli.composing import settings_for
-from dreamvideo_cli.evaluating import judges_for, named_judge
+from dreamvideo_cli.evaluating import judges_for
 from dreamvideo_cli.jobs import hyperparameters, plan_of
 from dreamvideo_cli.requests import Request, given, new_request
 from engine.bases.location import BaseInfo, inspect_base
 from engine.data.images import sha256_of
 from engine.errors import BaseError, EngineError
+from engine.evaluation.judge_files import judge_digest
 from engine.evaluation.suites.definition import Suite, SuiteMethod, SuiteMotion, SuiteSubject
 from engine.evaluation.suites.reading import raise_all
 from engine.evaluation.suites.results import Cell, CellResult
@@ -44,8 +45,8 @@ class Lesson:
 
 @dataclass
 class Task:
-    """A cell, what it needs, and what was there of it before this run. `config` is as it is without what the
-    motion was learnt with."""
+    """A cell, what it needs, and its `newest` result before this run, whatever that was made and measured by. `config`
+    is as it is without what the motion was learnt with."""
 
     cell: Cell
     said: str
@@ -54,9 +55,16 @@ class Task:
     wanted: Wanted
     lessons: Mapping[Kind, Lesson]
     identity: str
-    before: CellResult | None
+    newest: CellResult | None
     is_whole: bool
     after: CellResult | None = None
+
+    @property
+    def result(self) -> CellResult | None:
+        """What came of the cell as it is wanted now, in this run or before it."""
+        if self.after is not None or self.newest is None:
+            return self.after
+        return self.newest if self.newest.identity == self.identity else None
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,8 @@ class SuitePlan:
 
     @property
     def results(self) -> list[CellResult]:
-        """The newest result of each cell that has one."""
-        return [result for task in self.tasks if (result := task.after or task.before) is not None]
+        """The result of each cell that has one."""
+        return [task.result for task in self.tasks if task.result is not None]
 
     @property
     def waiting(self) -> list[Task]:
@@ -144,8 +152,8 @@ def plan_suite(
     material: Path,
     device: str | None,
 ) -> SuitePlan:
-    """Look at every source, and at what is there already. `folder` is the suite's, and `material` is where
-    pictures and clips of the embedded base's world are rendered into.
+    """Look at every source, and at what is there already. `folder` is the suite's, `results` are the newest of each
+    cell, and `material` is where pictures and clips of the embedded base's world are rendered into.
 
     Raises `InputError` with all that is wrong; then nothing was begun.
     """
@@ -155,12 +163,12 @@ def plan_suite(
     except BaseError as error:
         raise_all([str(error)], f"the suite {suite.name}")
         raise
-    planner = _Planner(suite, folder, material, info, registry)
-    newest = {result.cell.key: result for result in results}
     judges = judges_for(base.name, suite.clip, suite.dino)
+    planner = _Planner(suite, folder, material, info, judges, registry)
+    newest = {result.cell.key: result for result in results}
     tasks = []
     for cell in suite.cells():
-        task = planner.task(cell, newest.get(cell.key), judges)
+        task = planner.task(cell, newest.get(cell.key))
         if task is not None:
             tasks.append(task)
     raise_all(planner.errors, f"the suite {suite.name}")
@@ -170,7 +178,9 @@ def plan_suite(
 class _Planner:
     """Finds sources and plans lessons, each once; what is wrong is collected in `errors`."""
 
-    def __init__(self, suite: Suite, folder: Path, material: Path, info: BaseInfo, registry: Registry) -> None:
+    def __init__(
+        self, suite: Suite, folder: Path, material: Path, info: BaseInfo, judges: tuple[str, str], registry: Registry
+    ) -> None:
         self.suite, self.folder, self.info = suite, folder, info
         self.base = suite.base or info.location.name
         self.fingerprint = fingerprint_of(info.location, info)
@@ -179,12 +189,13 @@ class _Planner:
         self._lessons: dict[tuple[Kind, str, str], Lesson | None] = {}
         self._alike: dict[str, Lesson] = {}
         self._hashes: dict[Path, str] = {}
+        self._judged_by = [self._digest(judge) for judge in judges]
         self._sources = {
             **{one.name: self._found(one, _pictures) for one in suite.subjects},
             **{one.name: self._found(one, _clips) for one in suite.motions},
         }
 
-    def task(self, cell: Cell, before: CellResult | None, judges: tuple[str, str]) -> Task | None:
+    def task(self, cell: Cell, newest: CellResult | None) -> Task | None:
         """A cell, ready to be made; None where something about it is wrong."""
         method = self.suite.method(cell)
         things: dict[Kind, SuiteSubject | SuiteMotion | None] = {
@@ -202,13 +213,13 @@ class _Planner:
         said = self.suite.said(cell)
         identity = _hash([
             self.fingerprint, self.suite.dtype or "fp32", said, wanted.text, cell.seed, settings.values(),
-            [named_judge(judge) for judge in judges],
+            self._judged_by,
             {kind: lesson.identity for kind, lesson in lessons.items()},
             [self._hash_of(path) for path in pictures],
             [(self._hash_of(clip.path), clip.start, clip.end, clip.source_fps) for clip in clips],
         ])  # fmt: skip
-        whole = before is not None and before.identity == identity and is_whole(before, self.folder)
-        return Task(cell, said, method.compose_options, settings.config, wanted, lessons, identity, before, whole)
+        whole = newest is not None and newest.identity == identity and is_whole(newest, self.folder)
+        return Task(cell, said, method.compose_options, settings.config, wanted, lessons, identity, newest, whole)
 
     def _found(self, thing: Any, find: Callable[[Any, Path], tuple[Path, ...]]) -> tuple[Path, ...] | None:
         try:
@@ -216,6 +227,13 @@ class _Planner:
         except EngineError as error:
             self.errors.append(f"{thing.name}: {error}")
             return None
+
+    def _digest(self, judge: str) -> str:
+        try:
+            return judge_digest(judge)
+        except BaseError as error:
+            self.errors.append(str(error))
+            return ""
 
     def _hash_of(self, path: Path) -> str:
         if path not in self._hashes:
@@ -275,15 +293,16 @@ class _Planner:
 
 
 def known_adapter(lesson: Lesson, fingerprint: str, registry: Registry) -> Adapter | None:
-    """The newest adapter that was learnt from the same files, on the same base, by the same settings."""
+    """The newest adapter that was learnt from the same files in the same order, on the same base, by the same
+    settings."""
     request, plan = lesson.request, lesson.plan
     wanted = (fingerprint, plan.method.name, request.given.get("dtype", "fp32"), hyperparameters(request, plan),
               getattr(plan, "class_word", None), getattr(plan, "prompt", None))  # fmt: skip
-    files = sorted((source.role, source.sha256) for source in plan.sources)
+    files = [(source.role, source.sha256) for source in plan.sources]
     for adapter in reversed(registry.adapters(kind=request.kind)):
         has = (adapter.base_fingerprint, adapter.method, adapter.dtype, adapter.hyperparameters,
                adapter.class_word, adapter.prompt)  # fmt: skip
-        if has == wanted and sorted((s.role, s.sha256) for s in registry.sources(adapter)) == files:
+        if has == wanted and [(s.role, s.sha256) for s in registry.sources(adapter)] == files:
             return adapter
     return None
 

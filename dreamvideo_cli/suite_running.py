@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from dreamvideo_cli.composing import Job, Wish, make, prepare
 from dreamvideo_cli.jobs import Choices, learned
 from dreamvideo_cli.output import Out
 from dreamvideo_cli.progress import Meter, Together
-from dreamvideo_cli.requests import load_request
+from dreamvideo_cli.requests import Request, load_request
 from dreamvideo_cli.results import results_of
 from dreamvideo_cli.suite_keeping import Keeper, curve_of, learning_curve, references_of
 from dreamvideo_cli.suite_plans import Forecasts, Lesson, SuitePlan, Task
@@ -44,16 +46,16 @@ def carry_out(plan: SuitePlan, forecasts: Forecasts, out: Out) -> None:
     from engine.evaluation.features import NamedJudges
     from engine.evaluation.scoring import Scorer
 
-    waiting = plan.waiting
     keeper = Keeper(plan, out)
-    if not waiting:
+    if not plan.waiting:
         return
     judges = NamedJudges(*plan.judges, device=str(choose_device(plan.device)))
     scorer = Scorer(judges)
     for judge in ("clip", "dino"):
         getattr(judges, judge)  # Where a judge is missing, no video is of use.
     _learn(plan, forecasts, out)
-    _compose(plan, forecasts, scorer, keeper, out)
+    with keeper:
+        _compose(plan, forecasts, scorer, keeper, out)
 
 
 def _learn(plan: SuitePlan, forecasts: Forecasts, out: Out) -> None:
@@ -65,21 +67,20 @@ def _learn(plan: SuitePlan, forecasts: Forecasts, out: Out) -> None:
         out.note(f"learning {request.name}, {number} of {len(lessons)}, {clock.left_text}")
         began = time.perf_counter()
         try:
-            lesson.adapter = _learned(lesson, plan.folder, out)
-        except (EngineError, RegistryError, OSError) as error:
-            _raise_if_nobody_reads(error)
-            lesson.error = str(error)
-            out.warn(f"{request.name} failed: {error}")
+            lesson.adapter = _learned(lesson, plan, out)
+        except Exception as error:
+            lesson.error = _reason(error)
+            out.warn(f"{request.name} failed: {lesson.error}")
         clock.passed(forecasts.of_lesson(lesson), time.perf_counter() - began)
 
 
-def _learned(lesson: Lesson, folder: Path, out: Out) -> Any:
+def _learned(lesson: Lesson, plan: SuitePlan, out: Out) -> Any:
     """Learn by the way of `dv subject learn`; an unfinished run of the same lesson goes on."""
     from registry import Registry
 
     with Registry.open() as registry:
-        unfinished, resumable = _unfinished(lesson, registry)
-    with learning_curve(folder, lesson, fresh=not resumable) as on_step:
+        unfinished, resumable = _unfinished(replace(lesson.request, base=plan.info.location), registry)
+    with learning_curve(plan.folder, lesson, fresh=not resumable) as on_step:
         choices = Choices(announce=False, on_step=on_step, resume=resumable, restart=unfinished and not resumable)
         try:
             return learned(lesson.request, choices, out)
@@ -88,16 +89,16 @@ def _learned(lesson: Lesson, folder: Path, out: Out) -> Any:
             return learned(lesson.request, replace(choices, resume=False, restart=True), out)
 
 
-def _unfinished(lesson: Lesson, registry: Registry) -> tuple[bool, bool]:
-    """Whether there is an unfinished run of the lesson's name, and whether it is one of the same lesson."""
+def _unfinished(request: Request, registry: Registry) -> tuple[bool, bool]:
+    """Whether there is an unfinished run of the request's name, and whether it is one of the same request."""
     try:
-        stored = load_request(registry.run_folder(lesson.request.name))
+        stored = load_request(registry.run_folder(request.name))
         if stored is None:
             return False, False
-        lesson.request.continuing(stored)
+        request.continuing(stored)
     except InputError:
         return True, False
-    return True, set(stored.settings) == set(lesson.request.settings)
+    return True, request.is_all_of(stored)
 
 
 def _compose(plan: SuitePlan, forecasts: Forecasts, scorer: Scorer, keeper: Keeper, out: Out) -> None:
@@ -113,11 +114,10 @@ def _compose(plan: SuitePlan, forecasts: Forecasts, scorer: Scorer, keeper: Keep
             maker = _Maker(plan, task, forecasts, partial(progress.step, number, remark))
             try:
                 task.after = maker.made(base, scorer)
-            except (EngineError, RegistryError, OSError) as error:
-                _raise_if_nobody_reads(error)
-                task.after = maker.failed(str(error))
+            except Exception as error:
+                task.after = maker.failed(_reason(error))
                 if not any(lesson.error for lesson in task.lessons.values()):  # of those was told before
-                    out.warn(f"{cell_text(task.cell)} failed: {error}")
+                    out.warn(f"{cell_text(task.cell)} failed: {task.after.error}")
             progress.job_done(number, task.config.steps)
             keeper.keep(task)
 
@@ -144,23 +144,26 @@ class _Maker:
             job = prepare(self._wish(video), registry, Out(quiet=True))
         self._note(job)
         began = time.perf_counter()
-        if not self._is_there(job):
+        newest = task.newest
+        if results_of(job)[0].is_there(newest.sha256 if newest else None):
+            # It only lacks scores: a run was stopped before it had any, or they are to be others.
+            self._made["seconds"] = newest.seconds if newest else None
+        else:
             for _ in make(job, base, lambda target, step, steps, seconds: self._on_step(seconds)):
                 pass
             self._made["seconds"] = round(time.perf_counter() - began, 3)
         self._made |= {"video": video_of(task.cell), "sha256": sha256_of(video)}
         scores = scorer.score(video, task.wanted)
-        return self._result("made", scores=scores.values, curves=scores.curves)
+        references = references_of(plan.folder, task)
+        return self._result("made", references, scores=scores.values, curves=scores.curves)
 
     def failed(self, message: str) -> CellResult:
         """What came of a cell that failed: all that is known of it."""
-        return self._result("failed", error=message)
-
-    def _is_there(self, job: Job) -> bool:
-        """Whether the same video was made by a run that was stopped before it could be scored."""
-        before, video = self._task.before, video_of(self._task.cell)
-        noted = before.sha256 if before is not None and before.video == video else None
-        return results_of(job)[0].is_there(noted)
+        try:
+            references = references_of(self._plan.folder, self._task)
+        except (EngineError, OSError):  # maybe what it failed of
+            references = (), ()
+        return self._result("failed", references, error=message)
 
     def _wish(self, video: Path) -> Wish:
         task, suite = self._task, self._plan.suite
@@ -189,13 +192,12 @@ class _Maker:
             losses=curve_of(self._plan.folder, lesson),
         )
 
-    def _result(self, state: Any, **more: Any) -> CellResult:
+    def _result(self, state: Any, references: tuple[tuple[str, ...], tuple[str, ...]], **more: Any) -> CellResult:
         plan, task = self._plan, self._task
-        references, clips = references_of(plan.folder, task)
         return CellResult(
             cell=task.cell, state=state, base=plan.info.location.name, base_fingerprint=plan.fingerprint,
             made_at=datetime.now(UTC).isoformat(timespec="seconds"), identity=task.identity,
-            references=references, reference_clips=clips, **self._made, **more,
+            references=references[0], reference_clips=references[1], **self._made, **more,
         )  # fmt: skip
 
 
@@ -234,6 +236,13 @@ def _told(values: Mapping[str, Any], origins: Mapping[str, Any]) -> dict[str, An
     return {name: {"value": value, "origin": origins.get(name)} for name, value in values.items()}
 
 
-def _raise_if_nobody_reads(error: BaseException) -> None:
-    if isinstance(error, OSError) and error.errno == errno.EPIPE:
+def _reason(error: Exception) -> str:
+    """Why something failed, whatever it was: a memory that is full or a library's complaint concerns one cell too.
+
+    Raises what stops the whole suite: Ctrl-C, and that nobody reads what `dv` prints.
+    """
+    if isinstance(error, typer.Exit) or (isinstance(error, OSError) and error.errno == errno.EPIPE):
         raise error
+    if isinstance(error, EngineError | RegistryError | OSError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".splitlines()[0]

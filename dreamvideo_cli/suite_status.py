@@ -27,7 +27,7 @@ class MethodStatus:
 
 
 def results_in(folder: Path) -> list[CellResult]:
-    """The results in a suite's folder, none where nothing has been made yet. Raises `InputError`."""
+    """What `read_results` gives, none where nothing has been made yet. Raises `InputError`."""
     return read_results(folder) if (folder / RESULTS).exists() else []
 
 

@@ -66,14 +66,13 @@ def _figure(value: object) -> str:
 
 
 def _rows(study: Study, tally: Tally) -> list[dict[str, Any]]:
-    ballots = {ballot.id: ballot for ballot in study.ballots}
     return [
         {
-            "ballot": count.ballot,
-            "subject": ballots[count.ballot].subject,
-            "motion": ballots[count.ballot].motion,
-            "prompt": ballots[count.ballot].prompt,
-            "seed": ballots[count.ballot].seed,
+            "ballot": count.ballot.id,
+            "subject": count.ballot.subject,
+            "motion": count.ballot.motion,
+            "prompt": count.ballot.prompt,
+            "seed": count.ballot.seed,
             "method": study.method,
             "against": count.other,
             "question": count.question,

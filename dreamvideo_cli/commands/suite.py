@@ -141,18 +141,17 @@ def _list(out: Out) -> None:
 def _plan(suite: Suite, folder: Path, device: str | None, *, dry_run: bool) -> SuitePlan:
     from dreamvideo_cli.suite_keeping import REFERENCES
     from dreamvideo_cli.suite_plans import plan_suite
-    from dreamvideo_cli.suite_status import results_in
     from engine.evaluation.suites.definition import suite_in
+    from engine.evaluation.suites.results import RESULTS, newest_results
     from registry import Registry
 
     other = suite_in(folder)
     if other is not None and other.name != suite.name:
         raise InputError(f"{folder} holds the suite {other.name}: choose another folder with --folder")
     place = TemporaryDirectory() if dry_run else nullcontext(folder / REFERENCES)
+    results = newest_results(folder) if (folder / RESULTS).exists() else []
     with place as material, Registry.open() as registry:
-        return plan_suite(
-            suite, folder, results_in(folder), registry, material=Path(material), device=device
-        )  # fmt: skip
+        return plan_suite(suite, folder, results, registry, material=Path(material), device=device)
 
 
 def _tell_cost(plan: SuitePlan, forecasts: Forecasts, out: Out, *, dry_run: bool) -> None:

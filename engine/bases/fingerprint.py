@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
-from platformdirs import user_cache_path
-
 from engine.bases.location import BaseInfo
 from engine.errors import BaseError
-from engine.files import written_aside
+from engine.remembering import remembered
 
 _PARTS = ("unet", "text_encoder", "vae", "image_encoder")
 
@@ -23,23 +21,16 @@ def fingerprint(info: BaseInfo) -> str:
     keeps its fingerprint. Cached by path, size and modification time of the weights' files.
     """
     files = {part: weight_files(folder) for part, folder in _folders(info).items()}
-    stamps = [(part, str(f), f.stat().st_size, f.stat().st_mtime_ns) for part, found in files.items() for f in found]
-    key = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
-    cached = user_cache_path("dv") / "fingerprints" / key
-    if cached.exists():
-        return cached.read_text(encoding="ascii")
+    return remembered([(part, file) for part, found in files.items() for file in found], lambda: _whole(files))
+
+
+def _whole(files: Mapping[str, Sequence[Path]]) -> str:
     whole = hashlib.sha256()
     for part in _PARTS:
         whole.update(f"{part}:".encode())
         for digest in sorted(d for f in files.get(part, []) for d in _digests_of(f)):
             whole.update(digest)
-    value = whole.hexdigest()
-    try:
-        with written_aside(cached) as partial:
-            partial.write_text(value, encoding="ascii")
-    except OSError:
-        pass  # A cache that can't be written only costs time.
-    return value
+    return whole.hexdigest()
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -18,8 +18,9 @@ from torch import Tensor
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTModel
 
 from engine.bases.load import quiet_libraries
-from engine.bases.location import BaseInfo, local_folder
+from engine.bases.location import BaseInfo
 from engine.errors import BaseError
+from engine.evaluation.judge_files import judge_digest, judge_folder
 from engine.evaluation.wanted import PAPER_CLIP, PAPER_DINO
 
 Pictures = Sequence[npt.NDArray[np.uint8]]
@@ -40,7 +41,7 @@ class ClipJudge:
     def __init__(self, model: str | Path, *, device: str = "cpu", batch: int = 64) -> None:
         """Load a folder or hub id (the paper's is `PAPER_CLIP`). Raises `BaseError`."""
         self.device, self.batch = torch.device(device), batch
-        folder = _folder_of(model)
+        folder = judge_folder(model)
         self._model = _load(CLIPModel, folder).to(self.device)
         self._tokenizer = _load_part(CLIPTokenizer, folder)
         self._processor = _load_part(CLIPImageProcessorPil, folder)
@@ -71,7 +72,7 @@ class DinoJudge:
     def __init__(self, model: str | Path, *, device: str = "cpu", batch: int = 64) -> None:
         """Load a folder or hub id (the paper's is `PAPER_DINO`). Raises `BaseError`."""
         self.device, self.batch = torch.device(device), batch
-        folder = _folder_of(model)
+        folder = judge_folder(model)
         self._model = _load(ViTModel, folder, add_pooling_layer=False).to(self.device)
         self._processor = _dino_processor(folder, int(self._model.config.image_size))
         self.identity = _identity("dino", folder, self.device)
@@ -138,20 +139,11 @@ def judges_of(info: BaseInfo, *, device: str = "cpu") -> Judges:
     return Judges(ClipJudge(folders[0], device=device), DinoJudge(folders[1], device=device))
 
 
-def _folder_of(model: str | Path) -> Path:
-    folder = local_folder(str(model))
-    if not Path(model).expanduser().is_dir() and not any(folder.glob("*.safetensors")):
-        folder = local_folder(str(model), also=["pytorch_model.bin"])
-    return folder
-
-
 def _identity(kind: str, folder: Path, device: torch.device) -> str:
-    """A hash of what decides a judge's features: its files (by path, size and modification time, as a base's
-    cached fingerprint), the libraries, and the kind of device, whose sums round differently."""
-    files = sorted(path.resolve() for path in folder.iterdir() if path.is_file())
-    stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    """A hash of what decides a judge's features: its files, the libraries, and the kind of device, whose sums round
+    differently."""
     libraries = [version(name) for name in ("torch", "transformers", "pillow")]
-    return hashlib.sha256(json.dumps([kind, device.type, libraries, stamps]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([kind, device.type, libraries, judge_digest(folder)]).encode()).hexdigest()
 
 
 def _load(kind: Any, model: str | Path, **options: Any) -> Any:

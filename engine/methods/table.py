@@ -61,6 +61,24 @@ def check_options(method: Method, options: Mapping[str, object]) -> None:
             )
 
 
+def known_as(kind: Kind, name: str, options: Mapping[str, object]) -> str | None:
+    """What a method is by the options it was given: its own name, or that of an ablation where they make it one
+    (`dreamvideo` without `textual_identity` is `dreamvideo-no-token`); None where they make it several."""
+    method = methods_of(kind).get(name)
+    if method is None:
+        return name
+    set_so = {**method.changed, **options}
+    ablations = [
+        other
+        for other in methods_of(kind).values()
+        if other.config is method.config and other.changed and other.changed.items() <= set_so.items()
+    ]
+    if not ablations:
+        return name
+    most = max(ablations, key=lambda ablation: len(ablation.changed))
+    return most.name if all(other.changed.items() <= most.changed.items() for other in ablations) else None
+
+
 def recommended_for(method: Method, recommended: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
     """What a base recommends for a method: its table "subject" or "motion", which is DreamVideo's (other methods
     take from it what is no affair of a method's, such as the size), under its table "subject/NAME" or "motion/NAME".

@@ -67,6 +67,18 @@ def test_a_different_command_is_refused_with_both_ways_on(stored: Request, reque
     assert "--restart" in str(caught.value)
 
 
+def test_a_request_for_less_or_on_another_base_is_not_all_of_the_run(stored: Request) -> None:
+    same = replace(asking(about={"class": "dog", "device": "cuda"}, steps=3, size=(64, 64)), base=BASE)
+    assert same.is_all_of(stored)
+    for other in (
+        replace(same, settings={"steps": 3}),
+        replace(same, given={}),
+        replace(same, base=BaseLocation("embedded", "/models/other")),
+        replace(same, kind="motion"),
+    ):
+        assert not other.is_all_of(stored)
+
+
 def test_paths_are_kept_absolute_and_what_was_not_given_is_not_kept(tmp_path: Path, monkeypatch: object) -> None:
     assert given(masks=Path("m"), prompt=None, end=0.0) == {"masks": str(Path("m").absolute()), "end": 0.0}
 

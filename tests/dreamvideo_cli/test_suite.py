@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from filelock import FileLock
+from safetensors.torch import load_file, save_file
 
 import dreamvideo_cli
 from dreamvideo_cli.shipped import shipped_suites, suite_file
-from dreamvideo_cli.suite_keeping import references_of
+from dreamvideo_cli.suite_keeping import references_of, write_cells
 from dreamvideo_cli.suite_plans import Task
+from engine.bases.location import EMBEDDED
 from engine.data.clips import probe_clip
 from engine.evaluation.suites.reading import read_suite
 from engine.evaluation.suites.results import Cell, CellResult, read_results
@@ -141,7 +144,7 @@ def test_methods_are_learnt_composed_scored_and_told(dv: Any, write: Write, tmp_
 
 
 def test_a_second_run_makes_only_what_is_missing_damaged_or_different(dv: Any, write: Write, tmp_path: Path) -> None:
-    file = write(TOKEN, BARE, seeds="[0, 1]")
+    file = write(BARE, TOKEN, seeds="[0, 1]")
     assert dv("suite", "run", file).code == 0
     trial = tmp_path / "trial"
     videos = {result.cell.key: trial / str(result.video) for result in read_results(trial)}
@@ -164,10 +167,10 @@ def test_a_second_run_makes_only_what_is_missing_damaged_or_different(dv: Any, w
     assert learnt() == []
 
     changed = '{name = "bare", compose_options = {steps = 3}}'
-    done = dv("suite", "run", write(TOKEN, changed, seeds="[0, 1]"))
+    done = dv("suite", "run", write(changed, TOKEN, seeds="[0, 1]"))
     assert "2 made, 2 kept" in done.err and learnt() == []
     assert first.read_bytes() != whole[next(iter(videos))] and fourth.read_bytes() == whole[list(videos)[3]]
-    done = dv("suite", "run", write(TOKEN, changed, seeds="[1, 2]"))
+    done = dv("suite", "run", write(changed, TOKEN, seeds="[1, 2]"))
     assert "2 made, 2 kept" in done.err and learnt() == ["trial-fox-textual-inversion@2"]
 
 
@@ -186,9 +189,46 @@ def test_what_fails_stops_nothing_else_and_is_tried_again(dv: Any, write: Write,
     assert [(m["method"], m["done"], m["failed"]) for m in status["methods"]] == [
         ("wild", 0, 1), ("odd", 0, 1), ("bare", 1, 0),
     ]  # fmt: skip
-    assert [failure["method"] for failure in status["failures"]] == ["odd", "wild"]
+    assert [failure["method"] for failure in status["failures"]] == ["wild", "odd"]
     fixed = dv("suite", "run", write(TOKEN.replace("token", "wild", 1), BARE.replace("bare", "odd"), BARE))
     assert (fixed.code, "2 made, 1 kept, 0 failed" in fixed.err) == (0, True)
+
+
+def test_a_full_memory_and_a_source_that_is_gone_cost_only_their_own_cells(
+    dv: Any, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from engine import composing
+
+    compose, photos = composing.compose, tmp_path / "photos"
+
+    def short_of_memory(base: Any, prompt: str, **how: Any) -> Any:
+        if how["seed"] == 1:
+            shutil.rmtree(photos)
+            raise torch.OutOfMemoryError("CUDA out of memory.\nOf the allocated memory 1 GiB is yours")
+        return compose(base, prompt, **how)
+
+    shutil.copytree(MATERIAL / "fox", photos)
+    file = write(BARE, more=FOX.replace(str(MATERIAL / "fox"), "photos"), seeds="[0, 1, 2]")
+    monkeypatch.setattr("engine.composing.compose", short_of_memory)
+    done = dv("suite", "run", file)
+    assert (done.code, "1 made, 0 kept, 2 failed" in done.err) == (1, True)
+    whole, full, gone = read_results(tmp_path / "trial")
+    assert (whole.state, len(whole.references)) == ("made", 4)
+    assert (full.error, full.references) == ("OutOfMemoryError: CUDA out of memory.", ())
+    assert "photos" in str(gone.error)
+
+
+def test_a_lesson_that_a_full_memory_stops_costs_only_its_cells(
+    dv: Any, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def short_of_memory(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("engine.learning.learn_subject", short_of_memory)
+    assert dv("suite", "run", write(TOKEN, BARE)).code == 1
+    found = by_method(tmp_path / "trial")
+    assert (found["token"].state, found["bare"].state) == ("failed", "made")
+    assert found["token"].error == "its subject wasn't learnt: OutOfMemoryError: CUDA out of memory"
 
 
 def test_everything_wrong_is_said_before_anything_is_begun(dv: Any, write: Write, tmp_path: Path) -> None:
@@ -244,7 +284,35 @@ def test_ctrl_c_leaves_what_was_made(
     assert (done.code, "dv suite run trial.toml --folder trial" in done.err) == (130, True)
     status = json.loads(dv("suite", "status", file, "--json").out)
     assert (status["done"], status["missing"]) == (1, 1)
+    assert len(list(csv.DictReader((tmp_path / "trial" / "cells.csv").open(encoding="utf-8")))) == 1
     assert "1 made, 1 kept" in dv("suite", "run", file).err
+
+
+def test_results_of_an_older_suite_are_nowhere_to_be_seen(
+    dv: Any, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert dv("suite", "run", write(BARE, '{name = "other"}', seeds="[0, 1]")).code == 0
+    changed = write('{name = "bare", compose_options = {steps = 3}}', seeds="[1, 2]")
+
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.composing.compose", interrupted)
+        assert dv("suite", "run", changed).code == 130
+    status = json.loads(dv("suite", "status", "trial", "--json").out)
+    assert (status["cells"], status["done"], status["missing"]) == (2, 0, 2)
+    assert status["methods"][0]["means"] == {}
+    assert len((tmp_path / "trial" / "cells.csv").read_text(encoding="utf-8").splitlines()) == 1
+    with Registry.open() as registry:
+        assert registry.suites.all()[0].made == 0
+    done = dv("report", "trial")
+    assert (done.code, "holds no result yet" in done.err) == (2, True)
+    assert dv("suite", "run", changed, "--quiet").code == 0
+    assert json.loads(dv("report", "trial", "--json").out)["videos"] == 2
+    assert [row["seed"] for row in csv.DictReader((tmp_path / "trial" / "cells.csv").open(encoding="utf-8"))] == [
+        "1", "2",
+    ]  # fmt: skip
 
 
 def test_killed_twice_it_goes_on_and_repeats_nothing(dv: Any, start: Any, write: Write, tmp_path: Path) -> None:
@@ -270,6 +338,67 @@ def test_killed_twice_it_goes_on_and_repeats_nothing(dv: Any, start: Any, write:
     assert json.loads(dv("suite", "status", "trial", "--json").out)["done"] == 2
 
 
+def test_another_caption_is_another_adapter(dv: Any, write: Write, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    for name in ("cat", "dog"):
+        shutil.copyfile(MATERIAL / "zigzag" / "dog.mp4", tmp_path / "clips" / f"{name}.mp4")
+    motion = '[[motions]]\nname = "zigzag"\ndoing = "zigzagging"\nclips = "clips"\nprompt = "a dog is zigzagging"\n'
+    file = write('{name = "moved", motion = "lora"}', more=motion, prompts='["a dog {motion}"]')
+    for caption, versions in (("a cat", 1), ("a cow", 2), ("a cow", 2)):
+        (tmp_path / "clips" / "cat.txt").write_text(f"{caption} is zigzagging", encoding="utf-8")
+        assert dv("suite", "run", file, "--quiet").code == 0
+        assert learnt() == [f"trial-zigzag-lora@{number}" for number in range(1, versions + 1)]
+    shown = json.loads(dv("show", "trial-zigzag-lora", "--json").out)
+    assert shown["hyperparameters"]["captions"] == ["a cow is zigzagging", "a dog is zigzagging"]
+
+
+def test_an_unfinished_run_of_options_that_were_taken_out_does_not_go_on(
+    dv: Any, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from engine.learning import learn_motion
+
+    def stopped(*arguments: Any, on_progress: Any, **more: Any) -> Any:
+        def stop(part: str, step: Any) -> None:
+            on_progress(part, step)
+            raise KeyboardInterrupt
+
+        return learn_motion(*arguments, on_progress=stop, **more)
+
+    method = '{name = "moved", motion = "lora"}'
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.learning.learn_motion", stopped)
+        file = write(method, more=ZIGZAG + "end = 0.5\n", prompts='["a dog {motion}"]')
+        assert dv("suite", "run", file, "--quiet").code == 130
+    assert dv("suite", "run", write(method, more=ZIGZAG, prompts='["a dog {motion}"]'), "--quiet").code == 0
+    with Registry.open() as registry:
+        assert "end" not in registry.find("trial-zigzag-lora").hyperparameters
+
+
+def test_another_judge_of_the_same_name_scores_anew_and_makes_nothing(dv: Any, write: Write, tmp_path: Path) -> None:
+    judge = tmp_path / "clip"
+    shutil.copytree(Path(EMBEDDED.model) / "judges" / "clip", judge)
+    file = write(TOKEN, more='[judges]\nclip = "clip"\n' + FOX)
+    assert dv("suite", "run", file, "--quiet").code == 0
+    trial = tmp_path / "trial"
+    (before,) = read_results(trial)
+    video = trial / str(before.video)
+    made_at = video.stat().st_mtime_ns
+    weights = next(judge.glob("*.safetensors"))
+    os.utime(weights)
+    assert "0 made, 1 kept" in dv("suite", "run", file).err
+    tensors = load_file(weights)
+    tensors["visual_projection.weight"] = tensors["visual_projection.weight"].flip(1)
+    save_file(tensors, weights, {"format": "pt"})
+    assert "1 made, 0 kept" in dv("suite", "run", file).err
+    (after,) = read_results(trial)
+    assert (video.stat().st_mtime_ns, after.sha256, after.seconds) == (made_at, before.sha256, before.seconds)
+    assert after.scores["clip_i"] != before.scores["clip_i"] and after.scores["dino_i"] == before.scores["dino_i"]
+    assert learnt() == ["trial-fox-textual-inversion@1"]
+    weights.unlink()
+    done = dv("suite", "run", file)
+    assert (done.code, "nothing was begun" in done.err, "has no weights" in done.err) == (2, True, True)
+
+
 def wait_for(there: Callable[[], bool]) -> None:
     end = time.monotonic() + 200
     while not there():
@@ -291,13 +420,50 @@ def test_references_are_kept_as_a_browser_plays_them_and_follow_their_files(tmp_
     wanted = Wanted("a dog", (photo,), (ReferenceClip(clip), ReferenceClip(clip, end=0.5)))
     task = Task(Cell("lora", "fox", "zigzag", "a *", 0), "a *", {}, ComposeConfig(), wanted, {}, "", None, False)
     pictures, clips = references_of(tmp_path, task)
-    assert (pictures, clips) == (("references/fox/01.png",), ("references/zigzag/01.mp4", "references/zigzag/02.mp4"))
+    (before,) = pictures
+    assert [Path(path).parent for path in (*pictures, *clips)] == [
+        Path("references/fox"),
+        *[Path("references/zigzag")] * 2,
+    ]
     assert (tmp_path / clips[0]).read_bytes() == clip.read_bytes()
     assert (probe_clip(tmp_path / clips[0]).frames, probe_clip(tmp_path / clips[1]).frames) == (8, 4)
     shutil.copyfile(MATERIAL / "fox" / "2.png", photo)
-    os.utime(photo, (time.time() + 5, time.time() + 5))
-    references_of(tmp_path, task)
+    os.utime(photo, (0, 0))  # A photo may be older than the copy of another that had its name.
+    pictures, again = references_of(tmp_path, task)
     assert (tmp_path / pictures[0]).read_bytes() == photo.read_bytes()
+    assert (tmp_path / before).read_bytes() == (MATERIAL / "fox" / "1.png").read_bytes() and again == clips
+
+
+def test_a_folder_of_frames_is_kept_anew_where_a_frame_or_the_part_that_is_used_is_another(tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for number in (1, 2, 3):
+        shutil.copyfile(MATERIAL / "fox" / f"{number}.png", frames / f"{number}.png")
+
+    def kept(**part: float) -> bytes:
+        wanted = Wanted("a dog", (), (ReferenceClip(frames, source_fps=4, **part),))
+        task = Task(Cell("lora", None, "zigzag", "a", 0), "a", {}, ComposeConfig(), wanted, {}, "", None, False)
+        return (tmp_path / references_of(tmp_path, task)[1][0]).read_bytes()
+
+    first, shorter = kept(), kept(end=0.5)
+    shutil.copyfile(frames / "1.png", frames / "3.png")
+    assert len({first, shorter, kept()}) == 3
+
+
+def test_the_table_of_cells_is_not_written_anew_for_every_cell(
+    dv: Any, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    written: list[int] = []
+
+    def counted(folder: Path, results: Any) -> None:
+        written.append(len(results))
+        write_cells(folder, results)
+
+    monkeypatch.setattr("dreamvideo_cli.suite_keeping.write_cells", counted)
+    monkeypatch.setattr("dreamvideo_cli.suite_keeping._WRITE_EVERY", 1e9)
+    assert dv("suite", "run", write(BARE, seeds="[0, 1, 2]"), "--quiet").code == 0
+    assert written == [0, 3]
+    assert len(list(csv.DictReader((tmp_path / "trial" / "cells.csv").open(encoding="utf-8")))) == 3
 
 
 def test_what_options_say_anyway_is_no_other_lesson(dv: Any, write: Write) -> None:

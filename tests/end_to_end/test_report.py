@@ -63,6 +63,15 @@ def test_the_command_writes_a_page_and_tells_its_numbers(dv: Any, suite: Path, t
     assert page.read_bytes() == again
 
 
+def test_the_suites_own_report_is_written_anew_unasked(dv: Any, suite: Path) -> None:
+    for arguments, comparisons in ((["--comparisons", "1"], 1), ([], 2)):
+        done = dv("report", suite, "--json", *arguments)
+        data = json.loads(done.out)
+        assert (data["path"], data["comparisons"]) == (str(suite / "report.html"), comparisons)
+        assert ("1 of 2 comparisons shown; --comparisons N" in done.err) == (comparisons == 1)
+    (suite / "report.html").unlink()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -111,6 +120,16 @@ def test_the_page_shows_everything_and_runs_nothing_of_a_prompt(browser: Any, pa
         link.click()
         assert page.locator("details.adapter[open]").get_attribute("id") == link.get_attribute("href")[1:]
         assert page.locator("svg polyline").count() > 6
+
+
+def test_a_page_of_tables_alone_works(browser: Any, suite: Path, tmp_path: Path) -> None:
+    file = tmp_path / "tables.html"
+    file.write_text(make_report(read_results(suite), suite, most=0).html, encoding="utf-8")
+    with opened(browser, file) as page:
+        assert (page.locator("figure.table").count(), page.locator(".comparison").count()) == (2, 0)
+        link = page.locator("details.adapter").first.get_attribute("id")
+        page.evaluate(f"location.hash = {json.dumps(link)}")
+        until(page, "document.querySelector('details.adapter[open]') !== null")
 
 
 def test_filters_leave_what_was_chosen(browser: Any, page_file: Path) -> None:

@@ -61,13 +61,17 @@ def test_what_is_asked_depends_on_what_was_customized() -> None:
         study = draw_study(results("dreamvideo", "lora", **cell), "small", method="dreamvideo")
         return study.ballots[0].questions
 
-    def learnt(*kinds: Any) -> Any:
+    def learnt(*kinds: Any, other: Any = None) -> Any:
         part = Part("fox@1", "0" * 64, "any", {}, 1)
-        return [replace(r, parts=dict.fromkeys(kinds, part)) for r in results("dreamvideo", "lora")]
+        by = {"dreamvideo": kinds, "lora": kinds if other is None else other}
+        return [replace(r, parts=dict.fromkeys(by[r.cell.method], part)) for r in results(*by)]
 
     assert len(asked()) == 4
     subjects = draw_study(learnt("subject"), "small", method="dreamvideo").ballots[0]
     assert (subjects.sort, subjects.questions) == ("subject", asked(motion=None))
+    # Where only one of them learnt the subject, nothing is known to be customized by both.
+    for other in ((), ("motion",), ("subject", "motion")):
+        assert draw_study(learnt("subject", other=other), "small", method="dreamvideo").ballots[0].sort == "joint"
     assert draw_study(learnt("subject", "motion"), "small", method="dreamvideo").ballots[0].sort == "joint"
     assert asked(motion=None) == ("text_alignment", "subject_fidelity", "temporal_consistency")
     assert asked(subject=None) == ("text_alignment", "motion_fidelity", "temporal_consistency")
@@ -116,6 +120,38 @@ def test_the_majority_decides_and_even_votes_are_ties(tmp_path: Path) -> None:
     # Observed 4/2 + 4/2 + 0 + 2/1 = 6; expected 2 * 5 * 6 / 10 = 6.
     assert agreement.alpha == pytest.approx(0)
     assert counted.agreement["motion_fidelity"].alpha is None
+
+
+def test_methods_stand_in_the_order_of_the_suite_or_as_asked_for(tmp_path: Path) -> None:
+    cells = results("modelscope", "dreamvideo", "lora", "dreamix")
+
+    def lines(**options: Any) -> list[str]:
+        study = draw_study(cells, "small", method="dreamvideo", **options)
+        save_study(study, tmp_path / "key.json")
+        file = answers(study, tmp_path, "a", lambda ballot, _: "dreamvideo")
+        kept = load_study(tmp_path / "key.json")
+        return [line.other for line in tally(kept, load_answers([file], kept)).tables[0].lines]
+
+    assert lines() == ["modelscope", "lora", "dreamix"]
+    assert lines(against=["lora", "dreamix"]) == ["lora", "dreamix"]
+    # A key of before this order was kept has none.
+    key = json.loads((tmp_path / "key.json").read_text(encoding="utf-8"))
+    del key["against"]
+    (tmp_path / "key.json").write_text(json.dumps(key), encoding="utf-8")
+    study = load_study(tmp_path / "key.json")
+    assert [line.other for line in tally(study, load_answers([tmp_path / "a.json"], study)).tables[0].lines] == [
+        "dreamix", "lora",
+    ]  # fmt: skip
+
+
+def test_the_interval_of_a_share_is_over_subjects(tmp_path: Path) -> None:
+    cells = [r for subject in ("fox", "taxi") for r in results("dreamvideo", "lora", seeds=8, subject=subject)]
+    study = draw_study(cells, "small", method="dreamvideo")
+    file = answers(study, tmp_path, "a", lambda ballot, _: "dreamvideo" if ballot.subject == "fox" else "lora")
+    (table,) = tally(study, load_answers([file], study)).tables
+    share = table.lines[0].shares["text_alignment"].ours_share
+    # One resample in four has the fox alone, and one the taxi: sixteen ballots say as much as two subjects.
+    assert (share.mean, share.low, share.high) == (0.5, 0.0, 1.0)
 
 
 def test_alpha_of_krippendorffs_own_example() -> None:

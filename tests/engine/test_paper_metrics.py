@@ -169,8 +169,12 @@ def test_features_of_a_file_are_worked_out_once_for_each_judge(
     assert torch.equal(cache.images(dino, sha256_of(video), read), dino.images(list(read_clip(video))))
     cache.images(clip, "another hash", read)
     assert len(reads) == 3
-    # Another file among the judge's (its preprocessing, say) makes it another judge.
-    (clip_folder / "preprocessor_config.json").touch()
+    # Another file among the judge's (its preprocessing, say) makes it another judge; only when it was written doesn't.
+    preprocessing = clip_folder / "preprocessor_config.json"
+    preprocessing.touch()
+    cache.images(ClipJudge(clip_folder), sha256_of(video), read)
+    assert len(reads) == 3
+    preprocessing.write_text(preprocessing.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     cache.images(ClipJudge(clip_folder), sha256_of(video), read)
     assert len(reads) == 4
 

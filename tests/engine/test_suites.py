@@ -11,7 +11,16 @@ import pytest
 from engine.errors import InputError
 from engine.evaluation.suites.definition import Suite, suite_in
 from engine.evaluation.suites.reading import read_suite
-from engine.evaluation.suites.results import RESULTS, Cell, CellResult, Part, append_result, read_results
+from engine.evaluation.suites.results import (
+    RESULTS,
+    Cell,
+    CellResult,
+    Part,
+    append_result,
+    newest_results,
+    read_results,
+    save_wanted,
+)
 from engine.methods.dreamvideo import ComposeConfig, MotionConfig
 from engine.settings import typed
 
@@ -218,6 +227,10 @@ objects = ["dog"]
         ("prompts = ['a * is']\nmethods = ['lora']", "the suite has no subjects"),
         ("prompts = ['a {motion}']\nmethods = ['lora']", "the suite has no motions"),
         ("seeds = []", "seeds is empty"),
+        (
+            'prompts = ["a {motion}", "a turning"]\n[[motions]]\nname = "turn"\ndoing = "turning"\nworld = "zigzag"',
+            "with what motion turn does, the prompt 'a turning' is there twice",
+        ),
         ("seeds = [true]", "seeds has True in it"),
         ("name = [", "is no TOML"),
         ("[counts]\nsubjects = 20", "it is to have 20 subjects, and has 0"),
@@ -273,6 +286,20 @@ def test_results_come_back_and_the_newest_of_a_cell_counts(tmp_path: Path) -> No
     for result in (replace(RESULT, identity="old"), other, RESULT):
         append_result(tmp_path, result)
     assert read_results(tmp_path) == [other, RESULT]
+
+
+def test_results_of_what_is_not_wanted_any_more_are_none_and_the_order_is_the_suites(tmp_path: Path) -> None:
+    zebra = replace(RESULT, cell=replace(CELL, subject="zebra"))
+    for result in (RESULT, zebra, replace(RESULT, cell=replace(CELL, seed=2))):
+        append_result(tmp_path, result)
+    save_wanted(tmp_path, {zebra.cell: "abc", CELL: "abc"})
+    assert read_results(tmp_path) == [zebra, RESULT]
+    save_wanted(tmp_path, {zebra.cell: "of other settings", CELL: "abc", replace(CELL, seed=3): "abc"})
+    assert read_results(tmp_path) == [RESULT]
+    assert len(newest_results(tmp_path)) == 3
+    (tmp_path / "wanted.json").write_text("[1]", encoding="utf-8")
+    with pytest.raises(InputError, match=r"wanted\.json is damaged"):
+        read_results(tmp_path)
 
 
 @pytest.mark.parametrize("torn", [b"{", b'{"cell": {"method": "\xc3', b"x" * 200_000])

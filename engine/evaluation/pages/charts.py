@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from engine.evaluation.statistics import Interval
 from engine.evaluation.suites.results import CellResult, Part
-from engine.evaluation.suites.tables import OURS
+from engine.methods.common import Kind
 
 WIDTH, HEIGHT = 320, 150
 """Of a learning curve's drawing area, in SVG's units."""
@@ -46,23 +47,34 @@ class Whisker:
 
 
 def learning_curves(results: Sequence[CellResult]) -> list[Chart]:
-    """A chart for each subject, motion and stretch of training, in which every method that learnt it is a line."""
-    parts: dict[tuple[str, str, str], dict[str, Part]] = {}
+    """A chart for each subject, motion and stretch of training, in which every adapter of it is a line.
+
+    A line is called by the method that it was learnt by, or where several adapters were learnt by that one, by the
+    first of the suite's methods that uses it.
+    """
+    found: dict[Kind, dict[str, dict[str, Part]]] = {"subject": {}, "motion": {}}
     for result in results:
         for kind, part in result.parts.items():
-            name = result.cell.subject if kind == "subject" else result.cell.motion
-            for stretch in part.losses:
-                parts.setdefault((kind, name or "", stretch), {}).setdefault(part.sha256, part)
-    methods = sorted(
-        {part.method for found in parts.values() for part in found.values()}, key=lambda name: (name != OURS, name)
-    )
-    styles = {method: number for number, method in enumerate(methods)}
-    order = {"subject": 0, "motion": 1}
+            name = (result.cell.subject if kind == "subject" else result.cell.motion) or ""
+            users = found[kind].setdefault(name, {})
+            if part.sha256 not in {known.sha256 for known in users.values()}:
+                users.setdefault(result.cell.method, part)
+    named = {kind: {name: _named(users) for name, users in mine.items()} for kind, mine in found.items()}
+    lines = dict.fromkeys(line for mine in named.values() for parts in mine.values() for line in parts)
+    styles = {line: number for number, line in enumerate(lines)}
     return [
-        _chart(f"{name}: {stretch}", stretch, [*found.values()], styles)
-        for (_, name, stretch), found in sorted(parts.items(), key=lambda item: (order[item[0][0]], item[0]))
-        if any(part.losses[stretch] for part in found.values())
+        _chart(f"{name}: {stretch}", stretch, parts, styles)
+        for mine in named.values()
+        for name, parts in mine.items()
+        for stretch in dict.fromkeys(stretch for part in parts.values() for stretch in part.losses)
+        if any(part.losses.get(stretch) for part in parts.values())
     ]
+
+
+def _named(users: Mapping[str, Part]) -> dict[str, Part]:
+    """Adapters by what their lines are called, from the suite's methods that use them."""
+    learnt = Counter(part.method for part in users.values())
+    return {part.method if learnt[part.method] == 1 else user: part for user, part in users.items()}
 
 
 def whiskers(intervals: Mapping[int, Interval]) -> dict[int, Whisker]:
@@ -75,21 +87,21 @@ def whiskers(intervals: Mapping[int, Interval]) -> dict[int, Whisker]:
     return {name: Whisker(place(i.low), place(i.mean), place(i.high)) for name, i in intervals.items()}
 
 
-def _chart(title: str, stretch: str, parts: Sequence[Part], styles: Mapping[str, int]) -> Chart:
-    lines = {part.method: _thinned(part.losses[stretch]) for part in parts if part.losses[stretch]}
-    steps = max(step for part in parts for step, _ in part.losses[stretch])
+def _chart(title: str, stretch: str, parts: Mapping[str, Part], styles: Mapping[str, int]) -> Chart:
+    lines = {name: _thinned(points) for name, part in parts.items() if (points := part.losses.get(stretch))}
+    steps = max(step for part in parts.values() for step, _ in part.losses.get(stretch, ()))
     losses = [loss for points in lines.values() for _, loss in points]
     low, high = min(losses), max(losses)
     span = (high - low) or 1.0
     curves = [
         Curve(
-            method,
-            styles[method],
+            name,
+            styles[name],
             " ".join(
                 f"{step / max(1, steps) * WIDTH:.1f},{(high - loss) / span * HEIGHT:.1f}" for step, loss in points
             ),
         )
-        for method, points in sorted(lines.items(), key=lambda line: styles[line[0]])
+        for name, points in lines.items()
     ]
     return Chart(title, steps, low, high, tuple(curves))
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
 from engine.evaluation.pages.charts import HEIGHT, WIDTH, Whisker, learning_curves, whiskers
+from engine.evaluation.pages.choosing import chosen
 from engine.evaluation.pages.media import Item, Media
 from engine.evaluation.pages.rendering import render
 from engine.evaluation.suites.ballots import QUESTIONS
 from engine.evaluation.suites.results import CellResult, Part, made
 from engine.evaluation.suites.tables import (
-    OURS,
     Group,
     Sort,
     Table,
+    by_method,
     group_of,
     metrics_of,
     overview,
@@ -30,12 +31,15 @@ from engine.evaluation.suites.tallies import Votes
 
 @dataclass(frozen=True)
 class Report:
-    """A report's page and numbers, what it counts, and what was wrong with files that should be in it."""
+    """A report's page and numbers, what it counts, and what was wrong with files that should be in it. `shown` are
+    its comparisons, of `comparable` that there are."""
 
     html: str
     tables: tuple[Table, ...]
     videos: int
     failed: int
+    shown: int
+    comparable: int
     problems: tuple[str, ...]
 
 
@@ -71,16 +75,23 @@ class Adapter:
     part: Part
 
 
-def make_report(results: Sequence[CellResult], folder: Path, votes: Votes | None = None) -> Report:
-    """The report of `results`, whose files lie in `folder`, and of a user study's `votes`. The same give the same page.
+def make_report(
+    results: Sequence[CellResult], folder: Path, votes: Votes | None = None, *, most: int | None = None
+) -> Report:
+    """The report of `results`, whose files lie in `folder`, and of a user study's `votes`, with `most` comparisons of
+    videos; None are as many as keep the page small enough to be opened. The same give the same page.
 
-    Raises `InputError` without results.
+    Methods, subjects, motions, prompts and seeds are in the order of `results`. Raises `InputError` without results.
     """
     if not results:
         raise InputError(f"{folder} holds no result yet: make some with `dv suite run`")
     media = Media(folder)
     problems: list[str] = []
-    comparisons = _comparisons(results, media, problems)
+    groups: dict[Group, list[CellResult]] = {}
+    for result in results:
+        groups.setdefault(group_of(result), []).append(result)
+    shown = {group: groups[group] for group in chosen(groups, folder, most)}
+    comparisons = _comparisons(results, shown, media, problems)
     tables = (*paper_tables(results), *overview(results))
     metrics = metrics_of(results)
     videos, failed = len(made(results)), [result for result in results if result.state == "failed"]
@@ -90,46 +101,53 @@ def make_report(results: Sequence[CellResult], folder: Path, votes: Votes | None
         "votes": votes,
         "questions": {name: title for name, (title, _) in QUESTIONS.items()},
         "comparisons": comparisons,
+        "comparable": len(groups),
+        "filters": _filters(comparisons),
         "media": media.items(),
         "curves": learning_curves(results),
         "chart_area": (WIDTH, HEIGHT),
         "adapters": _adapters(results),
         "failed": failed,
         "videos": videos,
-        "methods": _methods(results),
-        "subjects": sorted({result.cell.subject for result in results if result.cell.subject}),
-        "motions": sorted({result.cell.motion for result in results if result.cell.motion}),
-        "prompts": sorted({result.cell.prompt for result in results}),
-        "seeds": sorted({result.cell.seed for result in results}),
+        "methods": list(by_method(results)),
+        "subjects": list(dict.fromkeys(result.cell.subject for result in results if result.cell.subject)),
+        "motions": list(dict.fromkeys(result.cell.motion for result in results if result.cell.motion)),
+        "prompts": list(dict.fromkeys(result.cell.prompt for result in results)),
+        "seeds": list(dict.fromkeys(result.cell.seed for result in results)),
         "bases": sorted({(result.base, result.base_fingerprint) for result in results}),
         "metrics": metrics,
         "title_of": title_of,
     }
-    return Report(render("report", values), tables, videos, len(failed), tuple(problems))
+    counts = len(comparisons), len(groups)
+    return Report(render("report", values), tables, videos, len(failed), *counts, tuple(problems))
 
 
-def _methods(results: Sequence[CellResult]) -> list[str]:
-    """DreamVideo first, as the one that others are compared with."""
-    return sorted({result.cell.method for result in results}, key=lambda name: (name != OURS, name))
-
-
-def _comparisons(results: Sequence[CellResult], media: Media, problems: list[str]) -> list[Comparison]:
-    sorts: dict[Sort | None, list[CellResult]] = {}
-    groups: dict[Group, dict[str, CellResult]] = {}
+def _comparisons(
+    results: Sequence[CellResult], groups: Mapping[Group, Sequence[CellResult]], media: Media, problems: list[str]
+) -> list[Comparison]:
+    """Those of `groups`, each with every method that has `results` of the same sort."""
+    methods: dict[Sort | None, dict[str, None]] = {}
     for result in results:
-        sorts.setdefault(sort_of(result), []).append(result)
-        groups.setdefault(group_of(result), {})[result.cell.method] = result
-    methods = {sort: _methods(mine) for sort, mine in sorts.items()}
+        methods.setdefault(sort_of(result), {})[result.cell.method] = None
     comparisons = []
     # Videos of both, of a subject alone, of a motion alone.
-    ordered = sorted(groups.items(), key=lambda item: (not item[0][0], not item[0][1], item[0]))
-    for _, found in ordered:
-        one = next(iter(found.values()))
+    for group in sorted(groups, key=lambda group: (not group[0], not group[1])):
+        found = {result.cell.method: result for result in groups[group]}
+        one = groups[group][0]
         shots = tuple(_shot(method, found.get(method), media, problems) for method in methods[sort_of(one)])
-        pictures, clips = (_items(paths, media, problems) for paths in (one.references, one.reference_clips))
+        # A cell that failed may have none.
+        told = next((result for result in groups[group] if result.references or result.reference_clips), one)
+        pictures, clips = (_items(paths, media, problems) for paths in (told.references, told.reference_clips))
         cell = one.cell
         comparisons.append(Comparison(cell.subject, cell.motion, cell.prompt, cell.seed, pictures, clips, shots))
     return comparisons
+
+
+def _filters(comparisons: Sequence[Comparison]) -> list[tuple[str, str, list[Any]]]:
+    """What the page's comparisons can be chosen by: a title, a field, and its values where there are several."""
+    fields = {field: [getattr(one, field) for one in comparisons] for field in ("subject", "motion", "prompt", "seed")}
+    values = {field: [v for v in dict.fromkeys(all_of) if v is not None] for field, all_of in fields.items()}
+    return [(field.title(), field, found) for field, found in values.items() if len(found) > 1]
 
 
 def _shot(method: str, result: CellResult | None, media: Media, problems: list[str]) -> Shot:
@@ -165,13 +183,13 @@ def _items(paths: Sequence[str], media: Media, problems: list[str]) -> tuple[Ite
 
 
 def _adapters(results: Sequence[CellResult]) -> list[Adapter]:
-    """Every learnt part once, by kind and name."""
+    """Every learnt part once, subjects first."""
     found: dict[str, Adapter] = {}
     for result in results:
         for kind, part in result.parts.items():
             name = result.cell.subject if kind == "subject" else result.cell.motion
             found.setdefault(part.sha256, Adapter(kind, name or "", part))
-    return sorted(found.values(), key=lambda a: (a.kind != "subject", a.name, a.part.method, a.part.adapter))
+    return sorted(found.values(), key=lambda adapter: adapter.kind != "subject")
 
 
 def _differences(table: Table) -> dict[str, dict[int, Whisker]]:
@@ -188,6 +206,8 @@ def report_data(report: Report) -> dict[str, Any]:
     return {
         "videos": report.videos,
         "failed": report.failed,
+        "comparisons": report.shown,
+        "comparisons_left_out": report.comparable - report.shown,
         "problems": list(report.problems),
         "tables": [_table_data(table) for table in report.tables],
     }

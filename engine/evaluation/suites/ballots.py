@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.evaluation.suites.results import CellResult, made
-from engine.evaluation.suites.tables import Group, Sort, group_of, sort_of
+from engine.evaluation.suites.tables import Group, Sort, by_method, group_of, sort_of
 from engine.files import written_aside
 
 Question = str
@@ -54,13 +54,15 @@ class Ballot:
 
 @dataclass(frozen=True)
 class Study:
-    """The experimenter's key: every ballot in the order of the page, and the method that all are about."""
+    """The experimenter's key: every ballot in the order of the page, the method that all are about, and those that it
+    is compared with, in the order of the suite or as they were asked for."""
 
     id: str
     suite: str
     method: str
     seed: int
     ballots: tuple[Ballot, ...]
+    against: tuple[str, ...] = ()
 
 
 def draw_study(
@@ -73,7 +75,7 @@ def draw_study(
     `InputError` where a method isn't in the suite, and where there is no pair.
     """
     videos = [result for result in made(results) if sort_of(result) is not None]
-    known = sorted({result.cell.method for result in videos})
+    known = list(by_method(videos))
     for name in (method, *against):
         if name not in known:
             raise InputError(f"the suite has no video by {name!r}: its methods are {', '.join(known) or 'none yet'}")
@@ -94,7 +96,7 @@ def draw_study(
         _ballot(f"b{number}", *(pair if chance.random() < 0.5 else pair[::-1])) for number, pair in enumerate(pairs, 1)
     )
     told = json.dumps([suite, method, seed, [asdict(ballot) for ballot in ballots]], sort_keys=True)
-    return Study(hashlib.sha256(told.encode()).hexdigest()[:16], suite, method, seed, ballots)
+    return Study(hashlib.sha256(told.encode()).hexdigest()[:16], suite, method, seed, ballots, tuple(others))
 
 
 def save_study(study: Study, path: Path) -> None:
@@ -111,7 +113,7 @@ def load_study(path: Path) -> Study:
         raise InputError(f"{path} is not the key of a study: `dv study make` writes it beside the page, as .key.json")
     try:
         ballots = tuple(Ballot(**ballot) for ballot in data.pop("ballots"))
-        study = Study(ballots=ballots, **data)
+        study = Study(ballots=ballots, against=tuple(data.pop("against", ())), **data)
         sound = all(ballot.sort in _LEFT_OUT and study.method in (ballot.left, ballot.right) for ballot in ballots)
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} is a damaged key of a study: {error}") from None
@@ -147,10 +149,10 @@ def _ballot(id: str, left: CellResult, right: CellResult) -> Ballot:
 
 
 def _sort(one: CellResult, other: CellResult) -> Sort:
-    """What a pair is about: what the cell names, or, where both methods learnt the same one thing of it, that."""
+    """What a pair is about: what the cell names, or, where each of the two methods learnt the same one thing of it,
+    that."""
     sort = sort_of(one)
     assert sort is not None  # `draw_study` takes no others
-    learnt = {*one.parts, *other.parts}
-    if learnt == {"subject"} or learnt == {"motion"}:
-        return "subject" if "subject" in learnt else "motion"
+    if set(one.parts) == set(other.parts) and len(one.parts) == 1:
+        return "subject" if "subject" in one.parts else "motion"
     return sort

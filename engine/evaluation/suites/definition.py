@@ -59,6 +59,11 @@ class SuiteMotion:
     objects: tuple[str, ...] = ()
 
 
+def filled_in(prompt: str, motion: SuiteMotion | None) -> str:
+    """A prompt with what the motion does in its place."""
+    return prompt.replace(MOTION_PLACE, motion.doing) if motion else prompt
+
+
 @dataclass(frozen=True)
 class Suite:
     """A suite, checked as far as it can be without a base. Paths are absolute.
@@ -88,7 +93,7 @@ class Suite:
             for subject in subjects:
                 for motion in motions:
                     for prompt in self.prompts:
-                        said = prompt.replace(MOTION_PLACE, motion.doing) if motion else prompt
+                        said = filled_in(prompt, motion)
                         for seed in self.seeds:
                             yield Cell(method.name, subject, motion.name if motion else None, said, seed)
 

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.errors import InputError
-from engine.evaluation.suites.definition import MOTION_PLACE, Suite, SuiteMethod, SuiteMotion, SuiteSubject
+from engine.evaluation.suites.definition import (
+    MOTION_PLACE,
+    Suite,
+    SuiteMethod,
+    SuiteMotion,
+    SuiteSubject,
+    filled_in,
+)
 from engine.methods.common import Kind, Method, switch_of
 from engine.methods.dreamvideo import ComposeConfig
 from engine.methods.table import check_options, method_named, methods_of, reads
@@ -292,6 +299,9 @@ def _check(suite: Suite, table: _Table) -> None:
     _check_double("the name", [name.casefold() for name in things], table)
     _check_double("the method", [method.name for method in suite.methods], table)
     _check_double("the prompt", suite.prompts, table)
+    for motion in suite.motions:
+        said = [filled_in(prompt, motion) for prompt in dict.fromkeys(suite.prompts)]
+        _check_double(f"with what motion {motion.name} does, the prompt", said, table)
     _check_double("the seed", [str(seed) for seed in suite.seeds], table)
 
 

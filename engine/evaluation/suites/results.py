@@ -1,18 +1,23 @@
-"""What came of a suite's cells: one line of JSON each, in the suite's folder, the last of a cell counts."""
+"""What came of a suite's cells: one line of JSON each, in the suite's folder, the last of a cell counts.
+
+Beside them is what was wanted of each cell when the suite was last run: a result of anything else is no longer one."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from engine.errors import InputError
+from engine.files import written_aside
 
 RESULTS = "results.jsonl"
+_WANTED = "wanted.json"
 _BLOCK = 65536
+Key = tuple[str, str, str, str, int]
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Cell:
     seed: int
 
     @property
-    def key(self) -> tuple[str, str, str, str, int]:
+    def key(self) -> Key:
         """What tells cells apart, and orders them."""
         return (self.method, self.subject or "", self.motion or "", self.prompt, self.seed)
 
@@ -97,8 +102,45 @@ def _end_of_last_line(file: BinaryIO) -> int:
     return 0
 
 
+def save_wanted(folder: Path, identities: Mapping[Cell, str]) -> None:
+    """Note the suite's cells in its order, and the `CellResult.identity` that each is to have."""
+    rows = [[*cell.key, identity] for cell, identity in identities.items()]
+    with written_aside(folder / _WANTED) as partial:
+        partial.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8")
+
+
 def read_results(folder: Path) -> list[CellResult]:
-    """The newest result of each cell, in the order of `Cell.key`. What follows the last line's end is torn.
+    """The newest result of each cell of the suite as it was last run, in the suite's order.
+
+    What was made for a cell that the suite no longer has, or by what it no longer says, is left out. Raises
+    `InputError` where `folder` holds no results, and for damaged ones.
+    """
+    newest = {result.cell.key: result for result in newest_results(folder)}
+    wanted = _wanted(folder)
+    if wanted is None:
+        return list(newest.values())
+    return [
+        result
+        for key, identity in wanted.items()
+        if (result := newest.get(key)) is not None and result.identity == identity
+    ]
+
+
+def _wanted(folder: Path) -> dict[Key, str] | None:
+    """The identity of each cell; None where nothing was noted."""
+    path = folder / _WANTED
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return {(str(m), str(s), str(n), str(p), int(seed)): str(identity) for m, s, n, p, seed, identity in rows}
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}): run the suite again, which writes it anew") from None
+
+
+def newest_results(folder: Path) -> list[CellResult]:
+    """The newest result of each cell there ever was, in the order of `Cell.key`. What follows the last line's end is
+    torn.
 
     Raises `InputError` where `folder` holds no results, or a line isn't one.
     """
@@ -107,7 +149,7 @@ def read_results(folder: Path) -> list[CellResult]:
         *lines, _ = path.read_bytes().split(b"\n")
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{folder} holds no results of a suite: make some with `dv suite run`") from None
-    newest: dict[tuple[str, str, str, str, int], CellResult] = {}
+    newest: dict[Key, CellResult] = {}
     for number, line in enumerate(lines, 1):
         try:
             result = _result(json.loads(line))

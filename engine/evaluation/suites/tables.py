@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from engine.evaluation.statistics import Interval, bootstrap_interval, paired_interval
-from engine.evaluation.suites.results import CellResult, made
+from engine.evaluation.statistics import Interval, bootstrap_interval, fewest_levels, paired_interval
+from engine.evaluation.suites.results import CellResult, Part, made
+from engine.methods.common import Kind
+from engine.methods.table import known_as
 
 Sort = Literal["joint", "subject", "motion"]
 """What is customized: both, or one alone."""
@@ -110,12 +112,15 @@ Tune-A-Video (Table 3) need another family of bases."""
 
 @dataclass(frozen=True)
 class Figure:
-    """A mean over `count` videos of `groups` pairs of subject and motion, and the mean difference to the reference
-    over the `paired` cells that both have."""
+    """A mean over `count` videos, and the mean difference to the reference over the `paired` cells that both have.
+
+    `levels` is the number of subjects or of motions, the smaller of the two of which there are several; 1 where there
+    are several of neither.
+    """
 
     interval: Interval
     count: int
-    groups: int
+    levels: int
     difference: Interval | None = None
     paired: int = 0
 
@@ -127,7 +132,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """A method's figures by metric, None where none of its videos has one."""
+    """The figures of one method of the suite by metric, None where none of its videos has one."""
 
     title: str
     figures: Mapping[str, Figure | None]
@@ -156,9 +161,9 @@ class Table:
         return next((row for row in self.rows if row.is_reference), None)
 
     @property
-    def fewest_groups(self) -> int:
-        """The fewest pairs of subject and motion that any figure rests on."""
-        return min((f.groups for row in self.rows for f in row.figures.values() if f), default=0)
+    def fewest_levels(self) -> int:
+        """The fewest subjects or motions that any figure rests on, as `Figure.levels` counts them."""
+        return min((f.levels for row in self.rows for f in row.figures.values() if f), default=0)
 
     @property
     def is_even(self) -> bool:
@@ -196,12 +201,19 @@ def overview(results: Sequence[CellResult]) -> list[Table]:
     for sort in SORTS:
         mine = [result for result in results if sort_of(result) == sort]
         metrics = metrics_of(mine)
-        methods = sorted({result.cell.method for result in mine}, key=lambda name: (name == OURS, name))
-        named = [(method, False, _called(method)) for method in methods]
-        rows = _rows(mine, named, metrics, reference=OURS)
+        entries = [_Entry(name, cells, is_reference=name == OURS) for name, cells in by_method(mine).items()]
+        rows = _rows(entries, metrics)
         if rows:
             tables.append(_table("", captions[sort], sort, metrics, rows))
     return tables
+
+
+def by_method(results: Iterable[CellResult]) -> dict[str, list[CellResult]]:
+    """The cells of each of the suite's methods, which are in the order of `results`."""
+    found: dict[str, list[CellResult]] = {}
+    for result in results:
+        found.setdefault(result.cell.method, []).append(result)
+    return found
 
 
 def metrics_of(results: Iterable[CellResult]) -> tuple[str, ...]:
@@ -233,49 +245,74 @@ def _paper_table(form: Form, results: Sequence[CellResult]) -> Table | None:
     if other:
         where = f"measured on videos of a subject and a motion, with {{}} adapter for the {other}"
         choices += [(where.format("no"), "joint", None), (where.format("DreamVideo's"), "joint", OURS)]
-    kinds = ("subject", "motion") if form.sort == "joint" else (form.sort,)
+    kinds: tuple[Kind, ...] = ("subject", "motion") if form.sort == "joint" else (form.sort,)
     best: Table | None = None
+    most = 1
     for basis, sort, beside in choices:
-        cells = [result for result in results if sort_of(result) == sort]
-        named = [(line.title, line.ours, _chooser(line, {other: beside} if beside else {})) for line in form.lines]
-        rows = _rows(cells, named, form.metrics, reference=form.lines[-1].title, kinds=kinds)
-        if len(rows) > max(1, len(best.rows) if best else 0):
+        methods = by_method(result for result in results if sort_of(result) == sort)
+        theirs = {other: beside} if beside else {}
+        found = [_entries(line, theirs, methods, is_reference=line is form.lines[-1]) for line in form.lines]
+        if (lines := sum(any(made(entry.cells) for entry in entries) for entries in found)) > most:
+            most = lines
             caption = f"{form.caption}, {basis}" if basis else form.caption
+            *others, last = found
+            # What differences are to stands last.
+            rows = _rows([*(entry for entries in others for entry in entries), *reversed(last)], form.metrics, kinds)
             best = _table(form.number, caption, sort, form.metrics, rows, form.with_parameters)
     return best
 
 
-def _chooser(line: Line, beside: Mapping[str | None, str]) -> Callable[[CellResult], bool]:
-    """Whether a cell's adapters were learnt by the line's methods, and by those `beside` them."""
+@dataclass(frozen=True)
+class _Entry:
+    """The cells of one of the suite's methods, and what its row is called."""
+
+    title: str
+    cells: Sequence[CellResult]
+    ours: bool = False
+    is_reference: bool = False
+
+
+def _entries(
+    line: Line, beside: Mapping[str | None, str], methods: Mapping[str, Sequence[CellResult]], is_reference: bool
+) -> list[_Entry]:
+    """Those of the suite's methods whose adapters were learnt by the line's methods, and by those `beside` them.
+
+    The one that has the line's name, or that of its methods, or else the suite's first is the line's; the others
+    are called as in the suite.
+    """
     named = {"subject": line.subject, "motion": line.motion, **beside}
     wanted = {kind: name for kind, name in named.items() if name is not None}
-    return lambda result: {kind: part.method for kind, part in result.parts.items()} == wanted
+    found = [name for name, cells in methods.items() if any(_learnt_by(cell) == wanted for cell in cells)]
+    own = {name.casefold() for name in (line.title, line.subject, line.motion) if name}
+    found.sort(key=lambda name: name.casefold() not in own)
+    return [
+        _Entry(name if number else line.title, methods[name], line.ours or number > 0, is_reference and not number)
+        for number, name in enumerate(found)
+    ]
 
 
-def _called(method: str) -> Callable[[CellResult], bool]:
-    return lambda result: result.cell.method == method
+def _learnt_by(result: CellResult) -> dict[str, str | None]:
+    """By which methods a cell's adapters were learnt, an ablation by its name even where options made it one."""
+    return {kind: known_as(kind, part.method, _options(part)) for kind, part in result.parts.items()}
+
+
+def _options(part: Part) -> dict[str, object]:
+    return {name: told["value"] for name, told in part.settings.items() if told["origin"] == "option"}
 
 
 def _rows(
-    results: Sequence[CellResult],
-    named: Sequence[tuple[str, bool, Callable[[CellResult], bool]]],
-    metrics: Sequence[str],
-    *,
-    reference: str,
-    kinds: Sequence[str] = ("subject", "motion"),
+    entries: Sequence[_Entry], metrics: Sequence[str], kinds: Sequence[Kind] = ("subject", "motion")
 ) -> list[Row]:
-    """A row for each name whose cells have videos."""
-    cells = {title: [result for result in results if chosen(result)] for title, _, chosen in named}
-    against = made(cells.get(reference, []))
+    """A row for each entry that has videos."""
+    against = [result for entry in entries if entry.is_reference for result in made(entry.cells)]
     rows = []
-    for title, ours, _ in named:
-        videos = made(cells[title])
+    for entry in entries:
+        videos = made(entry.cells)
         if videos:
-            figures = {m: _figure(m, videos, [] if title == reference else against) for m in metrics}
-            failed = len(cells[title]) - len(videos)
-            rows.append(
-                Row(title, figures, parameters_of(videos, kinds), len(videos), failed, title == reference, ours)
-            )
+            figures = {metric: _figure(metric, videos, [] if entry.is_reference else against) for metric in metrics}
+            failed = len(entry.cells) - len(videos)
+            parameters = parameters_of(videos, kinds)
+            rows.append(Row(entry.title, figures, parameters, len(videos), failed, entry.is_reference, entry.ours))
     return rows
 
 
@@ -283,18 +320,16 @@ def _figure(metric: str, videos: Sequence[CellResult], against: Sequence[CellRes
     values = _values(metric, videos)
     if not values:
         return None
-    interval = bootstrap_interval([*values.values()], groups=[_cluster(group) for group in values])
+    interval = bootstrap_interval([*values.values()], factors=_factors(values))
     theirs = _values(metric, against)
     both = [group for group in values if group in theirs]
-    groups = len({_cluster(group) for group in values})
+    levels = fewest_levels(_factors(values))
     if not both:
-        return Figure(interval, len(values), groups)
+        return Figure(interval, len(values), levels)
     difference = paired_interval(
-        [values[group] for group in both],
-        [theirs[group] for group in both],
-        groups=[_cluster(group) for group in both],
+        [values[group] for group in both], [theirs[group] for group in both], factors=_factors(both)
     )
-    return Figure(interval, len(values), groups, difference, len(both))
+    return Figure(interval, len(values), levels, difference, len(both))
 
 
 def _values(metric: str, videos: Sequence[CellResult]) -> dict[Group, float]:
@@ -302,9 +337,10 @@ def _values(metric: str, videos: Sequence[CellResult]) -> dict[Group, float]:
     return {group: value for group, value in scores.items() if value is not None}
 
 
-def _cluster(group: Group) -> tuple[str, str]:
-    """Videos of one subject and motion resemble each other: intervals resample them together."""
-    return group[:2]
+def _factors(groups: Iterable[Group]) -> list[tuple[str, ...]]:
+    """What videos have in common: all of a subject share its adapter and pictures, all of a motion its own."""
+    subjects, motions, _, _ = zip(*groups, strict=True)
+    return [subjects, motions]
 
 
 def _table(

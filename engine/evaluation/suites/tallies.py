@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from engine.errors import InputError
 from engine.evaluation.statistics import Interval, bootstrap_interval
-from engine.evaluation.suites.ballots import QUESTIONS, Question, Study, read_json
+from engine.evaluation.suites.ballots import QUESTIONS, Ballot, Question, Study, read_json
 from engine.evaluation.suites.tables import SORTS, Sort
 
 Verdict = Literal["ours", "other", "tie"]
@@ -34,8 +34,7 @@ class Count:
     """What came of one question on one ballot: votes for the study's method and for the other, the majority's verdict
     (None where nobody answered)."""
 
-    ballot: str
-    sort: Sort
+    ballot: Ballot
     other: str
     question: Question
     ours: int
@@ -52,7 +51,7 @@ class Count:
 @dataclass(frozen=True)
 class Share:
     """Of one question's ballots, how many each side won and how many were tied; `ours_share` is in 0 to 1 with its
-    bootstrap interval over ballots."""
+    bootstrap interval, for which subjects and motions are resampled."""
 
     ours: int
     other: int
@@ -127,12 +126,12 @@ def load_answers(paths: Sequence[Path], study: Study) -> list[Answers]:
 def tally(study: Study, answers: Sequence[Answers]) -> Tally:
     """Count answers by majority vote, ballot by ballot and question by question (paper, section 4.2)."""
     counts = tuple(
-        _count(study, ballot.id, question, answers) for ballot in study.ballots for question in ballot.questions
+        _count(study, ballot, question, answers) for ballot in study.ballots for question in ballot.questions
     )
     tables = tuple(
         VoteTable(NUMBERS[sort], lines)
         for sort in SORTS
-        if (lines := _lines([count for count in counts if count.sort == sort]))
+        if (lines := _lines([count for count in counts if count.ballot.sort == sort], study.against))
     )
     agreement = {
         question: _agreement([count for count in counts if count.question == question])
@@ -198,25 +197,26 @@ def _answers(path: Path, study: Study) -> Answers:
     return Answers(rater, name, sides)
 
 
-def _count(study: Study, id: str, question: Question, answers: Sequence[Answers]) -> Count:
-    ballot = next(ballot for ballot in study.ballots if ballot.id == id)
+def _count(study: Study, ballot: Ballot, question: Question, answers: Sequence[Answers]) -> Count:
     ours = "left" if ballot.left == study.method else "right"
     other = ballot.right if ours == "left" else ballot.left
-    votes = Counter(side for one in answers if (side := one.sides.get(id, {}).get(question)))
-    return Count(id, ballot.sort, other, question, votes[ours], votes.total() - votes[ours])
+    votes = Counter(side for one in answers if (side := one.sides.get(ballot.id, {}).get(question)))
+    return Count(ballot, other, question, votes[ours], votes.total() - votes[ours])
 
 
-def _lines(counts: Sequence[Count]) -> tuple[Line, ...]:
+def _lines(counts: Sequence[Count], order: Sequence[str]) -> tuple[Line, ...]:
+    """A line for each method compared with, in `order`; others last."""
+    others = {count.other for count in counts}
     lines = []
-    for other in sorted({count.other for count in counts}):
+    for other in (*(name for name in order if name in others), *sorted(others - set(order))):
         mine = [count for count in counts if count.other == other and count.verdict]
         shares = {
-            question: _share([count.verdict for count in mine if count.question == question])
+            question: _share([count for count in mine if count.question == question])
             for question in QUESTIONS
             if any(count.question == question for count in mine)
         }
         if shares:
-            lines.append(Line(other, len({count.ballot for count in mine}), shares))
+            lines.append(Line(other, len({count.ballot.id for count in mine}), shares))
     return tuple(lines)
 
 
@@ -230,9 +230,10 @@ def _read_share(data: dict[str, Any]) -> Share:
     return Share(int(data["ours"]), int(data["other"]), int(data["ties"]), interval)
 
 
-def _share(verdicts: Sequence[Verdict | None]) -> Share:
-    won = Counter(verdicts)
-    interval = bootstrap_interval([float(verdict == "ours") for verdict in verdicts])
+def _share(counts: Sequence[Count]) -> Share:
+    won = Counter(count.verdict for count in counts)
+    factors = [[count.ballot.subject for count in counts], [count.ballot.motion for count in counts]]
+    interval = bootstrap_interval([float(count.verdict == "ours") for count in counts], factors=factors)
     return Share(won["ours"], won["other"], won["tie"], interval)
 
 

@@ -76,10 +76,12 @@ function openTarget() {
 }
 
 document.querySelectorAll(".frames").forEach((place) => sheets.observe(place));
-filters.addEventListener("change", applyFilters);
-filters.addEventListener("submit", (event) => event.preventDefault());
 addEventListener("hashchange", openTarget);
-watch(document);
-playerBar(document.querySelector(".player"), ["ArrowLeft", "ArrowRight"]);
-applyFilters();
+if (filters) {  // A page may be without videos.
+  filters.addEventListener("change", applyFilters);
+  filters.addEventListener("submit", (event) => event.preventDefault());
+  watch(document);
+  playerBar(document.querySelector(".player"), ["ArrowLeft", "ArrowRight"]);
+  applyFilters();
+}
 openTarget();
