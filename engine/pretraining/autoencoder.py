@@ -69,7 +69,7 @@ def pretrain(settings: AutoencoderSettings, drawings: Drawings, work: Path, acce
     )  # fmt: skip
     if trained:
         # What was made by its former weights is out of date.
-        for name in ("pool.safetensors", SCALE, "decoder.safetensors"):
+        for name in ("pool.safetensors", "nameless.safetensors", SCALE, "decoder.safetensors"):
             (work / name).unlink(missing_ok=True)
     model.eval().requires_grad_(False)
     if not (work / SCALE).exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,16 +110,27 @@ class Pool:
     specs: list[clips.ClipSpec]
 
 
-def make_pool(count: int, seed: int, autoencoder: AutoencoderKL, path: Path, accelerator: Accelerator) -> Pool:
-    """Render and encode `count` clips of the known world, or read them where that was done before."""
-    words = sprites.words("known")
-    generator = generator_at(seed, 0, "pool")
-    specs = [clips.draw_spec(generator, words=words) for _ in range(count)]
+def draw_known(count: int, seed: int) -> list[clips.ClipSpec]:
+    """Clips of the known world."""
+    words, generator = sprites.words("known"), generator_at(seed, 0, "pool")
+    return [clips.draw_spec(generator, words=words) for _ in range(count)]
+
+
+def draw_nameless(count: int, seed: int) -> list[clips.ClipSpec]:
+    """Clips of the known world in which objects move through points drawn by chance."""
+    words, generator = sprites.words("known"), generator_at(seed, 0, "nameless")
+    return [
+        replace(clips.draw_spec(generator, words=words), points=motions.draw_points(generator)) for _ in range(count)
+    ]
+
+
+def make_pool(specs: list[clips.ClipSpec], autoencoder: AutoencoderKL, path: Path, accelerator: Accelerator) -> Pool:
+    """Render and encode clips, or read them where that was done before."""
     if path.exists():
         return Pool(load_file(path)["latents"], specs)
     chunks = []
     with torch.no_grad(), accelerator.autocast():
-        for i in range(0, count, 16):
+        for i in range(0, len(specs), 16):
             pixels = clips.render(specs[i : i + 16])[0].flatten(0, 1) * 2 - 1
             mean = autoencoder.encode(pixels.to(accelerator.device)).latent_dist.mean
             scaled = mean.float().cpu() * autoencoder.config.scaling_factor
@@ -139,10 +150,13 @@ def caption_of(spec: clips.ClipSpec, settings: DenoiserSettings, generator: torc
     draw, odd = torch.rand(2, generator=generator).tolist()
     if draw < settings.caption_dropout:
         return ""
-    phrase = None if draw < settings.caption_dropout + 0.2 else motions.ALL[spec.motion].phrase
     scene = None if draw > 0.82 else spec.scene
-    if odd < settings.odd_word_share:
+    if draw < settings.caption_dropout + 0.2:
+        phrase = None
+    elif spec.points or odd < settings.odd_word_share:
         phrase = odd_word(generator)
+    else:
+        phrase = motions.ALL[spec.motion].phrase
     return clips.caption_with(spec.word, phrase, scene)
 
 
@@ -201,9 +215,13 @@ def pretrain(
     unet = build(settings, autoencoder, text_encoder.config.hidden_size)
     model = Conditioned(unet, text_encoder.requires_grad_(True)).to(accelerator.device)
     alphas = scheduler().alphas_cumprod
-    pool = make_pool(settings.pool_clips, settings.images.seed, autoencoder, work / "pool.safetensors", accelerator)
+    seed = settings.images.seed
+    known = make_pool(draw_known(settings.pool_clips, seed), autoencoder, work / "pool.safetensors", accelerator)
+    nameless = make_pool(
+        draw_nameless(settings.nameless_clips, seed), autoencoder, work / "nameless.safetensors", accelerator
+    )
 
-    def loss_on(generator: torch.Generator, count: int, *, still: bool) -> Tensor:
+    def loss_on(generator: torch.Generator, count: int, *, still: bool, pool: Pool = known) -> Tensor:
         chosen = torch.randint(len(pool.specs), (count,), generator=generator)
         latents = pool.latents[chosen]
         if still:
@@ -224,10 +242,11 @@ def pretrain(
 
     def clip_loss(step: int, _micro: int) -> Tensor:
         generator = generator_at(settings.clips.seed, step)
-        still = float(torch.rand((), generator=generator)) < settings.image_step_share
-        if still:
-            return loss_on(generator, settings.image_batch, still=True)
-        return loss_on(generator, settings.clip_batch, still=False)
+        still, unnamed = torch.rand(2, generator=generator).tolist()
+        pool = nameless if unnamed < settings.nameless_share else known
+        if still < settings.image_step_share:
+            return loss_on(generator, settings.image_batch, still=True, pool=pool)
+        return loss_on(generator, settings.clip_batch, still=False, pool=pool)
 
     shared = {"work": work, "accelerator": accelerator, "ema_decay": settings.ema_decay, "settings": settings}
     temporal = {id(p) for layer in _temporal_layers(unet) for p in layer.parameters()}

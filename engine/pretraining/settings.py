@@ -96,6 +96,10 @@ class DenoiserSettings:
     image_batch: int = 48
     clip_batch: int = 4
     pool_clips: int = 6000
+    nameless_clips: int = 3000
+    nameless_share: float = 0.3
+    """Of the clip stage's batches, how many are of nameless motions, through points drawn by chance. A base that
+    knows nine motions only lets a sprite dissolve where it is taught to move otherwise."""
     widths: tuple[int, ...] = (48, 96, 112)
     """Attention stands in every level but the first, whose 16 x 16 positions would make it dear."""
     attention_head_dim: int = 16
@@ -149,7 +153,7 @@ def recipe(
     )
 
 
-CPU = recipe(autoencoder=4600, decoder=1500, text_image=800, images=4900, clips=4400, judge=1600, self_supervised=1200)
+CPU = recipe(autoencoder=4600, decoder=1500, text_image=800, images=4900, clips=6200, judge=1600, self_supervised=1200)
 GPU = recipe(
     autoencoder=20000, decoder=4000, text_image=6000, images=30000, clips=15000, judge=6000, self_supervised=4000
 )

@@ -17,7 +17,10 @@ SIZE = 64
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """Everything that decides a clip: object, scene, motion, the sprite's pose, and the scene's own seed."""
+    """Everything that decides a clip: object, scene, motion, the sprite's pose, and the scene's own seed.
+
+    With `points`, the sprite goes through them instead: a motion without a name.
+    """
 
     word: str
     scene: str
@@ -27,9 +30,12 @@ class ClipSpec:
     size: float = motions.STILL_SIZE
     angle: float = 0.0
     scene_seed: int = 0
+    points: tuple[motions.Point, ...] = ()
 
     def path(self, frames: int = FRAMES) -> motions.Path:
         """Where the sprite is in each frame."""
+        if self.points:
+            return motions.path_through(self.points, frames, size=self.size, angle=self.angle)
         return motions.path_of(self.motion, frames, x=self.x, y=self.y, size=self.size, angle=self.angle)
 
 

@@ -7,7 +7,7 @@ width over the frame's width, `angle` is in radians, clockwise as seen on the sc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -104,6 +104,25 @@ TUNING: dict[str, Motion] = {
 """Unseen motions on which settings are chosen, so that `HELD_OUT` stays untouched until it is measured."""
 
 ALL: dict[str, Motion] = KNOWN | HELD_OUT | TUNING
+
+Point = tuple[float, float]
+
+
+def path_through(points: Sequence[Point], frames: int, *, size: float = STILL_SIZE, angle: float = 0.0) -> Path:
+    """The path in straight lines through `points` (x, y), each leg in the same time."""
+    at = torch.linspace(0, 1, frames) * (len(points) - 1)
+    leg = at.long().clamp(max=len(points) - 2)
+    part = (at - leg)[:, None]
+    corners = torch.tensor(points)
+    x, y = (corners[leg] * (1 - part) + corners[leg + 1] * part).T
+    return Path(x=x, y=y, size=torch.full((frames,), size), angle=torch.full((frames,), angle))
+
+
+def draw_points(generator: torch.Generator) -> tuple[Point, ...]:
+    """Two to eight points anywhere in the frame where a sprite is still seen."""
+    count = 2 + int(torch.randint(7, (), generator=generator))
+    drawn = 0.22 + 0.56 * torch.rand(count, 2, generator=generator)
+    return tuple((float(x), float(y)) for x, y in drawn)
 
 
 def path_of(

@@ -19,7 +19,7 @@ from engine.pretraining.settings import CPU
 from engine.pretraining.stage import run_stage, steps_taken
 from engine.pretraining.starting import start_from
 from engine.training import LoopConfig
-from engine.world import clips, sprites
+from engine.world import clips, motions, sprites
 
 BASE = inspect_base(EMBEDDED).folder
 
@@ -106,3 +106,18 @@ def test_captions_name_motions_by_made_up_words_too() -> None:
     assert len(set(odd)) > 40
     assert "a dog moving left on the beach" in captions
     assert "" in captions
+
+
+def test_nameless_motions_stay_in_the_frame_and_are_called_by_made_up_words() -> None:
+    specs = denoiser.draw_nameless(50, 0)
+    assert len({spec.points for spec in specs}) == 50
+    for spec in specs:
+        path = spec.path()
+        assert (float(path.x[0]), float(path.y[-1])) == pytest.approx((spec.points[0][0], spec.points[-1][1]))
+        places = torch.cat([path.x, path.y])
+        assert bool(((places > 0.2) & (places < 0.8)).all())
+    generator = torch.Generator().manual_seed(0)
+    known = {motion.phrase for motion in motions.ALL.values()}
+    said = [denoiser.caption_of(spec, CPU.denoiser, generator) for spec in specs * 4]
+    assert not [caption for caption in said if any(phrase in caption for phrase in known)]
+    assert sum("ing" in caption for caption in said) > 80
