@@ -30,11 +30,13 @@ def home() -> Path:
 class Place:
     """A registry's folder, and the address of its database where that is on a PostgreSQL server.
 
-    As text, it is what a message may call the database: it never has the password.
+    `name` is the database's file, where no server has it. As text, a place is what a message may call the database:
+    it never has the password.
     """
 
     folder: Path
     url: str | None = None
+    name: str = DATABASE
 
     @classmethod
     def of(cls, folder: Path | None = None) -> Place:
@@ -46,7 +48,7 @@ class Place:
     @property
     def file(self) -> Path:
         """The database's file, where no server has it."""
-        return self.folder / DATABASE
+        return self.folder / self.name
 
     def __str__(self) -> str:
         if self.url is None:
