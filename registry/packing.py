@@ -74,15 +74,18 @@ def write(blobs: Blobs, target: Path, adapters: Sequence[Adapter], whole: Manife
     `whole` has what a whole registry has beside its adapters. Raises DamagedAdapterError for an adapter whose
     files aren't what was published: a backup of something broken would be no backup.
     """
-    packed = [_packed(blobs.folder(adapter.name, adapter.version), adapter) for adapter in adapters]
-    manifest = replace(whole or Manifest(adapters=()), adapters=tuple(packed))
+    read = [_packed(blobs.folder(adapter.name, adapter.version), adapter) for adapter in adapters]
+    manifest = replace(whole or Manifest(adapters=()), adapters=tuple(each for each, _ in read))
     with _written_aside(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as pack:
         document = {"format": FORMAT, **asdict(manifest)}
         pack.writestr(zipfile.ZipInfo(MANIFEST, _MOMENT), json.dumps(document, indent=2))
-        for number, each in enumerate(packed):
+        for number, (each, documents) in enumerate(read):
             folder = blobs.folder(each.name, each.version)
             for name, size in each.files.items():
-                _add(pack, f"{number}/{name}", folder / name, size)
+                if name in documents:
+                    pack.writestr(zipfile.ZipInfo(f"{number}/{name}", _MOMENT), documents[name])
+                else:
+                    _add(pack, f"{number}/{name}", folder / name, size, each.id)
     return target.stat().st_size
 
 
@@ -110,22 +113,33 @@ def unpacked(blobs: Blobs, file: Path, chosen: Callable[[Packed], bool]) -> Iter
         yield staged
 
 
-def _packed(folder: Path, adapter: Adapter) -> Packed:
+def _packed(folder: Path, adapter: Adapter) -> tuple[Packed, dict[str, bytes]]:
+    """What the manifest says of an adapter, and its documents. Those are read once: `dv tag` may replace one
+    before it would be read again, and then its length would be another."""
     try:
         if measure(folder) != (adapter.file_hash, adapter.size) or not (folder / DOCUMENT).is_file():
             raise ValueError("they aren't those that were published")
-        files = {file.relative_to(folder).as_posix(): file.stat().st_size for file in files_in(folder)}
+        found = {file.relative_to(folder).as_posix(): file for file in files_in(folder)}
+        documents = {name: file.read_bytes() for name, file in found.items() if name in UNHASHED}
+        files = {
+            name: len(documents[name]) if name in documents else file.stat().st_size for name, file in found.items()
+        }
     except (OSError, ValueError) as error:
         raise DamagedAdapterError(
             f"{adapter.id} can't be exported: something is wrong with its files ({error}). See: dv verify"
         ) from error
-    return Packed(name=adapter.name, version=adapter.version, file_hash=adapter.file_hash, files=files)
+    packed = Packed(name=adapter.name, version=adapter.version, file_hash=adapter.file_hash, files=files)
+    return packed, documents
 
 
-def _add(pack: zipfile.ZipFile, name: str, file: Path, size: int) -> None:
+def _add(pack: zipfile.ZipFile, name: str, file: Path, size: int, owner: str) -> None:
     info = zipfile.ZipInfo(name, _MOMENT)
     info.file_size = size
-    with file.open("rb") as source, pack.open(info, "w") as entry:
+    try:
+        source = file.open("rb")
+    except FileNotFoundError as error:
+        raise DamagedAdapterError(f"{owner} was renamed or removed while it was exported. Try again.") from error
+    with source, pack.open(info, "w") as entry:
         while chunk := source.read(_CHUNK):
             entry.write(chunk)
 

@@ -151,6 +151,44 @@ def test_what_is_broken_is_not_exported(registry: Registry, publish: Publish, tm
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
+def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
+    """Let another process do something when an export has looked at all and begins to write."""
+    zip_file = zipfile.ZipFile
+
+    def open_after_the_change(*arguments: Any) -> zipfile.ZipFile:
+        monkeypatch.undo()
+        change()
+        return zip_file(*arguments)
+
+    monkeypatch.setattr("registry.packing.zipfile.ZipFile", open_after_the_change)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_tag_while_it_is_exported_changes_nothing_of_the_file(
+    registry: Registry, other: Registry, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    labelled: bool,
+) -> None:  # fmt: skip
+    dog = publish("dog")
+    if labelled:
+        registry.add_tags(dog, ["best"])
+    meanwhile(monkeypatch, lambda: registry.add_tags(dog, ["another-tag"]))
+    registry.export(tmp_path / "dog.dvpack", [dog])
+    assert [each.adapter for each in other.import_from(tmp_path / "dog.dvpack")] == [dog]
+    assert other.labels(dog) == Labels(("best",) if labelled else ())
+
+
+@pytest.mark.parametrize("change", [lambda r: r.rename("dog", "rex"), lambda r: r.remove([r.find("dog")])])
+def test_what_goes_away_while_it_is_exported_is_named_and_no_file_is_left(
+    registry: Registry, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Registry], object],
+) -> None:  # fmt: skip
+    publish("cat"), publish("dog")
+    meanwhile(monkeypatch, lambda: change(registry))
+    with pytest.raises(DamagedAdapterError, match=r"dog@1 was renamed or removed while it was exported\. Try again\."):
+        registry.export(tmp_path / "all.dvpack")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
 @pytest.mark.parametrize(
     "evil",
     ["../evil", "/tmp/evil", "a/../../evil", "..\\evil", "C:evil", "./evil", "a//evil", "", "nul\0",
