@@ -16,6 +16,7 @@ from registry.blobs import Blobs, bytes_on_disk, delete, last_touched
 from registry.database import Database
 from registry.names import is_name
 from registry.records import Adapter, Run
+from registry.removing import remove_without_row
 from registry.runs import LOGS, Runs
 from registry.tables import NameRow
 from registry.troubles import clear_errors
@@ -111,7 +112,7 @@ class Pruner:
             self.runs.forget(each.runs)
             return each.bytes
         if each.what == "orphan" and each.path.parent.parent == self.blobs.root:
-            return self._remove_orphan(each.path.parent.name, int(each.path.name))
+            return remove_without_row(self.database, self.blobs, each.path.parent.name, int(each.path.name))
         if each.path.parent == self.blobs.root:
             return self.blobs.drop(each.path)
         return delete(each.path)
@@ -146,7 +147,7 @@ class Pruner:
             if not known or labels.of_one(session, adapter).tags:
                 return 0
             rows.delete(session, known)
-        return self.blobs.remove(adapter.name, adapter.version)
+        return remove_without_row(self.database, self.blobs, adapter.name, adapter.version)
 
     # Unfinished runs
 
@@ -221,14 +222,6 @@ class Pruner:
 
     def _orphan(self, id: str, path: Path) -> Doomed:
         return Doomed(what="orphan", id=id, bytes=bytes_on_disk(path), moment=_touched(path), path=path)
-
-    def _remove_orphan(self, name: str, version: int) -> int:
-        with self.database.writing() as session:
-            known = any(adapter.version == version for adapter in rows.listed(session, None, name))
-            if known or not _gave_out(session, name, version):
-                return 0
-            aside = self.blobs.set_aside(name, version)
-        return 0 if aside is None else self.blobs.clear(aside)
 
     def _caches(self, folders: Sequence[Path]) -> list[Doomed]:
         there = [folder for folder in folders if folder.exists()]
