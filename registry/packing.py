@@ -19,8 +19,9 @@ from pathlib import Path, PurePosixPath
 
 from registry.blobs import DOCUMENT, UNHASHED, Blobs, files_in, measure
 from registry.errors import DamagedAdapterError, NewerRegistryError, PackError
-from registry.names import is_name
+from registry.names import EMBEDDED, LARGEST_VERSION, is_name
 from registry.records import Adapter, BaseRow, Composition, Kind
+from registry.storable import check_json, check_row
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -188,8 +189,12 @@ def _manifest(file: Path, pack: zipfile.ZipFile) -> Manifest:
         if written != FORMAT:
             raise ValueError(f"its format is {written!r}")
         manifest = TypeAdapter(Manifest).validate_python(document)
+        check_json(document)
         for each in manifest.adapters:
             _check(each)
+        for row in (*manifest.bases, *manifest.counters, *manifest.compositions):
+            check_row(vars(row))
+        _check_names(manifest)
     except (ValidationError, ValueError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise PackError(f"{file} is damaged ({reason}).") from error
@@ -204,9 +209,19 @@ def _entry(pack: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     return info
 
 
+def _check_names(manifest: Manifest) -> None:
+    """Raise ValueError for a base's or an adapter's name that none may have, or a number that no version may have."""
+    for base in manifest.bases:
+        if not is_name(base.name) or base.name == EMBEDDED:
+            raise ValueError(f"{base.name!r} is no base's name")
+    for counter in manifest.counters:
+        if not is_name(counter.name) or counter.last_version > LARGEST_VERSION:
+            raise ValueError(f"{counter.name}@{counter.last_version} is no adapter's name")
+
+
 def _check(packed: Packed) -> None:
     """Raise ValueError for anything that could lead out of an adapter's folder, or to two files of one name."""
-    if not is_name(packed.name) or not 0 < packed.version < 10**9:
+    if not is_name(packed.name) or not 0 < packed.version <= LARGEST_VERSION:
         raise ValueError(f"{packed.id!r} is no adapter's name")
     for name in packed.files:
         parts = PurePosixPath(name).parts
