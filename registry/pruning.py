@@ -209,8 +209,9 @@ class Pruner:
             lost = self._without_row(session)
         orphans = [self._orphan(f"{name}@{version}", self.blobs.folder(name, version)) for name, version in lost[0]]
         orphans += [self._orphan(folder.name, folder) for folder in self.blobs.leftovers()]
-        known = {str(run.id) for run in self.runs.all()}
+        # Logs before rows: a run's row comes before its log.
         logs = sorted(self.folder.glob(f"{LOGS}/*.log"))
+        known = {str(run.id) for run in self.runs.all()}
         orphans += [self._orphan(f"{LOGS}/{log.name}", log) for log in logs if log.stem not in known]
         return orphans, [self.blobs.folder(name, version) for name, version in lost[1]]
 
