@@ -182,6 +182,9 @@ class Pruner:
         try:
             # Held to the end, so that nobody resumes what is half gone.
             with self.runs.lock(each.id):
+                # Gone on with meanwhile, and stopped again: then it isn't what was shown.
+                if _touched(each.path) != each.moment:
+                    return 0
                 self.runs.forget(each.runs)
                 return delete(each.path)
         except Timeout:

@@ -119,6 +119,19 @@ def test_a_run_in_use_is_never_pruned(registry: Registry) -> None:
     assert (run / "token.snapshot").exists()
 
 
+def test_a_snapshot_that_is_newer_than_what_was_shown_stays(registry: Registry) -> None:
+    run = unfinished_run(registry, "dog")
+    past = time.time() - 40 * 24 * 3600
+    for path in (run / "token.snapshot", run):
+        os.utime(path, (past, past))
+    plan = registry.pruner.plan(limits("snapshot", older_than=timedelta(days=30)))
+    assert [each.id for each in plan.doomed] == ["dog"]
+    (run / "token.snapshot").write_bytes(b"of a minute ago")
+    assert registry.pruner.carry_out(plan) == 0
+    assert (run / "token.snapshot").read_bytes() == b"of a minute ago"
+    assert len(registry.runs.all()) == 1
+
+
 def test_a_snapshot_takes_its_runs_along_and_a_run_its_log(registry: Registry) -> None:
     run = unfinished_run(registry, "dog", size=5000)
     assert ids(registry, "run") == []
