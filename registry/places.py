@@ -17,10 +17,18 @@ _SCHEMES = ("postgresql+psycopg", "postgresql", "postgres")
 
 
 def home() -> Path:
-    """Give the registry's folder: `DV_HOME` if it is set, else the user's data directory. Not created."""
+    """Give the registry's folder: `DV_HOME` if it is set, else the user's data directory. Not created.
+
+    Raises AddressError where `DV_HOME` begins with a `~` that stands for nobody's folder.
+    """
     chosen = os.environ.get("DV_HOME")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        try:
+            return Path(chosen).expanduser().absolute()
+        except RuntimeError:
+            raise AddressError(
+                f"DV_HOME is {chosen}, and whose folder that is isn't known. Set it to a folder's whole path."
+            ) from None
     from platformdirs import user_data_path
 
     return user_data_path("dv", appauthor=False)

@@ -89,7 +89,7 @@ class Pruner:
             }
             found = [each for what, find in sorts.items() if what in limits.whats for each in find()]
             if limits.older_than is not None:
-                youngest = moment - limits.older_than
+                youngest = _before(moment, limits.older_than)
                 found = [each for each in found if datetime.fromisoformat(each.moment) <= youngest]
             if limits.at_most is not None:
                 found = self._only_what_is_too_much(found, limits.at_most)
@@ -246,6 +246,14 @@ def _gave_out(session: Session, name: str, version: int) -> bool:
     """Whether this registry gave out the number; if not, its database is younger than the folder."""
     row = session.get(NameRow, name)
     return row is not None and version <= row.last_version
+
+
+def _before(moment: datetime, age: timedelta) -> datetime:
+    """`age` before `moment`, or the first moment that there is."""
+    try:
+        return moment - age
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _touched(path: Path) -> str:

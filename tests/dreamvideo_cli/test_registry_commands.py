@@ -55,6 +55,41 @@ def test_list_filters_sorts_and_shows_tags(dv: Dv, publish: Publish) -> None:
     dv("list", "--sort", "beauty", check=2)
 
 
+BYTES_THAT_ARE_NO_TEXT = "\udcff"
+"""As Python gives what the command line brings."""
+
+
+@pytest.mark.parametrize("option", ["--name", "--base", "--method", "--tag"])
+def test_list_refuses_what_is_no_text(dv: Dv, publish: Publish, option: str) -> None:
+    publish("dog")
+    assert dv("list", option, BYTES_THAT_ARE_NO_TEXT, check=2).err.startswith(f"error: {option} is not text")
+
+
+@pytest.mark.parametrize("command", ["list", "history", "runs"])
+def test_a_limit_beyond_all_numbers_is_refused(dv: Dv, publish: Publish, command: str) -> None:
+    publish("dog")
+    assert "--limit" in dv(command, "--limit", "9" * 23, check=2).err
+    dv(command, "--limit", 2**31 - 1)
+
+
+def test_a_home_of_nobody_says_what_to_set(dv: Dv, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DV_HOME", "~nobody-of-this-name")
+    for command in ("list", "history", "doctor"):
+        assert "DV_HOME is ~nobody-of-this-name" in dv(command, check=2).err
+
+
+def test_nothing_is_older_than_all_time(dv: Dv, publish: Publish) -> None:
+    publish("dog"), publish("dog")
+    assert dv("prune", "--versions", "--older-than", "999999d", "--yes").err == "There is nothing to prune.\n"
+
+
+def test_a_log_with_bytes_that_are_no_text_is_printed(dv: Dv, registry: Registry) -> None:
+    log = registry.runs.log_of(registry.runs.begin("subject", "dog"))
+    log.parent.mkdir()
+    log.write_bytes(b"it began\n\xff it ended\n")
+    assert dv("runs", "log", "dog").out == "it began\n\ufffd it ended\n"
+
+
 def test_labels_show(dv: Dv, publish: Publish) -> None:
     publish("dog")
     assert dv("note", "dog").out == ""
