@@ -94,7 +94,7 @@ def _restored(registry: Registry) -> tuple[tuple[Adapter, ...], tuple[str, ...]]
     for own in _oldest_first(Blobs(registry.folder / "adapters")):
         try:
             adapter = registry.restore(own)
-        except RegistryError as error:
+        except (RegistryError, ValueError) as error:
             refused.append(str(error))
             continue
         if adapter.id not in known:

@@ -104,7 +104,11 @@ def _move(database: Database, blobs: Blobs, staged: Path, old: str, new: str) ->
 def _copy(source: Path, target: Path, adapter: Adapter) -> None:
     if not (source / DOCUMENT).exists():
         raise DamagedAdapterError(f"The files in {source} are gone, so nothing was renamed. See: dv verify")
-    for file in files_in(source):
+    try:
+        files = files_in(source)
+    except ValueError as error:
+        raise DamagedAdapterError(f"{error}, so nothing was renamed.") from error
+    for file in files:
         copy = target / file.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         if copy != target / DOCUMENT:

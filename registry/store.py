@@ -120,7 +120,7 @@ class Registry:
 
         `folder` is `adapters/<name>/<version>` in this registry. A row that is there already stays, but for its
         labels. Labels that can't be read are left out: the adapter counts for more. Raises DamagedAdapterError,
-        NewerRegistryError, NameTakenError.
+        NewerRegistryError, NameTakenError, and ValueError for a link among the files.
         """
         with clear_errors(self._database.place):
             adapter, sources = documents.read(folder)

@@ -92,6 +92,18 @@ def test_a_healthy_registry_only_gets_what_it_lacks(registry: Registry, filled: 
         assert len(opened.adapters()) == 3
 
 
+def test_a_link_in_one_folder_keeps_no_other_from_coming_back(
+    registry: Registry, filled: list[Adapter], tmp_path: Path
+) -> None:
+    weights = registry.path(filled[0]) / "adapter.safetensors"
+    weights.rename(tmp_path / "elsewhere")
+    weights.symlink_to(tmp_path / "elsewhere")
+    (registry.folder / "registry.sqlite3").write_bytes(b"no database at all " * 100)
+    rebuilt = rebuild(registry.folder)
+    assert [adapter.id for adapter in rebuilt.restored] == ["run@1", "dog@2"]
+    assert [str(weights) in flaw for flaw in rebuilt.refused] == [True]
+
+
 @pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_text("x")])
 def test_labels_that_no_file_tells_stay_in_the_row(
     registry: Registry, filled: list[Adapter], damage: Callable[[Path], object]
