@@ -148,6 +148,8 @@ def _add(pack: zipfile.ZipFile, name: str, file: Path, size: int, owner: str) ->
 @contextmanager
 def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
     try:
+        if file.exists() and not file.is_file() and not file.is_dir():
+            raise PackError(f"{file} is a device or a pipe. Give a file that dv export wrote.")
         opened = file.open("rb")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise PackError(f"There is no file {file}. Check the name.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -179,6 +180,16 @@ def test_adapters_travel_in_one_file(dv: Dv, publish: Publish, tmp_path: Path, m
     assert dv("import", "all.dvpack", "run", "--as", "jog").out == "jog@1\n"
     assert "dog-3" in dv("import", "dog-3.dvpack", check=2).err
     dv("verify", "--no-sources")
+
+
+def test_an_export_replaces_no_device(dv: Dv, publish: Publish, tmp_path: Path) -> None:
+    publish("dog")
+    os.mkfifo(tmp_path / "pipe")  # a device is made by root alone
+    for names in (["dog"], ["--all"]):
+        assert "pipe is no file that can be replaced" in dv("export", *names, "-o", "pipe", "--force", check=2).err
+    assert (tmp_path / "pipe").is_fifo()
+    assert "is a device or a pipe" in dv("import", "pipe", check=2).err
+    assert "is a device or a pipe" in dv("import", "pipe", "--dry-run", check=2).err
 
 
 def test_runs_are_listed_with_what_can_be_done(dv: Dv, registry: Registry) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import struct
 import zipfile
@@ -350,6 +351,12 @@ def test_what_is_no_pack_says_so(other: Registry, tmp_path: Path) -> None:
         with pytest.raises(PackError) as caught:
             other.import_from(path)
         assert str(path) in str(caught.value)
+
+
+def test_a_pipe_is_no_pack(other: Registry, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PackError, match="is a device or a pipe"):
+        other.import_from(tmp_path / "pipe")
 
 
 def test_every_damaged_byte_and_every_cut_is_found_or_harmless(registry: Registry, other: Registry, pack: Path) -> None:
