@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,22 @@ def test_runs_are_listed_with_what_can_be_done(dv: Dv, registry: Registry) -> No
     registry.runs.begin("subject", "bear")
     assert "Asked run 3 of bear to stop" in dv("runs", "stop", "bear").err
     assert registry.runs.beat(3, None) is True
+
+
+def test_who_holds_a_name_for_a_moment_stops_no_learner(dv: Dv, registry: Registry) -> None:
+    def hold(held: threading.Event, until: threading.Event, longest_s: float) -> None:
+        with registry.runs.lock("fox"):
+            held.set()
+            until.wait(longest_s)
+
+    for longest_s, said in ((0.2, "no images given"), (60, "another process is learning fox")):
+        held, until = threading.Event(), threading.Event()
+        holder = threading.Thread(target=hold, args=(held, until, longest_s))
+        holder.start()
+        held.wait()
+        assert said in dv("subject", "learn", "fox", "--class", "dog", check=2).err
+        until.set()
+        holder.join()
 
 
 def test_resume_goes_on_with_what_was_asked_for(dv: Dv, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
