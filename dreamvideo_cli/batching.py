@@ -20,7 +20,7 @@ from dreamvideo_cli.results import Result, results_of
 from dreamvideo_cli.targets import Target
 from dreamvideo_cli.wording import count_text
 from engine.errors import EngineError, InputError
-from engine.files import written_aside
+from engine.files import check_replaceable, written_aside
 
 if TYPE_CHECKING:
     from registry import Registry
@@ -104,6 +104,7 @@ def check(
     entries: list[Entry] = []
     errors: list[str] = []
     taken: dict[Path, int] = {}
+    check_replaceable(folder / MANIFEST)
     before = _hashes_before(folder / MANIFEST)
     for row in rows:
         try:

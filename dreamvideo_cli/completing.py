@@ -48,12 +48,12 @@ def suite_names(incomplete: str) -> list[str]:
 
 
 def _asked(question: Callable[[Catalog], list[Answer]]) -> list[Answer]:
-    """The registry's answer; none where there is no registry that can be read. A tab press is no place for an error
-    message."""
+    """The registry's answer; none where there is no registry that can be read, or what was typed is no text. A tab
+    press is no place for an error message."""
     from registry import Catalog, RegistryError
 
     try:
         with Catalog.open() as catalog:
             return question(catalog)
-    except (RegistryError, OSError):
+    except (RegistryError, OSError, UnicodeEncodeError):
         return []

@@ -89,7 +89,8 @@ def _alone(registry: Registry, request: Request) -> Iterator[None]:
 
     lock = registry.runs.lock(request.name)
     try:
-        lock.acquire()
+        # Who only looks whether somebody works on the name holds it for a moment.
+        lock.acquire(timeout=1)
     except Timeout:
         raise InputError(
             f"another process is learning {request.name} right now: wait for it, or choose another name"

@@ -43,6 +43,11 @@ ResumeOption = Annotated[
 ]
 RestartOption = Annotated[bool, typer.Option("--restart", help="Drop the unfinished run of this name.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")]
+LARGEST_LIMIT = 2**31 - 1
+"""More than anybody has, and no more than a database counts to."""
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, max=LARGEST_LIMIT, metavar="N", help="Only the N newest.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 NewNameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the adapter to learn.")]
 AnyAdapterArgument = Annotated[

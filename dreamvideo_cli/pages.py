@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dreamvideo_cli.targets import check_file
 from engine.errors import InputError
 from engine.files import written_aside
 
@@ -21,14 +22,6 @@ def check_page(path: Path, *, force: bool) -> None:
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"a page is an HTML file: {path} must end in .html")
     check_file(path, force=force)
-
-
-def check_file(path: Path, *, force: bool) -> None:
-    """Raise `InputError` where `path` can't be written, or exists and may not be replaced."""
-    if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"{path} can't be written: {'it is a folder' if path.is_dir() else 'its folder is missing'}")
-    if path.exists() and not force:
-        raise InputError(f"{path} exists: choose another name, or replace it with --force")
 
 
 def write_page(path: Path, text: str) -> int:

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from dreamvideo_cli.output import Column, Out
+from dreamvideo_cli.targets import check_file
 from dreamvideo_cli.wording import count_text
 from engine.errors import InputError
 from engine.files import written_aside
@@ -22,10 +23,7 @@ def check_csv(path: Path, *, force: bool) -> None:
     """Raise `InputError` where no table can be written to `path`, or it would replace one unasked."""
     if path.suffix.lower() != ".csv":
         raise InputError(f"a table of figures is a CSV file: {path} must end in .csv")
-    if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"{path} can't be written: {'it is a folder' if path.is_dir() else 'its folder is missing'}")
-    if path.exists() and not force:
-        raise InputError(f"{path} exists: choose another name, or replace it with --force")
+    check_file(path, force=force)
 
 
 def show_scores(

@@ -1,4 +1,4 @@
-"""Where composed videos go: one path a seed, checked before any work is done."""
+"""Where composed videos go, one path a seed, and every other file that is made: checked before any work is done."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.files import check_replaceable
 
 _LONGEST = 60
 _SEED = "{seed}"
@@ -41,6 +42,14 @@ def check_writable(path: Path, *, force: bool) -> None:
     from engine.media.writing import check_target
 
     check_target(path)
+    check_file(path, force=force)
+
+
+def check_file(path: Path, *, force: bool) -> None:
+    """Raise `InputError` where `path` can't be written, or exists and may not be replaced."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"{path} can't be written: {'it is a folder' if path.is_dir() else 'its folder is missing'}")
+    check_replaceable(path)
     if path.exists() and not force:
         raise InputError(f"{path} exists: choose another name, or replace it with --force")
 

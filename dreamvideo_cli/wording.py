@@ -29,10 +29,7 @@ def duration_text(seconds: float) -> str:
 
 def age_text(moment: str, now: datetime | None = None) -> str:
     """How long ago an ISO time in UTC was: `just now`, `5 minutes ago`, `3 days ago`."""
-    then = datetime.fromisoformat(moment)
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=UTC)
-    seconds = ((now or datetime.now(UTC)) - then).total_seconds()
+    seconds = ((now or datetime.now(UTC)) - _moment(moment)).total_seconds()
     for unit, length in (("year", 365 * 86400), ("month", 30 * 86400), ("day", 86400), ("hour", 3600)):
         if seconds >= length:
             return _ago(int(seconds // length), unit)
@@ -41,7 +38,13 @@ def age_text(moment: str, now: datetime | None = None) -> str:
 
 def duration_between(start: str, end: str) -> str:
     """The time from one ISO moment to another."""
-    return duration_text((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+    return duration_text((_moment(end) - _moment(start)).total_seconds())
+
+
+def _moment(text: str) -> datetime:
+    """An ISO time; one without a zone is in UTC."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _ago(count: int, unit: str) -> str:

@@ -12,6 +12,7 @@ from registry.blobs import DOCUMENT
 from registry.errors import DamagedAdapterError, InvalidNameError, NewerRegistryError
 from registry.names import check_name
 from registry.records import Adapter, Source
+from registry.storable import check_json, check_row
 
 FORMAT = 1
 
@@ -69,7 +70,7 @@ def _read(folder: Path, text: str) -> tuple[Adapter, list[Source]]:
     file = folder / DOCUMENT
     try:
         document = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(file, str(error)) from error
     if not isinstance(document, dict):
         raise _damaged(file, "it is no JSON object")
@@ -89,7 +90,10 @@ def _read(folder: Path, text: str) -> tuple[Adapter, list[Source]]:
         raise _damaged(file, f"{where}: {first['msg']}") from error
     try:
         check_name(adapter.name)
-    except InvalidNameError as error:
+        check_json(document)
+        for row in (adapter, *sources):
+            check_row(vars(row))
+    except (InvalidNameError, ValueError) as error:
         raise _damaged(file, str(error)) from error
     return adapter, sources
 

@@ -32,7 +32,7 @@ class NewerRegistryError(RegistryError):
 
 
 class AddressError(RegistryError):
-    """What `DV_REGISTRY_URL` says can't be used: it is no address, or its driver isn't installed."""
+    """What `DV_REGISTRY_URL` or `DV_HOME` says can't be used: it is no address or folder, or lacks a driver."""
 
 
 class RegistryUnavailableError(RegistryError):

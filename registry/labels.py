@@ -14,6 +14,7 @@ from registry.blobs import DOCUMENT, LABELS, Blobs, sync, sync_folder
 from registry.errors import DamagedAdapterError, InvalidNameError, NewerRegistryError
 from registry.names import check_name
 from registry.records import Adapter, Labels
+from registry.storable import check_json, check_row
 from registry.tables import AdapterRow, TagRow
 
 FORMAT = 1
@@ -32,8 +33,9 @@ def check_note(note: str) -> str | None:
     """Give `note` without the space around it, None where nothing is left. Raises InvalidNameError."""
     note = note.strip()
     try:
-        note.encode()
-    except UnicodeEncodeError:
+        check_json(note)
+        check_row({"note": note})
+    except ValueError:
         raise InvalidNameError("the note has bytes that aren't text, so it can't be stored. Write it anew.") from None
     if len(note) > LONGEST_NOTE:
         raise InvalidNameError(

@@ -15,18 +15,33 @@ Ask = Callable[[str, Sequence[object]], Iterable[Sequence[Any]]]
 
 @dataclass(frozen=True)
 class Dialect:
-    """Where databases differ: how to compare a text with a pattern, to sort texts by their letters' numbers, and to
-    ask for the tables' names."""
+    """Where databases differ: how to compare a text with a pattern, and to write a shell's pattern (`*`, `?`; every
+    letter is itself alone) for that, to sort texts by their letters' numbers, and to ask for the tables' names."""
 
-    like: str
+    matches: str
+    pattern: Callable[[str], str]
     collation: str
     tables: str
 
 
-SQLITE = Dialect("LIKE", "BINARY", "SELECT name FROM sqlite_master WHERE type = 'table'")
-POSTGRESQL = Dialect("ILIKE", '"C"', "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+def _as_glob(pattern: str) -> str:
+    return pattern.replace("[", "[[]")
 
-_ESCAPE = "!"
+
+def _as_like(pattern: str) -> str:
+    for special in "!%_":
+        pattern = pattern.replace(special, f"!{special}")
+    return pattern.replace("*", "%").replace("?", "_")
+
+
+SQLITE = Dialect("GLOB ?", _as_glob, "BINARY", "SELECT name FROM sqlite_master WHERE type = 'table'")
+POSTGRESQL = Dialect(
+    "LIKE ? ESCAPE '!'",
+    _as_like,
+    '"C"',
+    "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
+)
+
 # A value's name is its column's.
 _COLUMNS = tuple(field.name for field in fields(Adapter))
 _DOCUMENTS = frozenset(field.name for field in fields(Adapter) if str(field.type).startswith("dict"))
@@ -99,8 +114,8 @@ def _fitting(dialect: Dialect, query: Query) -> tuple[str, list[object]]:
             conditions.append(f"{column} = ?")
             values.append(wanted)
     if query.name is not None:
-        conditions.append(f"name {dialect.like} ? ESCAPE '{_ESCAPE}'")
-        values.append(_pattern(query.name))
+        conditions.append(f"name {dialect.matches}")
+        values.append(dialect.pattern(query.name))
     for tag in query.tags:
         conditions.append("id IN (SELECT adapter_id FROM tags WHERE tag = ?)")
         values.append(tag)
@@ -109,13 +124,6 @@ def _fitting(dialect: Dialect, query: Query) -> tuple[str, list[object]]:
         sql += " ORDER BY id DESC LIMIT ?"
         values.append(query.limit)
     return sql, values
-
-
-def _pattern(name: str) -> str:
-    """A shell's pattern as one of SQL's."""
-    for special in (_ESCAPE, "%", "_"):
-        name = name.replace(special, _ESCAPE + special)
-    return name.replace("*", "%").replace("?", "_")
 
 
 def _adapter(values: Sequence[Any]) -> Adapter:

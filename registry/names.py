@@ -18,6 +18,8 @@ _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))]
 )
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
+LARGEST_VERSION = 10**9 - 1
+"""The largest number that can be written after '@'."""
 
 
 def check_name(name: str) -> str:

@@ -19,8 +19,9 @@ from pathlib import Path, PurePosixPath
 
 from registry.blobs import DOCUMENT, UNHASHED, Blobs, files_in, measure
 from registry.errors import DamagedAdapterError, NewerRegistryError, PackError
-from registry.names import is_name
+from registry.names import EMBEDDED, LARGEST_VERSION, is_name
 from registry.records import Adapter, BaseRow, Composition, Kind
+from registry.storable import check_json, check_row
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -74,15 +75,18 @@ def write(blobs: Blobs, target: Path, adapters: Sequence[Adapter], whole: Manife
     `whole` has what a whole registry has beside its adapters. Raises DamagedAdapterError for an adapter whose
     files aren't what was published: a backup of something broken would be no backup.
     """
-    packed = [_packed(blobs.folder(adapter.name, adapter.version), adapter) for adapter in adapters]
-    manifest = replace(whole or Manifest(adapters=()), adapters=tuple(packed))
+    read = [_packed(blobs.folder(adapter.name, adapter.version), adapter) for adapter in adapters]
+    manifest = replace(whole or Manifest(adapters=()), adapters=tuple(each for each, _ in read))
     with _written_aside(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as pack:
         document = {"format": FORMAT, **asdict(manifest)}
         pack.writestr(zipfile.ZipInfo(MANIFEST, _MOMENT), json.dumps(document, indent=2))
-        for number, each in enumerate(packed):
+        for number, (each, documents) in enumerate(read):
             folder = blobs.folder(each.name, each.version)
             for name, size in each.files.items():
-                _add(pack, f"{number}/{name}", folder / name, size)
+                if name in documents:
+                    pack.writestr(zipfile.ZipInfo(f"{number}/{name}", _MOMENT), documents[name])
+                else:
+                    _add(pack, f"{number}/{name}", folder / name, size, each.id)
     return target.stat().st_size
 
 
@@ -110,22 +114,33 @@ def unpacked(blobs: Blobs, file: Path, chosen: Callable[[Packed], bool]) -> Iter
         yield staged
 
 
-def _packed(folder: Path, adapter: Adapter) -> Packed:
+def _packed(folder: Path, adapter: Adapter) -> tuple[Packed, dict[str, bytes]]:
+    """What the manifest says of an adapter, and its documents. Those are read once: `dv tag` may replace one
+    before it would be read again, and then its length would be another."""
     try:
         if measure(folder) != (adapter.file_hash, adapter.size) or not (folder / DOCUMENT).is_file():
             raise ValueError("they aren't those that were published")
-        files = {file.relative_to(folder).as_posix(): file.stat().st_size for file in files_in(folder)}
+        found = {file.relative_to(folder).as_posix(): file for file in files_in(folder)}
+        documents = {name: file.read_bytes() for name, file in found.items() if name in UNHASHED}
+        files = {
+            name: len(documents[name]) if name in documents else file.stat().st_size for name, file in found.items()
+        }
     except (OSError, ValueError) as error:
         raise DamagedAdapterError(
             f"{adapter.id} can't be exported: something is wrong with its files ({error}). See: dv verify"
         ) from error
-    return Packed(name=adapter.name, version=adapter.version, file_hash=adapter.file_hash, files=files)
+    packed = Packed(name=adapter.name, version=adapter.version, file_hash=adapter.file_hash, files=files)
+    return packed, documents
 
 
-def _add(pack: zipfile.ZipFile, name: str, file: Path, size: int) -> None:
+def _add(pack: zipfile.ZipFile, name: str, file: Path, size: int, owner: str) -> None:
     info = zipfile.ZipInfo(name, _MOMENT)
     info.file_size = size
-    with file.open("rb") as source, pack.open(info, "w") as entry:
+    try:
+        source = file.open("rb")
+    except FileNotFoundError as error:
+        raise DamagedAdapterError(f"{owner} was renamed or removed while it was exported. Try again.") from error
+    with source, pack.open(info, "w") as entry:
         while chunk := source.read(_CHUNK):
             entry.write(chunk)
 
@@ -133,6 +148,8 @@ def _add(pack: zipfile.ZipFile, name: str, file: Path, size: int) -> None:
 @contextmanager
 def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
     try:
+        if file.exists() and not file.is_file() and not file.is_dir():
+            raise PackError(f"{file} is a device or a pipe. Give a file that dv export wrote.")
         opened = file.open("rb")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise PackError(f"There is no file {file}. Check the name.") from error
@@ -174,8 +191,12 @@ def _manifest(file: Path, pack: zipfile.ZipFile) -> Manifest:
         if written != FORMAT:
             raise ValueError(f"its format is {written!r}")
         manifest = TypeAdapter(Manifest).validate_python(document)
+        check_json(document)
         for each in manifest.adapters:
             _check(each)
+        for row in (*manifest.bases, *manifest.counters, *manifest.compositions):
+            check_row(vars(row))
+        _check_names(manifest)
     except (ValidationError, ValueError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise PackError(f"{file} is damaged ({reason}).") from error
@@ -190,9 +211,19 @@ def _entry(pack: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     return info
 
 
+def _check_names(manifest: Manifest) -> None:
+    """Raise ValueError for a base's or an adapter's name that none may have, or a number that no version may have."""
+    for base in manifest.bases:
+        if not is_name(base.name) or base.name == EMBEDDED:
+            raise ValueError(f"{base.name!r} is no base's name")
+    for counter in manifest.counters:
+        if not is_name(counter.name) or counter.last_version > LARGEST_VERSION:
+            raise ValueError(f"{counter.name}@{counter.last_version} is no adapter's name")
+
+
 def _check(packed: Packed) -> None:
     """Raise ValueError for anything that could lead out of an adapter's folder, or to two files of one name."""
-    if not is_name(packed.name) or not 0 < packed.version < 10**9:
+    if not is_name(packed.name) or not 0 < packed.version <= LARGEST_VERSION:
         raise ValueError(f"{packed.id!r} is no adapter's name")
     for name in packed.files:
         parts = PurePosixPath(name).parts

@@ -17,10 +17,18 @@ _SCHEMES = ("postgresql+psycopg", "postgresql", "postgres")
 
 
 def home() -> Path:
-    """Give the registry's folder: `DV_HOME` if it is set, else the user's data directory. Not created."""
+    """Give the registry's folder: `DV_HOME` if it is set, else the user's data directory. Not created.
+
+    Raises AddressError where `DV_HOME` begins with a `~` that stands for nobody's folder.
+    """
     chosen = os.environ.get("DV_HOME")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        try:
+            return Path(chosen).expanduser().absolute()
+        except RuntimeError:
+            raise AddressError(
+                f"DV_HOME is {chosen}, and whose folder that is isn't known. Set it to a folder's whole path."
+            ) from None
     from platformdirs import user_data_path
 
     return user_data_path("dv", appauthor=False)
@@ -30,11 +38,13 @@ def home() -> Path:
 class Place:
     """A registry's folder, and the address of its database where that is on a PostgreSQL server.
 
-    As text, it is what a message may call the database: it never has the password.
+    `name` is the database's file, where no server has it. As text, a place is what a message may call the database:
+    it never has the password.
     """
 
     folder: Path
     url: str | None = None
+    name: str = DATABASE
 
     @classmethod
     def of(cls, folder: Path | None = None) -> Place:
@@ -46,7 +56,7 @@ class Place:
     @property
     def file(self) -> Path:
         """The database's file, where no server has it."""
-        return self.folder / DATABASE
+        return self.folder / self.name
 
     def __str__(self) -> str:
         if self.url is None:

@@ -16,6 +16,7 @@ from registry.blobs import Blobs, bytes_on_disk, delete, last_touched
 from registry.database import Database
 from registry.names import is_name
 from registry.records import Adapter, Run
+from registry.removing import remove_without_row
 from registry.runs import LOGS, Runs
 from registry.tables import NameRow
 from registry.troubles import clear_errors
@@ -88,7 +89,7 @@ class Pruner:
             }
             found = [each for what, find in sorts.items() if what in limits.whats for each in find()]
             if limits.older_than is not None:
-                youngest = moment - limits.older_than
+                youngest = _before(moment, limits.older_than)
                 found = [each for each in found if datetime.fromisoformat(each.moment) <= youngest]
             if limits.at_most is not None:
                 found = self._only_what_is_too_much(found, limits.at_most)
@@ -111,7 +112,7 @@ class Pruner:
             self.runs.forget(each.runs)
             return each.bytes
         if each.what == "orphan" and each.path.parent.parent == self.blobs.root:
-            return self._remove_orphan(each.path.parent.name, int(each.path.name))
+            return remove_without_row(self.database, self.blobs, each.path.parent.name, int(each.path.name))
         if each.path.parent == self.blobs.root:
             return self.blobs.drop(each.path)
         return delete(each.path)
@@ -146,7 +147,7 @@ class Pruner:
             if not known or labels.of_one(session, adapter).tags:
                 return 0
             rows.delete(session, known)
-        return self.blobs.remove(adapter.name, adapter.version)
+        return remove_without_row(self.database, self.blobs, adapter.name, adapter.version)
 
     # Unfinished runs
 
@@ -181,6 +182,9 @@ class Pruner:
         try:
             # Held to the end, so that nobody resumes what is half gone.
             with self.runs.lock(each.id):
+                # Gone on with meanwhile, and stopped again: then it isn't what was shown.
+                if _touched(each.path) != each.moment:
+                    return 0
                 self.runs.forget(each.runs)
                 return delete(each.path)
         except Timeout:
@@ -208,8 +212,9 @@ class Pruner:
             lost = self._without_row(session)
         orphans = [self._orphan(f"{name}@{version}", self.blobs.folder(name, version)) for name, version in lost[0]]
         orphans += [self._orphan(folder.name, folder) for folder in self.blobs.leftovers()]
-        known = {str(run.id) for run in self.runs.all()}
+        # Logs before rows: a run's row comes before its log.
         logs = sorted(self.folder.glob(f"{LOGS}/*.log"))
+        known = {str(run.id) for run in self.runs.all()}
         orphans += [self._orphan(f"{LOGS}/{log.name}", log) for log in logs if log.stem not in known]
         return orphans, [self.blobs.folder(name, version) for name, version in lost[1]]
 
@@ -221,14 +226,6 @@ class Pruner:
 
     def _orphan(self, id: str, path: Path) -> Doomed:
         return Doomed(what="orphan", id=id, bytes=bytes_on_disk(path), moment=_touched(path), path=path)
-
-    def _remove_orphan(self, name: str, version: int) -> int:
-        with self.database.writing() as session:
-            known = any(adapter.version == version for adapter in rows.listed(session, None, name))
-            if known or not _gave_out(session, name, version):
-                return 0
-            aside = self.blobs.set_aside(name, version)
-        return 0 if aside is None else self.blobs.clear(aside)
 
     def _caches(self, folders: Sequence[Path]) -> list[Doomed]:
         there = [folder for folder in folders if folder.exists()]
@@ -249,6 +246,14 @@ def _gave_out(session: Session, name: str, version: int) -> bool:
     """Whether this registry gave out the number; if not, its database is younger than the folder."""
     row = session.get(NameRow, name)
     return row is not None and version <= row.last_version
+
+
+def _before(moment: datetime, age: timedelta) -> datetime:
+    """`age` before `moment`, or the first moment that there is."""
+    try:
+        return moment - age
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _touched(path: Path) -> str:

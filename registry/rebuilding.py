@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,18 +15,21 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, SQLModel, select
 
 from registry import documents
-from registry.blobs import Blobs
+from registry.blobs import Blobs, link_or_copy, sync_folder
 from registry.connection import flaws_of, open_file
 from registry.database import Database
 from registry.errors import DamagedRegistryError, RegistryError
-from registry.places import Place
+from registry.places import DATABASE, Place
 from registry.records import Adapter
 from registry.store import Registry
 from registry.tables import BaseTableRow, CompositionRow, NameRow, RunRow
+from registry.troubles import clear_errors
 
 _Row = TypeVar("_Row", bound=SQLModel)
 _FROM_THE_DATABASE_ALONE = (NameRow, BaseTableRow, CompositionRow, RunRow)
 """What no folder tells of: taken from a damaged database as far as it can still be read."""
+_ENDINGS = ("", "-wal", "-shm")
+"""A database's file, its log, and the log's index."""
 
 
 @dataclass(frozen=True)
@@ -62,37 +67,65 @@ def rebuild(folder: Path | None = None) -> Rebuilt:
     NewerRegistryError.
     """
     place = Place.of(folder)
-    folder = place.folder
-    aside = None
-    if (damage := damage_of(folder)) is not None:
-        if place.url is not None:
-            raise DamagedRegistryError(damage)
-        aside = _set_aside(place.file)
-        with closing(Database(place)) as database:
-            _salvage(aside, database)
+    damage = damage_of(folder)
+    if damage is None:
+        with Registry.open(folder) as registry:
+            return Rebuilt(None, *_restored(registry))
+    if place.url is not None:
+        raise DamagedRegistryError(damage)
+    # Beside the damaged one until it has every row. A rebuild that is killed is begun anew: had the registry the
+    # names' counters and not yet the rows, their folders would look like what killed processes left.
+    new = replace(place, name=f"{DATABASE}.new")
+    with clear_errors(place):
+        for ending in _ENDINGS:
+            _beside(new.file, ending).unlink(missing_ok=True)
+        database = Database(new)
+        with Registry(place.folder, database) as registry:
+            _salvage(place.file, database)
+            restored, refused = _restored(registry)
+        return Rebuilt(_exchange(place.file, new.file), restored, refused)
+
+
+def _restored(registry: Registry) -> tuple[tuple[Adapter, ...], tuple[str, ...]]:
+    """The adapters whose rows came back, and what is wrong with folders whose rows didn't."""
+    known = {adapter.id for adapter in registry.adapters()}
     restored: list[Adapter] = []
-    refused = []
-    with Registry.open(folder) as registry:
-        known = {adapter.id for adapter in registry.adapters()}
-        for own in _oldest_first(Blobs(folder / "adapters")):
-            try:
-                adapter = registry.restore(own)
-            except RegistryError as error:
-                refused.append(str(error))
-                continue
-            if adapter.id not in known:
-                restored.append(adapter)
-    return Rebuilt(aside, tuple(restored), tuple(refused))
+    refused: list[str] = []
+    for own in _oldest_first(Blobs(registry.folder / "adapters")):
+        try:
+            adapter = registry.restore(own)
+        except (RegistryError, ValueError) as error:
+            refused.append(str(error))
+            continue
+        if adapter.id not in known:
+            restored.append(adapter)
+    return tuple(restored), tuple(refused)
 
 
-def _set_aside(file: Path) -> Path:
-    aside = file.with_name(f"{file.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-    # The log first: one that is left behind alone would be taken for the next database's.
-    for ending in ("-wal", "-shm", ""):
-        part = file.with_name(file.name + ending)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + ending))
+def _exchange(file: Path, new: Path) -> Path:
+    """Put `new` in the place of the damaged `file`, which is never missing, and give where that is now."""
+    with closing(sqlite3.connect(new)) as database:
+        # All of it in one file, or an error.
+        database.execute("PRAGMA journal_mode = DELETE")
+    aside = _free(file.with_name(f"{file.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"))
+    link_or_copy(file, aside)
+    # The log before its database goes: left behind alone, it would be taken for the next one's.
+    for ending in _ENDINGS[1:]:
+        if _beside(file, ending).exists():
+            _beside(file, ending).rename(_beside(aside, ending))
+    new.replace(file)
+    sync_folder(file.parent)
     return aside
+
+
+def _free(file: Path) -> Path:
+    """`file`, or the first of `file-2`, `file-3` and so on that isn't there."""
+    names = chain([file], (_beside(file, f"-{number}") for number in count(2)))
+    return next(name for name in names if not name.exists())
+
+
+def _beside(file: Path, ending: str) -> Path:
+    return file.with_name(file.name + ending)
 
 
 def _oldest_first(blobs: Blobs) -> list[Path]:

@@ -174,7 +174,7 @@ class SuiteRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """Which adapters, and in which order. `name` may hold `*` and `?`; of `tags` an adapter has all.
+    """Which adapters, and in which order. `name` may hold `*` and `?`, and `a` isn't `A`; of `tags` an adapter has all.
 
     `limit` keeps the newest of those that fit, whatever they are sorted by.
     """

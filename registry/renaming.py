@@ -19,6 +19,7 @@ from registry.database import Database
 from registry.errors import DamagedAdapterError, NameTakenError, UnknownNameError
 from registry.names import AdapterSpec, check_name, check_new_name
 from registry.records import Adapter
+from registry.removing import remove_without_row
 from registry.tables import AdapterRow, NameRow
 from registry.troubles import clear_errors
 
@@ -38,7 +39,7 @@ def rename(database: Database, blobs: Blobs, old: str, new: str) -> list[Adapter
         finally:
             blobs.discard(staged)
         for adapter in before:
-            _remove_if_without_row(database, blobs, old, adapter.version)
+            remove_without_row(database, blobs, old, adapter.version)
     return after
 
 
@@ -95,24 +96,19 @@ def _move(database: Database, blobs: Blobs, staged: Path, old: str, new: str) ->
     except BaseException:
         # Ctrl-C may come just after the rows changed; then the files must stay.
         for folder in placed:
-            _remove_if_without_row(database, blobs, new, int(folder.name))
+            remove_without_row(database, blobs, new, int(folder.name))
         raise
     return before, after
-
-
-def _remove_if_without_row(database: Database, blobs: Blobs, name: str, version: int) -> None:
-    """Remove a folder that has no row. Asked under the lock: another rename may just have brought one there."""
-    with database.writing() as session:
-        known = any(adapter.version == version for adapter in rows.listed(session, None, name))
-        aside = None if known else blobs.set_aside(name, version)
-    if aside is not None:
-        blobs.clear(aside)
 
 
 def _copy(source: Path, target: Path, adapter: Adapter) -> None:
     if not (source / DOCUMENT).exists():
         raise DamagedAdapterError(f"The files in {source} are gone, so nothing was renamed. See: dv verify")
-    for file in files_in(source):
+    try:
+        files = files_in(source)
+    except ValueError as error:
+        raise DamagedAdapterError(f"{error}, so nothing was renamed.") from error
+    for file in files:
         copy = target / file.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         if copy != target / DOCUMENT:

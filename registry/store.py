@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from registry import bases, checking, documents, importing, labels, packing, renaming, rows
-from registry.blobs import LABELS, Blobs, measure, sync
+from registry.blobs import DOCUMENT, LABELS, Blobs, measure, sync
 from registry.compositions import Compositions
 from registry.database import Database
 from registry.errors import DamagedAdapterError, NewerRegistryError, RegistryUnavailableError
@@ -19,6 +19,7 @@ from registry.places import Place
 from registry.placing import place
 from registry.pruning import Pruner
 from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Source
+from registry.removing import remove_without_row
 from registry.runs import Runs
 from registry.suites import Suites
 from registry.troubles import clear_errors
@@ -119,7 +120,7 @@ class Registry:
 
         `folder` is `adapters/<name>/<version>` in this registry. A row that is there already stays, but for its
         labels. Labels that can't be read are left out: the adapter counts for more. Raises DamagedAdapterError,
-        NewerRegistryError, NameTakenError.
+        NewerRegistryError, NameTakenError, and ValueError for a link among the files.
         """
         with clear_errors(self._database.place):
             adapter, sources = documents.read(folder)
@@ -135,6 +136,9 @@ class Registry:
                 )
             said = _readable_labels(folder)
             with self._database.writing() as session:
+                # A folder without a row may be pruned at any moment until this one.
+                if not (own / DOCUMENT).is_file():
+                    raise DamagedAdapterError(f"{own} was taken away meanwhile, so {adapter.id} is not restored.")
                 for known in rows.listed(session, None, adapter.name):
                     if known.version == adapter.version:
                         if said is not None:
@@ -222,8 +226,8 @@ class Registry:
     def remove(self, adapters: Sequence[Adapter]) -> int:
         """Remove adapters, all or none, and give the bytes that were really freed.
 
-        Raises UnknownNameError if one is no longer there; RegistryUnavailableError names folders that
-        would not go.
+        One whose row another process brings back meanwhile keeps its files. Raises UnknownNameError if one is no
+        longer there; RegistryUnavailableError names folders that would not go.
         """
         each = list({adapter.id: adapter for adapter in adapters}.values())
         with self._database.writing() as session:
@@ -232,13 +236,13 @@ class Registry:
         stuck = []
         for adapter in each:
             try:
-                freed += self._blobs.remove(adapter.name, adapter.version)
-            except OSError as error:
-                stuck.append(f"{error.filename or self.path(adapter)}: {error.strerror}")
+                freed += remove_without_row(self._database, self._blobs, adapter.name, adapter.version)
+            except RegistryUnavailableError as error:
+                stuck.append(str(error))
         if stuck:
             raise RegistryUnavailableError(
-                f"The adapters are out of the registry, but not all their files could be deleted "
-                f"({'; '.join(stuck)}). Delete them by hand."
+                f"The adapters are out of the registry, but not all their files could be deleted. {' '.join(stuck)} "
+                "Then remove the files with: dv prune"
             )
         return freed
 

@@ -11,6 +11,7 @@ import typer
 from dreamvideo_cli.asking import ask
 from dreamvideo_cli.completing import adapter_names
 from dreamvideo_cli.options import (
+    LARGEST_LIMIT,
     AdapterKind,
     AnyAdapterArgument,
     DryRunOption,
@@ -23,6 +24,7 @@ from dreamvideo_cli.output import Column, Out
 from dreamvideo_cli.rows import adapter_data, label_data
 from dreamvideo_cli.wording import age_text, bytes_text, count_text, duration_between, size_text, value_text
 from engine.errors import InputError
+from engine.prompts import check_text
 
 if TYPE_CHECKING:
     from registry import Adapter, Labels, Registry, Source
@@ -57,7 +59,8 @@ def list_adapters(
     limit: Annotated[
         int | None,
         typer.Option(
-            "--limit", min=1, metavar="N", help="Only the N newest.", show_default=f"{_PAGE} on a terminal, else all"
+            "--limit", min=1, max=LARGEST_LIMIT, metavar="N", help="Only the N newest.",
+            show_default=f"{_PAGE} on a terminal, else all",
         ),
     ] = None,
     names: Annotated[bool, typer.Option("--names", help="Print only names, one a line.")] = False,
@@ -69,6 +72,9 @@ def list_adapters(
     """
     from registry import Catalog, Query
 
+    for option, texts in {"--name": [name], "--base": [base], "--method": [method], "--tag": tag or []}.items():
+        for text in texts:
+            check_text(text or "", option)
     out = Out(json=json)
     page = _PAGE if limit is None and not names and out.is_for_eyes else limit
     query = Query(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dreamvideo_cli.completing import adapter_names
-from dreamvideo_cli.options import JsonOption
+from dreamvideo_cli.options import JsonOption, LimitOption
 from dreamvideo_cli.output import Column, Out
 from dreamvideo_cli.wording import age_text
 
@@ -28,7 +28,7 @@ def history(
         str | None,
         typer.Option("--adapter", metavar="NAME[@N]", help="Only videos made with it.", autocompletion=adapter_names()),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the N newest.")] = None,
+    limit: LimitOption = None,
     names: Annotated[bool, typer.Option("--names", help="Print only the files' paths, one a line.")] = False,
     json: JsonOption = False,
 ) -> None:

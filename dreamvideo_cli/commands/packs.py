@@ -11,6 +11,7 @@ from dreamvideo_cli.completing import adapter_names
 from dreamvideo_cli.options import DryRunOption, JsonOption, QuietOption
 from dreamvideo_cli.output import Column, Out
 from dreamvideo_cli.rows import adapter_data
+from dreamvideo_cli.targets import check_file
 from dreamvideo_cli.wording import bytes_text, count_text
 from engine.errors import InputError
 
@@ -58,7 +59,7 @@ def export(
         target = output or Path(
             "dv-registry.dvpack" if everything else f"{adapters[0].name}-{adapters[0].version}.dvpack"
         )
-        _check_target(target, force=force)
+        check_file(target, force=force)
         size = registry.export(target, None if everything else adapters)
         count = len(registry.adapters()) if everything else len(adapters)
     out.note(f"{count_text(count, 'adapter')}, {bytes_text(size)}")
@@ -111,12 +112,3 @@ def _meant(registry: Registry, names: list[str], *, all_versions: bool) -> list[
             raise InputError(f"{name} is one version: leave out --all-versions, or the @")
         found |= {a.id: a for a in (registry.adapters(name=newest.name) if all_versions else [newest])}
     return list(found.values())
-
-
-def _check_target(target: Path, *, force: bool) -> None:
-    if not target.parent.is_dir():
-        raise InputError(f"there is no folder {target.parent} to write {target.name} into: create it first")
-    if target.is_dir():
-        raise InputError(f"{target} is a folder: name a file to write")
-    if target.exists() and not force:
-        raise InputError(f"{target} exists: choose another name with --output, or replace it with --force")

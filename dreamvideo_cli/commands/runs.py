@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dreamvideo_cli.options import JsonOption, QuietOption
+from dreamvideo_cli.options import JsonOption, LimitOption, QuietOption
 from dreamvideo_cli.output import Column, Out
 from dreamvideo_cli.wording import age_text
 from engine.errors import InputError
@@ -35,7 +35,7 @@ def runs(
     state: Annotated[
         Any, typer.Option("--state", metavar="STATE", help="running, finished, failed or interrupted only.")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the N newest.")] = None,
+    limit: LimitOption = None,
     names: Annotated[bool, typer.Option("--names", help="Print only the runs' numbers, one a line.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -71,7 +71,7 @@ def log(run: RunArgument) -> None:
         file = registry.runs.log_of(found.id)
     if not file.is_file():
         raise InputError(f"run {found.id} of {found.name} has no log: {file} isn't there")
-    Out().result(file.read_text(encoding="utf-8").rstrip("\n"), None)
+    Out().result(file.read_text(encoding="utf-8", errors="replace").rstrip("\n"), None)
 
 
 @app.command("resume")

@@ -9,8 +9,9 @@ import typer
 
 from dreamvideo_cli.options import JsonOption, QuietOption
 from dreamvideo_cli.output import Out
-from dreamvideo_cli.pages import ForceOption, SuiteFolderArgument, check_file, check_page, write_page
+from dreamvideo_cli.pages import ForceOption, SuiteFolderArgument, check_page, write_page
 from dreamvideo_cli.scores import check_csv
+from dreamvideo_cli.targets import check_file
 from dreamvideo_cli.wording import bytes_text, count_text
 
 app = typer.Typer(help="A user study of a suite's videos: a page for raters, and their votes counted.")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import InputError, JobError
-from engine.files import written_aside
+from engine.files import check_replaceable, written_aside
 from engine.media.ffmpeg import FfmpegError
 
 OUTPUT_SUFFIXES = (".mp4", ".gif", ".webp", ".png")
@@ -20,7 +20,7 @@ def check_target(path: Path) -> None:
     """Refuse, before any work is done, a path that can't become a video or a contact sheet.
 
     Raises InputError for an unknown suffix, a folder that does not exist or may not be written into, a path
-    that is a folder, and a name that is too long.
+    that is a folder or a device, and a name that is too long.
     """
     if path.suffix.lower() not in OUTPUT_SUFFIXES:
         raise InputError(f"{path} can't be written: its suffix must be one of {', '.join(OUTPUT_SUFFIXES)}.")
@@ -30,6 +30,7 @@ def check_target(path: Path) -> None:
         raise InputError(f"There is no folder {path.parent} to write {path.name} into. Create it first.")
     if path.is_dir():
         raise InputError(f"{path} is a folder. Name a file to write.")
+    check_replaceable(path)
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise InputError(f"You may not write into the folder {path.parent}. Choose another, or change its permissions.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -158,6 +159,14 @@ def test_force_replaces_a_file_that_is_not_the_batchs(dv: Any, write: Write, loa
     (tmp_path / "mine.mp4").write_bytes(b"my own film")
     assert dv("batch", write({"prompt": "a", "output": "mine.mp4"}), "--force").out == "mine.mp4\n"
     assert (tmp_path / "mine.mp4").read_bytes() != b"my own film"
+
+
+def test_a_manifest_that_is_a_pipe_stays_one(dv: Any, write: Write, loads: list[str], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / "manifest.jsonl")
+    done = dv("batch", write({"prompt": "a"}), "--folder", "out")
+    assert (done.code, loads) == (2, [])
+    assert "manifest.jsonl is no file that can be replaced" in done.err
 
 
 def test_dry_run_tells_the_paths_and_makes_nothing(dv: Any, write: Write, loads: list[str], tmp_path: Path) -> None:

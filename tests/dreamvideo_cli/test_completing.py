@@ -38,6 +38,7 @@ def test_names_of_the_right_kind_then_versions(publish: Any, offered: Offered) -
     assert offered("dv show chow@") == ["chow@1", "chow@2"]
     assert offered("dv rm walk@1 chow@2") == ["chow@2"]
     assert offered("dv show nobody") == []
+    assert offered("dv show \udcff") == []  # as Python gives bytes that are no text
 
 
 def test_bases(home: Path, offered: Offered) -> None:

@@ -61,7 +61,7 @@ def test_every_end_is_noted(registry: Registry, error: BaseException, state: str
         raise error
     (run,) = registry.runs.all()
     assert (run.state, run.message) == (state, message)
-    assert threading.active_count() == 1 or all(t.name != "heartbeat" for t in threading.enumerate())
+    until(lambda: all(thread.name != "heartbeat" for thread in threading.enumerate()))
 
 
 def test_a_stop_is_like_ctrl_c(registry: Registry) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,41 @@ def test_list_filters_sorts_and_shows_tags(dv: Dv, publish: Publish) -> None:
     none = dv("list", "--tag", "none")
     assert (none.out, none.err) == ("", "No adapter is like that. See all with: dv list\n")
     dv("list", "--sort", "beauty", check=2)
+
+
+BYTES_THAT_ARE_NO_TEXT = "\udcff"
+"""As Python gives what the command line brings."""
+
+
+@pytest.mark.parametrize("option", ["--name", "--base", "--method", "--tag"])
+def test_list_refuses_what_is_no_text(dv: Dv, publish: Publish, option: str) -> None:
+    publish("dog")
+    assert dv("list", option, BYTES_THAT_ARE_NO_TEXT, check=2).err.startswith(f"error: {option} is not text")
+
+
+@pytest.mark.parametrize("command", ["list", "history", "runs"])
+def test_a_limit_beyond_all_numbers_is_refused(dv: Dv, publish: Publish, command: str) -> None:
+    publish("dog")
+    assert "--limit" in dv(command, "--limit", "9" * 23, check=2).err
+    dv(command, "--limit", 2**31 - 1)
+
+
+def test_a_home_of_nobody_says_what_to_set(dv: Dv, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DV_HOME", "~nobody-of-this-name")
+    for command in ("list", "history", "doctor"):
+        assert "DV_HOME is ~nobody-of-this-name" in dv(command, check=2).err
+
+
+def test_nothing_is_older_than_all_time(dv: Dv, publish: Publish) -> None:
+    publish("dog"), publish("dog")
+    assert dv("prune", "--versions", "--older-than", "999999d", "--yes").err == "There is nothing to prune.\n"
+
+
+def test_a_log_with_bytes_that_are_no_text_is_printed(dv: Dv, registry: Registry) -> None:
+    log = registry.runs.log_of(registry.runs.begin("subject", "dog"))
+    log.parent.mkdir()
+    log.write_bytes(b"it began\n\xff it ended\n")
+    assert dv("runs", "log", "dog").out == "it began\n\ufffd it ended\n"
 
 
 def test_labels_show(dv: Dv, publish: Publish) -> None:
@@ -146,6 +183,16 @@ def test_adapters_travel_in_one_file(dv: Dv, publish: Publish, tmp_path: Path, m
     dv("verify", "--no-sources")
 
 
+def test_an_export_replaces_no_device(dv: Dv, publish: Publish, tmp_path: Path) -> None:
+    publish("dog")
+    os.mkfifo(tmp_path / "pipe")  # a device is made by root alone
+    for names in (["dog"], ["--all"]):
+        assert "pipe is no file that can be replaced" in dv("export", *names, "-o", "pipe", "--force", check=2).err
+    assert (tmp_path / "pipe").is_fifo()
+    assert "is a device or a pipe" in dv("import", "pipe", check=2).err
+    assert "is a device or a pipe" in dv("import", "pipe", "--dry-run", check=2).err
+
+
 def test_runs_are_listed_with_what_can_be_done(dv: Dv, registry: Registry) -> None:
     assert "No run yet" in dv("runs").err
     done, failed = (registry.runs.begin("subject", name) for name in ("dog", "cat"))
@@ -164,6 +211,22 @@ def test_runs_are_listed_with_what_can_be_done(dv: Dv, registry: Registry) -> No
     registry.runs.begin("subject", "bear")
     assert "Asked run 3 of bear to stop" in dv("runs", "stop", "bear").err
     assert registry.runs.beat(3, None) is True
+
+
+def test_who_holds_a_name_for_a_moment_stops_no_learner(dv: Dv, registry: Registry) -> None:
+    def hold(held: threading.Event, until: threading.Event, longest_s: float) -> None:
+        with registry.runs.lock("fox"):
+            held.set()
+            until.wait(longest_s)
+
+    for longest_s, said in ((0.2, "no images given"), (60, "another process is learning fox")):
+        held, until = threading.Event(), threading.Event()
+        holder = threading.Thread(target=hold, args=(held, until, longest_s))
+        holder.start()
+        held.wait()
+        assert said in dv("subject", "learn", "fox", "--class", "dog", check=2).err
+        until.set()
+        holder.join()
 
 
 def test_resume_goes_on_with_what_was_asked_for(dv: Dv, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

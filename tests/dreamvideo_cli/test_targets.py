@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dreamvideo_cli.targets import targets
+from dreamvideo_cli.pages import check_page
+from dreamvideo_cli.scores import check_csv
+from dreamvideo_cli.targets import check_writable, targets
 from engine.errors import InputError
+from engine.files import written_aside
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +96,17 @@ def test_one_of_several_that_exists_refuses_all(here: Path) -> None:
     (here / "out-4.mp4").touch()
     with pytest.raises(InputError, match=r"out-4\.mp4 exists"):
         paths("out.mp4", seeds=(3, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [("p.mp4", check_writable), ("p.png", check_writable), ("p.csv", check_csv), ("p.html", check_page)],
+)
+def test_no_device_is_replaced(here: Path, name: str, check: Callable[..., None]) -> None:
+    os.mkfifo(here / name)  # a device is made by root alone
+    with pytest.raises(InputError, match="no file that can be replaced"):
+        check(here / name, force=True)
+    with pytest.raises(InputError, match="no file that can be replaced"), written_aside(here / name) as partial:
+        partial.touch()
+    assert (here / name).is_fifo()
+    assert len(list(here.iterdir())) == 1

@@ -54,6 +54,7 @@ def test_ages(moment: str, text: str) -> None:
 
 def test_time_between_two_moments_counts_their_zones() -> None:
     assert duration_between("2026-01-01T10:00:00+00:00", "2026-01-01T12:00:00+01:00") == "60 min"
+    assert duration_between("2026-01-01T10:00:00", "2026-01-01T12:00:00+01:00") == "60 min"
 
 
 @pytest.mark.parametrize(

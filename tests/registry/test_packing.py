@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import struct
 import zipfile
@@ -151,6 +152,44 @@ def test_what_is_broken_is_not_exported(registry: Registry, publish: Publish, tm
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
+def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
+    """Let another process do something when an export has looked at all and begins to write."""
+    zip_file = zipfile.ZipFile
+
+    def open_after_the_change(*arguments: Any) -> zipfile.ZipFile:
+        monkeypatch.undo()
+        change()
+        return zip_file(*arguments)
+
+    monkeypatch.setattr("registry.packing.zipfile.ZipFile", open_after_the_change)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_tag_while_it_is_exported_changes_nothing_of_the_file(
+    registry: Registry, other: Registry, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    labelled: bool,
+) -> None:  # fmt: skip
+    dog = publish("dog")
+    if labelled:
+        registry.add_tags(dog, ["best"])
+    meanwhile(monkeypatch, lambda: registry.add_tags(dog, ["another-tag"]))
+    registry.export(tmp_path / "dog.dvpack", [dog])
+    assert [each.adapter for each in other.import_from(tmp_path / "dog.dvpack")] == [dog]
+    assert other.labels(dog) == Labels(("best",) if labelled else ())
+
+
+@pytest.mark.parametrize("change", [lambda r: r.rename("dog", "rex"), lambda r: r.remove([r.find("dog")])])
+def test_what_goes_away_while_it_is_exported_is_named_and_no_file_is_left(
+    registry: Registry, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Registry], object],
+) -> None:  # fmt: skip
+    publish("cat"), publish("dog")
+    meanwhile(monkeypatch, lambda: change(registry))
+    with pytest.raises(DamagedAdapterError, match=r"dog@1 was renamed or removed while it was exported\. Try again\."):
+        registry.export(tmp_path / "all.dvpack")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
 @pytest.mark.parametrize(
     "evil",
     ["../evil", "/tmp/evil", "a/../../evil", "..\\evil", "C:evil", "./evil", "a//evil", "", "nul\0",
@@ -194,6 +233,107 @@ def test_a_manifest_that_lies_lets_nothing_in(
     assert list((other.folder / "adapters").glob("*")) == []
 
 
+@pytest.fixture
+def emptied(registry: Registry, publish: Publish, tmp_path: Path) -> Path:
+    """A backup of a registry with a dog, a base and a video; the dog and the base are gone from there since."""
+    dog = publish("dog")
+    registry.set_note(dog, "sharp ears")
+    registry.add_base("zeroscope", "/models/zeroscope")
+    record = {"prompt": "it runs", "seed": 1, "base": {"name": "embedded"}}
+    registry.compositions.add(NewComposition(path="/a.mp4", sha256="a", bytes=3, record=record))
+    file = tmp_path / "backup.dvpack"
+    registry.export(file)
+    registry.remove([dog])
+    registry.remove_base("zeroscope")
+    return file
+
+
+def check_that_nothing_came_in(registry: Registry, file: Path) -> None:
+    with pytest.raises((PackError, DamagedAdapterError), match="is damaged"):
+        registry.import_from(file)
+    assert registry.adapters() == [] == registry.bases()
+    assert len(registry.compositions.all()) == 1
+    assert registry.next_version("dog", "subject") == 2
+
+
+def with_document(pack: Path, name: str, change: Callable[[dict[str, Any]], object]) -> Path:
+    """The pack with another `adapter.json` or `labels.json` of its first adapter."""
+    with zipfile.ZipFile(pack) as old:
+        document = json.loads(old.read(f"0/{name}"))
+    change(document)
+    content = json.dumps(document).encode()
+    return rewritten(
+        pack, lambda m: m["adapters"][0]["files"].update({name: len(content)}), {f"0/{name}": content}
+    )  # fmt: skip
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ended_at": "yesterday"},
+        {"started_at": "x"},
+        {"seed": 10**30},
+        {"seed": -(2**63) - 1},
+        {"size": 10**30},
+        {"steps": -5},
+        {"steps": 2**31},
+        {"final_loss": float("nan")},
+        {"final_loss": float("inf")},
+        {"hyperparameters": {"x": float("-inf")}},
+        {"of_another_program": float("nan")},
+        {"method": "\ud800"},
+        {"origins": {"\ud800": 1}},
+        {"prompt": "a\0b"},
+    ],
+)
+def test_a_document_that_no_row_can_hold_lets_nothing_in(
+    registry: Registry, emptied: Path, change: dict[str, object]
+) -> None:
+    check_that_nothing_came_in(
+        registry, with_document(emptied, "adapter.json", lambda document: document.update(change))
+    )
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_labels_that_no_row_can_hold_let_nothing_in(registry: Registry, emptied: Path) -> None:
+    check_that_nothing_came_in(
+        registry, with_document(emptied, "labels.json", lambda document: document.update(note="a\0b"))
+    )
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+@pytest.mark.parametrize("key", ["width", "bytes", "frames"])
+def test_a_source_that_no_row_can_hold_lets_nothing_in(registry: Registry, emptied: Path, key: str) -> None:
+    check_that_nothing_came_in(
+        registry, with_document(emptied, "adapter.json", lambda document: document["sources"][0].update({key: 10**30}))
+    )
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("compositions", {"made_at": "x"}),
+        ("compositions", {"seed": 10**30}),
+        ("compositions", {"bytes": 2**63}),
+        ("compositions", {"prompt": "\ud800"}),
+        ("compositions", {"record": {"x": float("nan")}}),
+        ("counters", {"last_version": 10**9}),
+        ("counters", {"last_version": -1}),
+        ("counters", {"name": "../x"}),
+        ("bases", {"name": "../x"}),
+        ("bases", {"name": "embedded"}),
+        ("bases", {"model": "\ud800"}),
+        ("bases", {"model": "a\0b"}),
+    ],
+)
+def test_a_manifest_that_no_row_can_hold_lets_nothing_in(
+    registry: Registry, emptied: Path, key: str, change: dict[str, object]
+) -> None:
+    check_that_nothing_came_in(registry, rewritten(emptied, lambda manifest: manifest[key][0].update(change)))
+
+
 def test_a_newer_file_is_refused(other: Registry, pack: Path) -> None:
     with pytest.raises(NewerRegistryError, match="its format is 2"):
         other.import_from(rewritten(pack, lambda manifest: manifest.update(format=2)))
@@ -211,6 +351,12 @@ def test_what_is_no_pack_says_so(other: Registry, tmp_path: Path) -> None:
         with pytest.raises(PackError) as caught:
             other.import_from(path)
         assert str(path) in str(caught.value)
+
+
+def test_a_pipe_is_no_pack(other: Registry, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PackError, match="is a device or a pipe"):
+        other.import_from(tmp_path / "pipe")
 
 
 def test_every_damaged_byte_and_every_cut_is_found_or_harmless(registry: Registry, other: Registry, pack: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from labelled import labels_in
 
-from registry import Adapter, Labels, Registry, blobs
+from registry import Adapter, Labels, Registry, Run, blobs
 from registry.blobs import Blobs, bytes_on_disk
 from registry.pruning import Limits, What
 
@@ -119,6 +119,19 @@ def test_a_run_in_use_is_never_pruned(registry: Registry) -> None:
     assert (run / "token.snapshot").exists()
 
 
+def test_a_snapshot_that_is_newer_than_what_was_shown_stays(registry: Registry) -> None:
+    run = unfinished_run(registry, "dog")
+    past = time.time() - 40 * 24 * 3600
+    for path in (run / "token.snapshot", run):
+        os.utime(path, (past, past))
+    plan = registry.pruner.plan(limits("snapshot", older_than=timedelta(days=30)))
+    assert [each.id for each in plan.doomed] == ["dog"]
+    (run / "token.snapshot").write_bytes(b"of a minute ago")
+    assert registry.pruner.carry_out(plan) == 0
+    assert (run / "token.snapshot").read_bytes() == b"of a minute ago"
+    assert len(registry.runs.all()) == 1
+
+
 def test_a_snapshot_takes_its_runs_along_and_a_run_its_log(registry: Registry) -> None:
     run = unfinished_run(registry, "dog", size=5000)
     assert ids(registry, "run") == []
@@ -148,6 +161,20 @@ def test_files_without_a_row_go(registry: Registry, publish: Publish) -> None:
     plan = registry.pruner.plan(limits("orphan"))
     assert registry.pruner.carry_out(plan) == plan.bytes > 0
     assert list((registry.folder / "adapters").iterdir()) == list((registry.folder / "logs").iterdir()) == []
+
+
+def test_the_log_of_a_run_that_has_just_begun_stays(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = registry.runs.all
+
+    def look_and_begin() -> list[Run]:
+        seen = every()
+        id = registry.runs.begin("subject", "dog")  # as another process
+        registry.runs.log_of(id).parent.mkdir(exist_ok=True)
+        registry.runs.log_of(id).write_text("it began\n")
+        return seen
+
+    monkeypatch.setattr(registry.runs, "all", look_and_begin)
+    assert ids(registry, "orphan") == []
 
 
 def test_what_vanishes_while_it_is_looked_at_is_passed_over(

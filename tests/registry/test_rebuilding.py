@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from killing import killed_at_every_step
 from labelled import labels_in
 
 from registry import Adapter, DamagedRegistryError, Labels, NewComposition, Registry
+from registry.pruning import Limits
 from registry.rebuilding import damage_of, rebuild
 
 Publish = Callable[..., Adapter]
@@ -86,6 +92,18 @@ def test_a_healthy_registry_only_gets_what_it_lacks(registry: Registry, filled: 
         assert len(opened.adapters()) == 3
 
 
+def test_a_link_in_one_folder_keeps_no_other_from_coming_back(
+    registry: Registry, filled: list[Adapter], tmp_path: Path
+) -> None:
+    weights = registry.path(filled[0]) / "adapter.safetensors"
+    weights.rename(tmp_path / "elsewhere")
+    weights.symlink_to(tmp_path / "elsewhere")
+    (registry.folder / "registry.sqlite3").write_bytes(b"no database at all " * 100)
+    rebuilt = rebuild(registry.folder)
+    assert [adapter.id for adapter in rebuilt.restored] == ["run@1", "dog@2"]
+    assert [str(weights) in flaw for flaw in rebuilt.refused] == [True]
+
+
 @pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_text("x")])
 def test_labels_that_no_file_tells_stay_in_the_row(
     registry: Registry, filled: list[Adapter], damage: Callable[[Path], object]
@@ -101,4 +119,57 @@ def test_no_database_at_all(registry: Registry, filled: list[Adapter]) -> None:
         file.unlink()
     assert damage_of(registry.folder) is None
     assert len(rebuild(registry.folder).restored) == 3
+    check(registry.folder, filled)
+
+
+def break_table(file: Path, table: str) -> None:
+    """Fill the head of one table's first page with garbage; the others stay readable."""
+    with closing(sqlite3.connect(file)) as raw:
+        (page,) = raw.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        (size,) = raw.execute("PRAGMA page_size").fetchone()
+    content = bytearray(file.read_bytes())
+    content[(page - 1) * size : (page - 1) * size + 64] = b"\xff" * 64
+    file.write_bytes(content)
+
+
+def test_killed_at_any_moment_it_loses_nothing_to_a_prune_and_can_be_repeated(
+    registry: Registry, filled: list[Adapter], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_table(registry.folder / "registry.sqlite3", "adapters")
+    copy = tmp_path / "copy"
+
+    def reset() -> None:
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(registry.folder, copy)
+
+    restore = Registry.restore
+
+    def restore_slowly(self: Registry, folder: Path) -> Adapter:
+        os.utime(copy)  # a moment to die at: what the database itself does to the disk isn't seen
+        return restore(self, folder)
+
+    monkeypatch.setattr(Registry, "restore", restore_slowly)
+    kills = 0
+    for ended in killed_at_every_step(lambda: rebuild(copy), reset):
+        kills += not ended
+        with suppress(DamagedRegistryError), Registry.open(copy) as opened:
+            opened.pruner.carry_out(opened.pruner.plan(Limits(whats=frozenset({"orphan"}))))
+        rebuild(copy)
+        check(copy, filled)
+        with Registry.open(copy) as opened:
+            assert [base.name for base in opened.bases()] == ["zeroscope"]
+            assert [made.prompt for made in opened.compositions.all()] == ["it runs"]
+    assert kills > len(filled)
+
+
+def test_each_damaged_database_is_kept_under_a_name_of_its_own(
+    registry: Registry, filled: list[Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registry.rebuilding.time.strftime", lambda _: "20260101-000000")
+    file = registry.folder / "registry.sqlite3"
+    for content in (b"first" * 100, b"second" * 100):
+        file.write_bytes(content)
+        aside = rebuild(registry.folder).set_aside
+        assert aside is not None and aside.read_bytes() == content
+    assert len(list(registry.folder.glob("registry.sqlite3.damaged-*"))) == 2
     check(registry.folder, filled)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
+from sqlmodel import Session
 
-from registry import Adapter, Registry, RegistryUnavailableError, UnknownNameError
+from registry import Adapter, DamagedAdapterError, Registry, RegistryUnavailableError, UnknownNameError, store
+from registry.blobs import measure
+from registry.pruning import Limits
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -83,3 +87,61 @@ def test_files_that_would_not_go_are_named(
     assert str(registry.path(dog)) in str(caught.value)
     assert registry.adapters() == []
     assert not registry.path(cat).exists()
+
+
+@pytest.fixture
+def restored_meanwhile(registry: Registry) -> Iterator[None]:
+    """Another process restores `dog@1` in the moment after its row was deleted."""
+    done = False
+
+    def restore(*_: object) -> None:
+        nonlocal done
+        if not done and "dog@1" not in [adapter.id for adapter in registry.adapters()]:
+            done = True
+            with Registry.open(registry.folder) as other:
+                other.restore(registry.folder / "adapters" / "dog" / "1")
+
+    event.listen(Session, "after_commit", restore)
+    yield
+    event.remove(Session, "after_commit", restore)
+    assert done
+
+
+def prune_versions(registry: Registry, _: Adapter) -> int:
+    return registry.pruner.carry_out(registry.pruner.plan(Limits(whats=frozenset({"version"}))))
+
+
+def remove_one(registry: Registry, adapter: Adapter) -> int:
+    return registry.remove([adapter])
+
+
+@pytest.mark.parametrize("removal", [remove_one, prune_versions])
+def test_one_that_is_restored_meanwhile_keeps_its_files(
+    registry: Registry, publish: Publish, request: pytest.FixtureRequest, removal: Callable[[Registry, Adapter], int]
+) -> None:
+    dog = publish("dog")
+    publish("dog", content=b"newer")
+    request.getfixturevalue("restored_meanwhile")
+    assert removal(registry, dog) == 0
+    assert dog in registry.adapters()
+    assert measure(registry.path(dog)) == (dog.file_hash, dog.size)
+
+
+def test_one_that_is_pruned_while_it_is_restored_gets_no_row(
+    registry: Registry, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dog = publish("dog")
+    shutil.copytree(registry.path(dog), tmp_path / "copy")
+    registry.remove([dog])
+    shutil.copytree(tmp_path / "copy", registry.path(dog))
+
+    def measure_and_prune(folder: Path) -> tuple[str, int]:
+        measured = measure(folder)
+        with Registry.open(registry.folder) as other:
+            assert other.pruner.carry_out(other.pruner.plan(Limits(whats=frozenset({"orphan"})))) > 0
+        return measured
+
+    monkeypatch.setattr(store, "measure", measure_and_prune)
+    with pytest.raises(DamagedAdapterError, match="taken away meanwhile"):
+        registry.restore(registry.path(dog))
+    assert registry.adapters() == []

@@ -122,6 +122,18 @@ def test_files_that_are_gone_stop_it_before_anything_changed(registry: Registry,
     assert [folder.name for folder in (registry.folder / "adapters").iterdir()] == ["dog"]
 
 
+def test_a_link_among_the_files_stops_it_before_anything_changed(
+    registry: Registry, publish: Publish, tmp_path: Path
+) -> None:
+    weights = registry.path(publish("dog")) / "adapter.safetensors"
+    weights.rename(tmp_path / "elsewhere")
+    weights.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DamagedAdapterError, match=r"adapter.safetensors is neither .*, so nothing was renamed\."):
+        registry.rename("dog", "rex")
+    assert [adapter.id for adapter in registry.adapters()] == ["dog@1"]
+    assert [folder.name for folder in (registry.folder / "adapters").iterdir()] == ["dog"]
+
+
 def test_a_disk_without_links_gets_copies(
     registry: Registry, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
