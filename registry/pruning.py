@@ -112,7 +112,7 @@ class Pruner:
             self.runs.forget(each.runs)
             return each.bytes
         if each.what == "orphan" and each.path.parent.parent == self.blobs.root:
-            return remove_without_row(self.database, self.blobs, each.path.parent.name, int(each.path.name))
+            return self._remove_orphan(each.path.parent.name, int(each.path.name))
         if each.path.parent == self.blobs.root:
             return self.blobs.drop(each.path)
         return delete(each.path)
@@ -226,6 +226,12 @@ class Pruner:
 
     def _orphan(self, id: str, path: Path) -> Doomed:
         return Doomed(what="orphan", id=id, bytes=bytes_on_disk(path), moment=_touched(path), path=path)
+
+    def _remove_orphan(self, name: str, version: int) -> int:
+        with self.database.reading() as session:
+            if not _gave_out(session, name, version):
+                return 0
+        return remove_without_row(self.database, self.blobs, name, version)
 
     def _caches(self, folders: Sequence[Path]) -> list[Doomed]:
         there = [folder for folder in folders if folder.exists()]
