@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +56,16 @@ def caption_with(word: str, phrase: str | None, scene: str | None = None) -> str
     return " ".join(parts)
 
 
-def draw_pose(generator: torch.Generator) -> dict[str, float]:
+class Pose(TypedDict):
+    """Where a sprite is, how large and how turned, in the fields of `ClipSpec`."""
+
+    x: float
+    y: float
+    size: float
+    angle: float
+
+
+def draw_pose(generator: torch.Generator) -> Pose:
     """A random pose that keeps the sprite in the frame whatever it does."""
     r = (2 * torch.rand(4, generator=generator) - 1).tolist()
     return {

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine.evaluation.instruments.nets import FrameNet, FrameReading, MotionNet
-from engine.evaluation.instruments.views import MOTIONS, SCENES, WORDS, FrameViews, draw_clips, draw_frames
+from engine.evaluation.instruments.views import MOTIONS, SCENES, WARP, WORDS, FrameViews, draw_clips, draw_frames
 from engine.files import written_aside
 from engine.training import LoopConfig, Progress, Snapshots, generator_at, settings_of, train
 from engine.world import clips, sprites
@@ -125,6 +125,7 @@ def _key(settings: InstrumentSettings) -> str:
         "words": WORDS,
         "scenes": SCENES,
         "motions": MOTIONS,
+        "warp": WARP,
         "sprites": hashlib.sha256((sprites.ASSETS / "sprites.png").read_bytes()).hexdigest(),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]

@@ -33,6 +33,10 @@ class FrameViews:
     present: Tensor
 
 
+WARP = 0.025
+"""How far roughening moves parts of a picture to and fro, in frame widths."""
+
+
 def draw_frames(generator: torch.Generator, count: int, *, empty_share: float, roughened: bool) -> FrameViews:
     """Draw frames with any sprite anywhere over any scene; the first `empty_share` of them show no sprite."""
 
@@ -75,13 +79,14 @@ def draw_clips(generator: torch.Generator, count: int, *, roughened: bool) -> tu
 
 
 def roughen(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Blur, recolour and add noise, at random strength for each clip `(B, F, 3, H, W)`; half as often not at all."""
+    """Warp, blur, recolour and add noise, at random strength for each clip `(B, F, 3, H, W)`; half as often not at
+    all."""
     b, f = pixels.shape[:2]
 
     def between(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(b, *shape, generator=generator)
 
-    flat = pixels.flatten(0, 1)
+    flat = _warped(pixels.flatten(0, 1), between(-1.0, 1.0, 1).clamp(min=0).expand(b, f).flatten(), generator)
     soft = F.avg_pool2d(F.pad(flat, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     softer = F.avg_pool2d(F.pad(soft, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
     amount = (between(-1.0, 1.0, 1, 1, 1, 1).clamp(min=0) * 2).expand(b, f, 1, 1, 1).flatten(0, 1)
@@ -98,3 +103,15 @@ def roughen(pixels: Tensor, generator: torch.Generator) -> Tensor:
     ).unflatten(0, (b, f))
     roughened: Tensor = blurred * gain + lift + rough * (grain + 0.04 * wavering)
     return roughened.clamp(0, 1)
+
+
+def _warped(pixels: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Move parts of each frame `(B, 3, H, W)` by up to `WARP` x `strength` `(B,)`, each frame's otherwise: eyes and
+    ears of a generated sprite wander about on it, which must not pass for its turning."""
+    height, width = pixels.shape[-2:]
+    coarse = 2 * torch.rand((len(pixels), 2, 6, 6), generator=generator) - 1
+    shift = F.interpolate(coarse, size=(height, width), mode="bicubic").permute(0, 2, 3, 1)
+    still = torch.eye(2, 3).expand(len(pixels), 2, 3)
+    # The grid's unit is half a frame.
+    grid = F.affine_grid(still, list(pixels.shape), align_corners=False) + 2 * WARP * strength.view(-1, 1, 1, 1) * shift
+    return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
