@@ -72,8 +72,10 @@ def list_adapters(
     """
     from registry import Catalog, Query
 
-    for option, text in (("--name", name), ("--base", base), ("--method", method), *(("--tag", t) for t in tag or ())):
+    for option, text in (("--name", name), ("--base", base), ("--method", method)):
         check_text(text or "", option)
+    for each in tag or ():
+        check_text(each, "--tag")
     out = Out(json=json)
     page = _PAGE if limit is None and not names and out.is_for_eyes else limit
     query = Query(

@@ -276,6 +276,7 @@ def with_document(pack: Path, name: str, change: Callable[[dict[str, Any]], obje
         {"seed": 10**30},
         {"seed": -(2**63) - 1},
         {"size": 10**30},
+        {"size": 5},
         {"steps": -5},
         {"steps": 2**31},
         {"final_loss": float("nan")},
