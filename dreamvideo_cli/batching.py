@@ -174,7 +174,7 @@ def _hashes_before(manifest: Path) -> dict[str, str]:
 
 
 def carry_out(entries: Sequence[Entry], folder: Path, out: Out, shared: Sequence[Share] = ()) -> None:
-    """Make what isn't there yet, here or in a process for each of `shared`; print each path when it is there.
+    """Make what isn't there yet, here or in a process for each of `shared`; print each path when it is there and noted.
 
     A row that fails doesn't keep the others from being made. The manifest is written after each row.
     """
@@ -194,12 +194,13 @@ def carry_out(entries: Sequence[Entry], folder: Path, out: Out, shared: Sequence
         with closing(making):
             for entry, error in making:
                 entry.state, entry.error = ("made" if error is None else "failed"), error
+                # First: whoever reads the path may interrupt, and finds the row as made.
+                _write_manifest(entries, folder)
                 if error is None:
                     _tell(entry, out)
                 else:
                     out.warn(f"row {entry.row.number} failed: {error}")
                 progress.job_done(entry.row.number, entry.steps)
-                _write_manifest(entries, folder)
 
 
 def _tell(entry: Entry, out: Out) -> None:

@@ -256,3 +256,14 @@ def test_ctrl_c_leaves_a_manifest_of_what_was_made(
     done = dv("batch", write({"prompt": "a"}, {"prompt": "b"}))
     assert (done.code, done.out) == (130, "shots/001-a.mp4\n")
     assert states(tmp_path / "shots") == ["made", "waiting"]
+
+
+def test_a_row_is_noted_before_its_path_is_told(
+    dv: Any, write: Write, loads: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dreamvideo_cli.output.Out.result", interrupted)
+    assert dv("batch", write({"prompt": "a"}, {"prompt": "b"})).code == 130
+    assert states(tmp_path / "shots") == ["made", "waiting"]
