@@ -201,6 +201,7 @@ class _Session:
             weight_decay=config.weight_decay,
             gradient_accumulation=config.gradient_accumulation,
             max_grad_norm=config.max_grad_norm,
+            decay_steps=round(config.learning_rate_decay * steps),
         )
         snapshots = None
         if self.run is not None:

@@ -74,6 +74,9 @@ class OptimizerConfig(Checked):
     size: tuple[int, int] = setting((256, 256), "Width and height of the training frames.", least=16)
     offset_noise: float = setting(0.1, "Strength of the noise that is constant over a frame.", least=0)
     noise_bias: float = setting(1.0, "How much noisy timesteps are preferred; 1 is not at all.", least=1)
+    learning_rate_decay: float = setting(
+        0.0, "Share of a part's steps, its last ones, over which the learning rate falls to zero.", least=0, below=1
+    )
     beta1: float = setting(0.9, "AdamW's first beta.", least=0, below=0.9999999)
     beta2: float = setting(0.999, "AdamW's second beta.", least=0, below=0.9999999)
     eps: float = setting(1e-8, "AdamW's epsilon.", least=0)

@@ -368,6 +368,14 @@ def test_noisy_timesteps_are_as_likely_as_asked(load: LoadBase, bias: float, abo
     assert sum(t >= 0.75 * steps for t in asked) / 4000 == pytest.approx(above, abs=0.03)
 
 
+def test_the_learning_rate_falls_over_the_last_steps(load: LoadBase, clips: Path, tmp_path: Path) -> None:
+    rates = []
+    base = load()
+    plan = motion_plan(base, both(clips), steps=8, learning_rate=0.008, learning_rate_decay=0.5)
+    learn_motion(plan, base, tmp_path / "out", on_progress=lambda _, told: rates.append(told.learning_rate))
+    assert rates == pytest.approx([0.008] * 5 + [0.006, 0.004, 0.002])
+
+
 def test_offset_noise_reaches_what_is_trained_on(load: LoadBase, photographs: Path, tmp_path: Path) -> None:
     spreads = []
     for strength in (0.0, 50.0):
