@@ -106,9 +106,13 @@ def prepare(wish: Wish, registry: Registry, out: Out) -> Job:
 def settings_for(
     recommended: Mapping[str, object], motion: Adapter | None, options: Mapping[str, object]
 ) -> Resolved[ComposeConfig]:
-    """Option, then what the motion was learnt with, then the base's recommendation, then the paper."""
-    learnt = {} if motion is None else motion.hyperparameters
-    own = {name: learnt[name] for name in _FROM_MOTION if name in learnt}
+    """Option, then the option that the motion was learnt with, then the base's recommendation, then whatever else the
+    motion was learnt with, then the paper."""
+    own: dict[str, object] = {}
+    if motion is not None:
+        learnt = {name: motion.hyperparameters[name] for name in _FROM_MOTION if name in motion.hyperparameters}
+        asked = {name for name in learnt if motion.origins.get(name) == "option"}
+        own = {name: value for name, value in learnt.items() if name in asked or name not in recommended}
     settings = resolve(ComposeConfig(), {**recommended, **own}, options)
     from_adapter = {name: "adapter" for name in own if settings.origins[name] == "base"}
     return replace(settings, origins={**settings.origins, **from_adapter})

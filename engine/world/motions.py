@@ -98,7 +98,7 @@ TUNING: dict[str, Motion] = {
     m.name: m
     for m in (
         Motion("swaying", "swaying", lambda u: {"x": 0.2 * (2 * math.pi * u).sin()}),
-        Motion("diving", "diving", lambda u: {"x": 0.2 * (2 * u - 1), "y": 0.2 * (2 * u - 1)}),
+        Motion("weaving", "weaving", lambda u: {"x": 0.2 * (3 * math.pi * u).sin(), "y": 0.22 * (2 * u - 1)}),
     )
 }
 """Unseen motions on which settings are chosen, so that `HELD_OUT` stays untouched until it is measured."""
