@@ -47,6 +47,27 @@ def test_progress_reaches_the_row_and_the_log_while_it_runs(registry: Registry) 
     assert lines == ["dv subject learn dog began", "token 3/9", "identity 9/9", "finished: dog@1"]
 
 
+def test_a_beat_that_lags_does_not_undo_what_the_end_says(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat, lagging = registry.runs.beat, threading.Event()
+
+    def beat_late(id: int, reached: tuple[str, int, int] | None) -> bool:
+        lagging.set()
+        time.sleep(0.5)
+        return beat(id, reached)
+
+    with recorded(registry, REQUEST) as record:
+        record.meter = Meter(Out(quiet=True))
+        record.meter.report("token", 3, 9, 0.1)
+        monkeypatch.setattr(registry.runs, "beat", beat_late)
+        assert lagging.wait(20)
+        record.meter.report("identity", 9, 9, 0.1)
+    until(lambda: all(thread.name != "heartbeat" for thread in threading.enumerate()))
+    (run,) = registry.runs.all()
+    assert (run.state, run.part, run.step) == ("finished", "identity", 9)
+
+
 @pytest.mark.parametrize(
     ("error", "state", "message"),
     [
