@@ -47,9 +47,7 @@ def test_progress_reaches_the_row_and_the_log_while_it_runs(registry: Registry) 
     assert lines == ["dv subject learn dog began", "token 3/9", "identity 9/9", "finished: dog@1"]
 
 
-def test_a_beat_that_lags_does_not_undo_what_the_end_says(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_beat_that_lags_does_not_undo_what_the_end_says(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     beat, lagging = registry.runs.beat, threading.Event()
 
     def beat_late(id: int, reached: tuple[str, int, int] | None) -> bool:
