@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _thread
+import ctypes
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,7 +69,7 @@ class Record:
         if not asked or self._over.is_set():
             return False
         self.log("asked to stop")
-        _thread.interrupt_main()
+        _interrupt()
         return True
 
     def end(self, error: BaseException | None) -> None:
@@ -99,6 +99,16 @@ class Record:
             part, step, steps = self.reached
             self._logged = (part, step)
             self.log(f"{part} {step}/{steps}")
+
+
+def _interrupt() -> None:
+    """Raise KeyboardInterrupt in the main thread.
+
+    Not by `_thread.interrupt_main`, which does nothing where Ctrl-C is ignored, as it is for what a script starts
+    with `&`.
+    """
+    main = ctypes.c_ulong(threading.main_thread().ident or 0)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(main, ctypes.py_object(KeyboardInterrupt))
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -83,12 +85,17 @@ def test_every_end_is_noted(registry: Registry, error: BaseException, state: str
     until(lambda: all(thread.name != "heartbeat" for thread in threading.enumerate()))
 
 
-def test_a_stop_is_like_ctrl_c(registry: Registry) -> None:
-    with pytest.raises(KeyboardInterrupt), recorded(registry, REQUEST):
-        registry.runs.ask_to_stop(registry.runs.find("dog"))
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            time.sleep(0.01)
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN], ids=["heeded", "ignored"])
+def test_a_stop_is_like_ctrl_c(registry: Registry, ctrl_c: Any) -> None:
+    before = signal.signal(signal.SIGINT, ctrl_c)  # ignored, as in a script's background
+    try:
+        with pytest.raises(KeyboardInterrupt), recorded(registry, REQUEST):
+            registry.runs.ask_to_stop(registry.runs.find("dog"))
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline:
+                time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert registry.runs.find("dog").state == "interrupted"
 
 
