@@ -152,7 +152,7 @@ class _Worker:
         assert self.entry is not None
         try:
             said = self.pipe.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):  # OSError: it was killed halfway through a message
             return Outcome({}, self._death())
         if isinstance(said, Outcome):
             return said
@@ -170,9 +170,10 @@ class _Worker:
 
     def dismiss(self) -> None:
         """Ask the process to end: at once, where it is at a row."""
-        self.pipe.close()
+        # First: one that has noticed the closed pipe may be in the midst of its own end, and complain of a second.
         if self.entry is not None:
             self.process.terminate()
+        self.pipe.close()
 
     def gone(self) -> None:
         """Wait for its end, but not for ever."""
@@ -188,7 +189,7 @@ def _work(pipe: Connection, share: Share, out: Out) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     share.take()
     maker = Maker(out)
-    with suppress(EOFError, ConnectionError):
+    with suppress(EOFError, OSError):  # OSError: the batch's process was killed halfway through a message
         while True:
             entry: Entry = pipe.recv()
             error = maker.make(entry, lambda *step: pipe.send(step))

@@ -85,8 +85,9 @@ def folder_of(folder: Path, thing: str = "batch") -> Iterator[None]:
     try:
         yield
     finally:
-        if made and [path.name for path in folder.iterdir()] == [lock_name]:
-            with suppress(OSError):
+        # Somebody may have removed the folder meanwhile.
+        with suppress(OSError):
+            if made and [path.name for path in folder.iterdir()] == [lock_name]:
                 (folder / lock_name).unlink()
                 folder.rmdir()
         lock.release()

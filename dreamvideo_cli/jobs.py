@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from engine.training import Progress as Step
     from registry import Adapter, NewAdapter, Registry
 
+_TRIES, _BETWEEN_TRIES_S = 20, 0.05
 _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy")
 
 
@@ -88,13 +90,18 @@ def _alone(registry: Registry, request: Request) -> Iterator[None]:
     from filelock import Timeout
 
     lock = registry.runs.lock(request.name)
-    try:
-        # Who only looks whether somebody works on the name holds it for a moment.
-        lock.acquire(timeout=1)
-    except Timeout:
-        raise InputError(
-            f"another process is learning {request.name} right now: wait for it, or choose another name"
-        ) from None
+    # Who only looks whether somebody works on the name holds it for a moment. Tries are counted, not seconds: on a
+    # busy machine either may be kept waiting for long.
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            lock.acquire(blocking=False)
+            break
+        except Timeout:
+            if not tries_left:
+                raise InputError(
+                    f"another process is learning {request.name} right now: wait for it, or choose another name"
+                ) from None
+            time.sleep(_BETWEEN_TRIES_S)
     try:
         yield
     finally:

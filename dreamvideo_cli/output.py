@@ -62,6 +62,8 @@ class Out:
             self.data(data)
         else:
             _write(id)
+        # At once: a pipe would hold it back until the job's end, and a kill would lose it.
+        sys.stdout.flush()
 
     def data(self, data: object) -> None:
         """JSON on stdout."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _thread
+import ctypes
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +28,8 @@ class Record:
         self._runs = registry.runs
         self._id = self._runs.begin(request.kind, request.name)
         self._over = threading.Event()
+        # So that a beat is told whole before the end, or not at all: one that lags would undo what the end says.
+        self._telling = threading.Lock()
         self._logged: tuple[str, int] | None = None
         self.log(f"dv {request.kind} learn {request.name} began")
 
@@ -48,26 +50,37 @@ class Record:
 
     def beat(self, every_s: float) -> None:
         """Tell until the run is over that it is alive; stop it, as Ctrl-C would, when somebody asked for that."""
+        asked = False
+        while not asked and not self._over.wait(every_s):
+            with self._telling:
+                asked = not self._over.is_set() and self._beat_once()
+
+    def _beat_once(self) -> bool:
+        """Whether the run was asked to stop, and is being stopped."""
         from registry import RegistryError
 
-        while not self._over.wait(every_s):
-            self._log_progress()
-            try:
-                asked = self._runs.beat(self._id, self.reached)
-            except RegistryError as error:
-                # The disk may have room again at the next beat.
-                self.log(f"no heartbeat: {error}")
-                continue
-            if asked and not self._over.is_set():
-                self.log("asked to stop")
-                _thread.interrupt_main()
-                return
+        self._log_progress()
+        try:
+            asked = self._runs.beat(self._id, self.reached)
+        except RegistryError as error:
+            # The disk may have room again at the next beat.
+            self.log(f"no heartbeat: {error}")
+            return False
+        if not asked or self._over.is_set():
+            return False
+        self.log("asked to stop")
+        _interrupt()
+        return True
 
     def end(self, error: BaseException | None) -> None:
         """Note how the run ended."""
+        self._over.set()
+        with self._telling:
+            self._tell_end(error)
+
+    def _tell_end(self, error: BaseException | None) -> None:
         from registry import RegistryError
 
-        self._over.set()
         self._log_progress()
         stopped = isinstance(error, KeyboardInterrupt) or (
             isinstance(error, typer.Exit) and error.exit_code == ExitCode.INTERRUPTED
@@ -86,6 +99,16 @@ class Record:
             part, step, steps = self.reached
             self._logged = (part, step)
             self.log(f"{part} {step}/{steps}")
+
+
+def _interrupt() -> None:
+    """Raise KeyboardInterrupt in the main thread.
+
+    Not by `_thread.interrupt_main`, which does nothing where Ctrl-C is ignored, as it is for what a script starts
+    with `&`.
+    """
+    main = ctypes.c_ulong(threading.main_thread().ident or 0)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(main, ctypes.py_object(KeyboardInterrupt))
 
 
 @contextmanager

@@ -19,9 +19,11 @@ def remembered(files: Sequence[tuple[str, Path]], work: Callable[[], str]) -> st
     """
     stamps = [(role, str(file), file.stat().st_size, file.stat().st_mtime_ns) for role, file in files]
     kept = user_cache_path("dv") / "fingerprints" / hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
-    if kept.exists():
+    try:
         return kept.read_text(encoding="ascii")
-    value = work()
+    except OSError:
+        # Not asked for before: `dv prune --caches` may take it away in between.
+        value = work()
     try:
         with written_aside(kept) as partial:
             partial.write_text(value, encoding="ascii")

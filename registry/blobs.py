@@ -250,14 +250,16 @@ def last_touched(path: Path) -> float:
 
 def delete(path: Path) -> int:
     """Remove a file or a folder, and give the bytes that this freed. What another process removes meanwhile is gone
-    all the same."""
+    all the same; what it adds meanwhile may stay, with the folders that hold it."""
     freed = bytes_on_disk(path)
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return freed
     try:
         shutil.rmtree(path)
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+            raise
         shutil.rmtree(path, ignore_errors=True)
     return freed
 

@@ -110,6 +110,14 @@ def _nearby(path: Path, size: int) -> Iterator[Path]:
             continue
         for pattern in ("*", "*/*"):
             for other in sorted(folder.glob(pattern)):
-                if other not in seen and other.is_file() and other.stat().st_size == size:
+                if other not in seen and _has_size(other, size):
                     seen.add(other)
                     yield other
+
+
+def _has_size(path: Path, size: int) -> bool:
+    """Whether it is a file of this size; one that is gone by now isn't."""
+    try:
+        return path.is_file() and path.stat().st_size == size
+    except FileNotFoundError:
+        return False

@@ -85,7 +85,8 @@ def _say_sqlite(file: Path, error: sqlite3.Error) -> str | None:
         return f"No space is left for the registry {file}: {_FULL}."
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return f"The registry {file} can't be opened for writing ({error}). {_WRITABLE}"
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    # SQLITE_PROTOCOL: the log's index was being put in order by another process, for many seconds.
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
         return f"The registry {file} has been held by another process too long. Try again when it is done."
     if code == sqlite3.SQLITE_IOERR:
         return f"The registry {file} can't be read or written: the disk reports an error ({error})."

@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
 import time
 from collections.abc import Callable
+from multiprocessing import Pipe
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+
+from dreamvideo_cli import batch_workers
+from dreamvideo_cli.output import Out
 
 SHORT = {"steps": 2, "frames": 2, "size": "16", "guidance_scale": 1}
 ENDLESS = {"steps": 1000, "frames": 8, "size": "64"}
@@ -103,6 +110,23 @@ def test_ctrl_c_stops_all_workers_and_the_batch_goes_on_later(
     assert [line["state"] for line in manifest(tmp_path / "shots")] == ["waiting", "made", "waiting"]
     assert {path.name for path in (tmp_path / "shots").iterdir()} <= {"002-b.mp4", "manifest.jsonl", ".batch.lock"}
     assert "2 rows, 1 of them there already" in dv("batch", write(*rows[:2]), "--dry-run", "--device", "cpu").err
+
+
+def test_a_worker_that_dies_halfway_through_a_message_fails_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = Pipe()
+    os.write(theirs.fileno(), struct.pack("!i", 99_999) + b"a part of it")
+    theirs.close()
+
+    def started(worker: batch_workers._Worker) -> None:
+        worker.pipe, worker.process = ours, Mock(exitcode=-signal.SIGKILL)
+
+    monkeypatch.setattr(batch_workers._Worker, "_start", started)
+    wish = SimpleNamespace(device="cpu", dtype=None, deterministic=False)
+    entry: Any = SimpleNamespace(hashes={}, job=SimpleNamespace(base="embedded", wish=wish))
+    share = batch_workers.Share("cpu", 0, 1)
+    ((failed, error),) = batch_workers.made_by_workers([entry], [share], lambda *_: None, Out())
+    assert failed is entry
+    assert error is not None and "its process was killed by SIGKILL" in error
 
 
 @pytest.mark.parametrize(

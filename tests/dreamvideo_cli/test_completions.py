@@ -56,9 +56,10 @@ class Terminal:
         self.shown = b""
         self.process, self.terminal = pty.fork()
         if self.process == 0:
+            # Before the shell starts: it draws its first line for the size that it finds.
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
             os.chdir(folder)
             os.execvpe(command[0], command, environment)
-        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
 
     def type(self, text: str) -> None:
         os.write(self.terminal, text.encode())

@@ -201,7 +201,7 @@ def test_ctrl_c_ends_a_composition_with_130_and_leaves_no_file(start: Any, home:
         assert line, said
         said += line
     begun.send_signal(signal.SIGINT)
-    out, err = begun.communicate(timeout=60)
+    out, err = begun.communicate(timeout=240)
     assert (begun.returncode, out) == (130, "")
     assert "Traceback" not in err
     assert not [path for path in tmp_path.iterdir() if path != home]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
@@ -96,3 +97,11 @@ def test_a_path_whose_bytes_are_not_text_leaves_as_it_is(capfdbinary: Any, home:
     first, rest = capfdbinary.readouterr().out.split(b"\n", 1)
     assert first == b"caf\xe9.mp4"
     assert json.loads(rest) == {"path": path}
+
+
+def test_a_result_reaches_a_pipe_at_once(monkeypatch: Any) -> None:
+    for out in (Out(), Out(json=True)):
+        pipe = io.BytesIO()
+        monkeypatch.setattr("sys.stdout", io.TextIOWrapper(pipe))
+        out.result("a.mp4", "a.mp4")
+        assert b"a.mp4" in pipe.getvalue()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -47,6 +49,25 @@ def test_progress_reaches_the_row_and_the_log_while_it_runs(registry: Registry) 
     assert lines == ["dv subject learn dog began", "token 3/9", "identity 9/9", "finished: dog@1"]
 
 
+def test_a_beat_that_lags_does_not_undo_what_the_end_says(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    beat, lagging = registry.runs.beat, threading.Event()
+
+    def beat_late(id: int, reached: tuple[str, int, int] | None) -> bool:
+        lagging.set()
+        time.sleep(0.5)
+        return beat(id, reached)
+
+    with recorded(registry, REQUEST) as record:
+        record.meter = Meter(Out(quiet=True))
+        record.meter.report("token", 3, 9, 0.1)
+        monkeypatch.setattr(registry.runs, "beat", beat_late)
+        assert lagging.wait(20)
+        record.meter.report("identity", 9, 9, 0.1)
+    until(lambda: all(thread.name != "heartbeat" for thread in threading.enumerate()))
+    (run,) = registry.runs.all()
+    assert (run.state, run.part, run.step) == ("finished", "identity", 9)
+
+
 @pytest.mark.parametrize(
     ("error", "state", "message"),
     [
@@ -64,12 +85,17 @@ def test_every_end_is_noted(registry: Registry, error: BaseException, state: str
     until(lambda: all(thread.name != "heartbeat" for thread in threading.enumerate()))
 
 
-def test_a_stop_is_like_ctrl_c(registry: Registry) -> None:
-    with pytest.raises(KeyboardInterrupt), recorded(registry, REQUEST):
-        registry.runs.ask_to_stop(registry.runs.find("dog"))
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            time.sleep(0.01)
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN], ids=["heeded", "ignored"])
+def test_a_stop_is_like_ctrl_c(registry: Registry, ctrl_c: Any) -> None:
+    before = signal.signal(signal.SIGINT, ctrl_c)  # ignored, as in a script's background
+    try:
+        with pytest.raises(KeyboardInterrupt), recorded(registry, REQUEST):
+            registry.runs.ask_to_stop(registry.runs.find("dog"))
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline:
+                time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert registry.runs.find("dog").state == "interrupted"
 
 

@@ -53,7 +53,7 @@ def test_a_run_is_stopped_from_elsewhere_and_never_pruned_while_it_works(dv: Dv,
             time.sleep(0.05)
         assert json.loads(dv("prune", "--snapshots", "--dry-run", "--json").out)["items"] == []
         dv("runs", "stop", "fox")
-        assert process.wait(timeout=100) == 130
+        assert process.wait(timeout=240) == 130
     finally:
         process.kill()
     (run,) = json.loads(dv("runs", "--json").out)

@@ -105,7 +105,7 @@ def test_ctrl_c_says_how_to_go_on(dv: Dv, home: Path) -> None:
     while not snapshot.exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 130
     assert out == ""
     assert "dv subject learn fox --resume" in err

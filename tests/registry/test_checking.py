@@ -60,6 +60,23 @@ def test_sources_that_changed_moved_or_vanished(registry: Registry, learnt: Path
     assert states(registry)[1:] == [("1.jpg", "vanished", False), ("2.jpg", "vanished", False)]
 
 
+def test_a_file_beside_a_lost_source_that_vanishes_while_it_is_looked_at_is_no_damage(
+    registry: Registry, learnt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (learnt / "1.jpg").unlink()
+    (learnt / "another.jpg").write_bytes(b"another")
+    is_file = Path.is_file
+
+    def look_and_remove(self: Path) -> bool:
+        seen = is_file(self)
+        if self.name == "another.jpg":
+            self.unlink(missing_ok=True)
+        return seen
+
+    monkeypatch.setattr(Path, "is_file", look_and_remove)
+    assert ("1.jpg", "vanished", False) in states(registry)
+
+
 @pytest.mark.parametrize(
     ("damage", "state"),
     [

@@ -248,6 +248,25 @@ def test_caches_go_by_folder(registry: Registry, tmp_path: Path) -> None:
     assert not cache.exists()
 
 
+def test_a_cache_that_is_written_while_it_goes_is_no_trouble(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    (cache / "inner").mkdir(parents=True)
+    (cache / "inner" / "file").write_bytes(b"x" * 77)
+    rmdir = os.rmdir
+
+    def write_and_remove(path: str | Path, **options: int) -> None:
+        monkeypatch.undo()
+        (cache / "inner" / "new").touch()  # as another process, at the worst moment
+        rmdir(path, **options)
+
+    plan = registry.pruner.plan(limits("cache", caches=(cache,)))
+    monkeypatch.setattr(os, "rmdir", write_and_remove)
+    assert registry.pruner.carry_out(plan) == 77
+    assert not (cache / "inner" / "file").exists()
+
+
 def test_two_that_prune_at_once_free_everything_once(registry: Registry, publish: Publish) -> None:
     for _ in range(5):
         publish("dog", content=b"x" * 1000)
