@@ -15,6 +15,7 @@ import typer
 from dreamvideo_cli.exit_codes import ExitCode
 from dreamvideo_cli.options import JsonOption, QuietOption
 from dreamvideo_cli.output import Column, Out
+from engine.errors import InputError
 
 MATERIAL = Path(__file__).parents[1] / "material"
 SUBJECT, CLASS_WORD, MOTION, DOING, PLACE = "fox", "dog", "zigzag", "zigzagging", "on the beach"
@@ -42,7 +43,10 @@ def demo(
     It has a registry of its own in its folder; yours stays as it is. Example: dv demo
     """
     out = Out(json=json, quiet=quiet)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        raise InputError(f"there is no folder {folder.parent} to make {folder.name} in: create it first") from None
     files = Files(folder / "bare-base.mp4", folder / f"{SUBJECT}-{MOTION}.mp4", folder / "contact-sheet.png")
     pictures, clips = MATERIAL / SUBJECT, MATERIAL / MOTION
     steps: list[tuple[str, list[str]]] = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from engine.errors import InputError
+from engine.media.damage import DAMAGE
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -22,9 +22,6 @@ Mask = npt.NDArray[np.bool_]
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 IMAGE_KINDS = "JPEG, PNG or WebP"
 MASK_FOLDER = "masks"
-
-# What Pillow's decoders raise on damaged data; the last one guards against files made to fill the memory.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -143,7 +140,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             upright = ImageOps.exif_transpose(image)
     except FileNotFoundError as error:
         raise InputError(f"There is no file {path}. Check the name.") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = str(error).replace(str(path), path.name).replace(repr(str(path)), path.name)
         raise InputError(f"{path} can't be read as an image: {reason}. Is the file complete?") from error
     yield upright

@@ -18,6 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from engine.errors import InputError
 from engine.media import ffmpeg
+from engine.media.damage import DAMAGE
 
 KEY = "dv"
 _IMAGE_DESCRIPTION = 0x010E  # The EXIF tag.
@@ -94,5 +95,5 @@ def _from_image(path: Path) -> str:
             if image.format == "PNG":
                 return str(image.info.get(KEY, ""))
             return str(image.getexif().get(_IMAGE_DESCRIPTION, ""))
-    except (OSError, SyntaxError, ValueError):
+    except DAMAGE:
         return ""

@@ -113,6 +113,7 @@ LONG = "x" * 300
         (("base", "add", "x", "~nobody-at-all/m"), "~nobody-at-all/m"),
         (("base", "rm", "nobody"), "nobody"),
         (("demo", "--folder", "file/inside"), "file/inside"),
+        (("demo", "--folder", "nowhere/inside"), "there is no folder nowhere to make inside in: create it first"),
         (("inspect", "nobody.mp4"), "nobody.mp4"),
         (("rm", "nobody@1", "--yes"), "nobody"),
     ],

@@ -137,6 +137,8 @@ def test_what_is_no_media_file_was_not_made_by_dv(tmp_path: Path) -> None:
         ("b.gif", b""),
         ("c.mp4", b"\0\0\0\x18ftypisom\0\0"),
         ("d", b"GIF89a"),
+        # One that says it has 65,535 x 65,535 pixels.
+        ("e.gif", b"GIF89a" + 4 * b"\xff" + 3 * b"\0" + b"," + 4 * b"\0" + 4 * b"\xff" + b"\0\x08"),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=f"{name} was not made by dv"):
