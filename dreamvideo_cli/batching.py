@@ -17,7 +17,7 @@ from dreamvideo_cli.composing import Job, prepare
 from dreamvideo_cli.output import Out
 from dreamvideo_cli.progress import Meter, Together
 from dreamvideo_cli.results import Result, results_of
-from dreamvideo_cli.targets import Target
+from dreamvideo_cli.targets import Target, make_folder
 from dreamvideo_cli.wording import count_text
 from engine.errors import EngineError, InputError
 from engine.files import check_replaceable, written_aside
@@ -71,12 +71,7 @@ def folder_of(folder: Path, thing: str = "batch") -> Iterator[None]:
 
     lock_name = f".{thing}.lock"
     made = not folder.exists()
-    try:
-        folder.mkdir(exist_ok=True)
-    except FileExistsError:
-        raise InputError(f"{folder} is a file: choose the {thing}'s folder with --folder") from None
-    except FileNotFoundError:
-        raise InputError(f"there is no folder {folder.parent} to make {folder.name} in: create it first") from None
+    make_folder(folder)
     lock = FileLock(folder / lock_name, timeout=0)
     try:
         lock.acquire()

@@ -74,3 +74,16 @@ def unused(path: Path) -> Path:
         number += 1
         candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return candidate
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder that `--folder` names, where it isn't there yet; the one that it lies in must be.
+
+    Raises `InputError` where it can't be made.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"{folder} is a file: choose another name with --folder") from None
+    except FileNotFoundError:
+        raise InputError(f"there is no folder {folder.parent} to make {folder.name} in: create it first") from None

@@ -15,7 +15,7 @@ import typer
 from dreamvideo_cli.exit_codes import ExitCode
 from dreamvideo_cli.options import JsonOption, QuietOption
 from dreamvideo_cli.output import Column, Out
-from engine.errors import InputError
+from dreamvideo_cli.targets import make_folder
 
 MATERIAL = Path(__file__).parents[1] / "material"
 SUBJECT, CLASS_WORD, MOTION, DOING, PLACE = "fox", "dog", "zigzag", "zigzagging", "on the beach"
@@ -43,10 +43,7 @@ def demo(
     It has a registry of its own in its folder; yours stays as it is. Example: dv demo
     """
     out = Out(json=json, quiet=quiet)
-    try:
-        folder.mkdir(exist_ok=True)
-    except FileNotFoundError:
-        raise InputError(f"there is no folder {folder.parent} to make {folder.name} in: create it first") from None
+    make_folder(folder)
     files = Files(folder / "bare-base.mp4", folder / f"{SUBJECT}-{MOTION}.mp4", folder / "contact-sheet.png")
     pictures, clips = MATERIAL / SUBJECT, MATERIAL / MOTION
     steps: list[tuple[str, list[str]]] = [
