@@ -41,7 +41,7 @@ def main() -> None:
     text_encoder = motion_words.pretrain(
         recipe.motion_words, words, copy.deepcopy(towers.text_model), work, accelerator
     )
-    model = denoiser.pretrain(recipe.denoiser, vae, words, text_encoder, work, accelerator)
+    model = denoiser.pretrain(recipe.denoiser, vae, words, text_encoder, drawings, work, accelerator)
     parts = {
         "autoencoder": vae,
         "denoiser": model,

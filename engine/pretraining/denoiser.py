@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,17 @@ from accelerate import Accelerator
 from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from engine.files import written_aside
+from engine.pretraining.emoji import Drawings
+from engine.pretraining.pools import Pool, caption_of, make_pools
 from engine.pretraining.settings import DenoiserSettings
 from engine.pretraining.stage import run_stage
 from engine.pretraining.text_image import tokenize
 from engine.sampling import draw_timesteps
 from engine.training import generator_at
-from engine.world import clips, motions, sprites
+from engine.world import clips
 
 
 class Conditioned(nn.Module):
@@ -103,103 +103,71 @@ def _temporal_layers(unet: UNet3DConditionModel) -> list[Any]:
 
 
 @dataclass(frozen=True)
-class Pool:
-    """Latents of clips, made ahead: scaled means `(N, F, C, h, w)` in float16, and what each clip shows."""
+class Batch:
+    """What one step is computed from: clean latents `(B, C, F, h, w)`, token ids, timesteps `(B,)`, noise."""
 
     latents: Tensor
-    specs: list[clips.ClipSpec]
+    ids: Tensor
+    timesteps: Tensor
+    noise: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on `device`."""
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
-def draw_known(count: int, seed: int) -> list[clips.ClipSpec]:
-    """Clips of the known world."""
-    words, generator = sprites.words("known"), generator_at(seed, 0, "pool")
-    return [clips.draw_spec(generator, words=words) for _ in range(count)]
-
-
-def draw_nameless(count: int, seed: int) -> list[clips.ClipSpec]:
-    """Clips of the known world in which objects move through points drawn by chance."""
-    words, generator = sprites.words("known"), generator_at(seed, 0, "nameless")
-    return [
-        replace(clips.draw_spec(generator, words=words), points=motions.draw_points(generator)) for _ in range(count)
-    ]
-
-
-def make_pool(specs: list[clips.ClipSpec], autoencoder: AutoencoderKL, path: Path, accelerator: Accelerator) -> Pool:
-    """Render and encode clips, or read them where that was done before."""
-    if path.exists():
-        return Pool(load_file(path)["latents"], specs)
-    chunks = []
-    with torch.no_grad(), accelerator.autocast():
-        for i in range(0, len(specs), 16):
-            pixels = clips.render(specs[i : i + 16])[0].flatten(0, 1) * 2 - 1
-            mean = autoencoder.encode(pixels.to(accelerator.device)).latent_dist.mean
-            scaled = mean.float().cpu() * autoencoder.config.scaling_factor
-            chunks.append(scaled.unflatten(0, (-1, clips.FRAMES)).half())
-    latents = torch.cat(chunks)
-    with written_aside(path) as partial:
-        save_file({"latents": latents}, partial)
-    return Pool(latents, specs)
-
-
-def caption_of(spec: clips.ClipSpec, settings: DenoiserSettings, generator: torch.Generator) -> str:
-    """The caption of a clip or of one of its frames, whole or in part, drawn by chance.
-
-    A single frame's names the motion too: what moves left stands left of the middle more often than not, and
-    words that are learnt so, at an image's cost, need only be tied to the time once clips come.
-    """
-    draw, odd = torch.rand(2, generator=generator).tolist()
-    if draw < settings.caption_dropout:
-        return ""
-    scene = None if draw > 0.82 else spec.scene
-    if draw < settings.caption_dropout + 0.2:
-        phrase = None
-    elif spec.points or odd < settings.odd_word_share:
-        phrase = odd_word(generator)
-    else:
-        phrase = motions.ALL[spec.motion].phrase
-    return clips.caption_with(spec.word, phrase, scene)
-
-
-_ONSETS = ("b", "br", "c", "d", "dr", "f", "fl", "g", "gr", "h", "k", "l", "m", "n", "p", "r", "s", "st", "t", "v", "w")
-
-
-def odd_word(generator: torch.Generator) -> str:
-    """A word for a motion that no language has, e.g. "trozuping"."""
-
-    def pick(choices: Sequence[str]) -> str:
-        return choices[int(torch.randint(len(choices), (), generator=generator))]
-
-    syllables = 1 + int(torch.randint(2, (), generator=generator))
-    return "".join(pick(_ONSETS) + pick("aeiou") for _ in range(syllables)) + pick("bdgklmnprtz") + "ing"
-
-
-def velocity_loss(
-    model: Conditioned,
-    latents: Tensor,
-    ids: Tensor,
-    alphas: Tensor,
-    *,
-    cap: float,
-    noise_bias: float,
-    generator: torch.Generator,
-) -> Tensor:
-    """Weighted v-prediction loss on clean latents `(B, C, F, h, w)`.
+def velocity_loss(model: Conditioned, batch: Batch, alphas: Tensor, *, cap: float) -> Tensor:
+    """Weighted v-prediction loss of a batch.
 
     In terms of the error of the clean sample the weight is min(SNR + 1, cap): min-SNR (arXiv 2303.09556)
-    that still trains the last step, whose SNR is 0. Timesteps are stratified over the batch; a `noise_bias`
-    above 1 draws the noisy ones more often, where it is decided who moves where.
+    that still trains the last step, whose SNR is 0.
     """
-    b = latents.shape[0]
-    timesteps = draw_timesteps(b, len(alphas), noise_bias, generator, stratified=True)
-    noise = torch.randn(latents.shape, generator=generator).to(latents)
-    kept = alphas[timesteps].view(b, 1, 1, 1, 1).to(latents)
-    noisy = kept.sqrt() * latents + (1 - kept).sqrt() * noise
-    target = kept.sqrt() * noise - (1 - kept).sqrt() * latents
-    error = (model(noisy, timesteps.to(latents.device), ids).float() - target).square().mean(dim=(1, 2, 3, 4))
+    kept = alphas.to(batch.latents.device)[batch.timesteps].view(-1, 1, 1, 1, 1)
+    noisy = kept.sqrt() * batch.latents + (1 - kept).sqrt() * batch.noise
+    target = kept.sqrt() * batch.noise - (1 - kept).sqrt() * batch.latents
+    error = (model(noisy, batch.timesteps, batch.ids).float() - target).square().mean(dim=(1, 2, 3, 4))
     # 1 / (1 - alpha) is SNR + 1.
     weight = (1 / (1 - kept.flatten())).clamp(max=cap) * (1 - kept.flatten())
     loss: Tensor = (weight * error).mean()
     return loss
+
+
+class Batches:
+    """The batches of the denoiser's stages, each a function of its step."""
+
+    def __init__(
+        self, settings: DenoiserSettings, pools: Mapping[str, Pool], tokenizer: CLIPTokenizer, timesteps: int
+    ) -> None:
+        self.settings, self.pools, self.tokenizer, self.timesteps = settings, list(pools.values()), tokenizer, timesteps
+
+    def of_images(self, step: int) -> Batch:
+        """Single frames."""
+        return self._draw(generator_at(self.settings.images.seed, step), self.settings.image_batch, still=True)
+
+    def of_clips(self, step: int) -> Batch:
+        """Clips, or now and then single frames."""
+        settings, generator = self.settings, generator_at(self.settings.clips.seed, step)
+        still = float(torch.rand((), generator=generator)) < settings.image_step_share
+        return self._draw(generator, settings.image_batch if still else settings.clip_batch, still=still)
+
+    def _draw(self, generator: torch.Generator, count: int, *, still: bool) -> Batch:
+        settings = self.settings
+        shares = torch.tensor([settings.pool_share, settings.nameless_share, settings.stranger_share])
+        which = torch.multinomial(shares, count, replacement=True, generator=generator)
+        latents, captions = [], []
+        for pool in (self.pools[i] for i in which.tolist()):
+            i = int(torch.randint(len(pool.specs), (), generator=generator))
+            latents.append(pool.latents[i])
+            captions.append(caption_of(pool.specs[i], settings, generator))
+        clean = torch.stack(latents).float().transpose(1, 2)
+        if still:
+            frame = torch.randint(clean.shape[2], (count,), generator=generator)
+            clean = clean[torch.arange(count), :, frame].unsqueeze(2)
+        bias = settings.image_noise_bias if still else settings.clip_noise_bias
+        # Stratified: every batch has timesteps of all kinds.
+        timesteps = draw_timesteps(count, self.timesteps, bias, generator, stratified=True)
+        noise = torch.randn(clean.shape, generator=generator)
+        return Batch(clean, tokenize(self.tokenizer, captions), timesteps, noise)
 
 
 def pretrain(
@@ -207,6 +175,7 @@ def pretrain(
     autoencoder: AutoencoderKL,
     tokenizer: CLIPTokenizer,
     text_encoder: CLIPTextModel,
+    drawings: Drawings,
     work: Path,
     accelerator: Accelerator,
 ) -> Conditioned:
@@ -215,38 +184,19 @@ def pretrain(
     unet = build(settings, autoencoder, text_encoder.config.hidden_size)
     model = Conditioned(unet, text_encoder.requires_grad_(True)).to(accelerator.device)
     alphas = scheduler().alphas_cumprod
-    seed = settings.images.seed
-    known = make_pool(draw_known(settings.pool_clips, seed), autoencoder, work / "pool.safetensors", accelerator)
-    nameless = make_pool(
-        draw_nameless(settings.nameless_clips, seed), autoencoder, work / "nameless.safetensors", accelerator
-    )
+    pools = make_pools(settings, drawings, autoencoder, work, accelerator)
+    batches = Batches(settings, pools, tokenizer, timesteps=len(alphas))
 
-    def loss_on(generator: torch.Generator, count: int, *, still: bool, pool: Pool = known) -> Tensor:
-        chosen = torch.randint(len(pool.specs), (count,), generator=generator)
-        latents = pool.latents[chosen]
-        if still:
-            frame = torch.randint(latents.shape[1], (count,), generator=generator)
-            latents = latents[torch.arange(count), frame].unsqueeze(1)
-        captions = [caption_of(pool.specs[i], settings, generator) for i in chosen.tolist()]
-        clean = latents.float().transpose(1, 2).to(accelerator.device)
-        ids = tokenize(tokenizer, captions).to(accelerator.device)
-        with accelerator.autocast():
-            return velocity_loss(
-                model, clean, ids, alphas, cap=settings.snr_cap,
-                noise_bias=settings.image_noise_bias if still else settings.clip_noise_bias, generator=generator,
-            )  # fmt: skip
+    def loss_on(batch: Batch) -> Tensor:
+        single_frames = batch.latents.shape[2] == 1
+        with temporal_layers_skipped(unet) if single_frames else nullcontext(), accelerator.autocast():
+            return velocity_loss(model, batch.to(accelerator.device), alphas, cap=settings.snr_cap)
 
     def image_loss(step: int, _micro: int) -> Tensor:
-        with temporal_layers_skipped(unet):
-            return loss_on(generator_at(settings.images.seed, step), settings.image_batch, still=True)
+        return loss_on(batches.of_images(step))
 
     def clip_loss(step: int, _micro: int) -> Tensor:
-        generator = generator_at(settings.clips.seed, step)
-        still, unnamed = torch.rand(2, generator=generator).tolist()
-        pool = nameless if unnamed < settings.nameless_share else known
-        if still < settings.image_step_share:
-            return loss_on(generator, settings.image_batch, still=True, pool=pool)
-        return loss_on(generator, settings.clip_batch, still=False, pool=pool)
+        return loss_on(batches.of_clips(step))
 
     shared = {"work": work, "accelerator": accelerator, "ema_decay": settings.ema_decay, "settings": settings}
     temporal = {id(p) for layer in _temporal_layers(unet) for p in layer.parameters()}

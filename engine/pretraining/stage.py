@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from engine.files import written_aside
 from engine.training import LoopConfig, Progress, Snapshots, settings_of, train
@@ -22,15 +23,15 @@ class Average:
     """An exponential moving average of a model's floating-point state, warmed up over its first steps."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model, self.decay = model, decay
-        self.tensors = {k: v.detach().clone() for k, v in model.state_dict().items() if v.is_floating_point()}
+        self.decay = decay
+        state = {k: v.detach() for k, v in model.state_dict().items() if v.is_floating_point()}
+        self.tensors = {k: v.clone() for k, v in state.items()}
+        self._state = list(state.values())  # the model's own memory: it changes as the model does
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        state = self.model.state_dict()
-        for name, tensor in self.tensors.items():
-            tensor.lerp_(state[name], 1 - decay)
+        get_ema_multi_avg_fn(decay)(list(self.tensors.values()), self._state, torch.tensor(step))
 
 
 def run_stage(

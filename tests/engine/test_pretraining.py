@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 from diffusers import AutoencoderKL
+from PIL import Image
 from safetensors.torch import load_file
 
 from engine.bases.location import EMBEDDED, inspect_base
-from engine.pretraining import autoencoder, denoiser, self_supervised, text_image, tokenizer
+from engine.pretraining import autoencoder, denoiser, emoji, pools, self_supervised, text_image, tokenizer
 from engine.pretraining.emoji import Drawings
 from engine.pretraining.settings import CPU
 from engine.pretraining.stage import run_stage, steps_taken
@@ -99,7 +101,7 @@ def test_captions_name_motions_by_made_up_words_too() -> None:
     spec = clips.ClipSpec("dog", "beach", "left")
     generator = torch.Generator().manual_seed(0)
     settings = replace(CPU.denoiser, odd_word_share=0.5)
-    captions = [denoiser.caption_of(spec, settings, generator) for _ in range(200)]
+    captions = [pools.caption_of(spec, settings, generator) for _ in range(200)]
     odd = [c for c in captions if c.endswith(("ing", "ing on the beach")) and "moving" not in c]
     assert 50 < len(odd) < 150
     assert all(c.startswith("a dog ") for c in odd)
@@ -109,7 +111,7 @@ def test_captions_name_motions_by_made_up_words_too() -> None:
 
 
 def test_nameless_motions_stay_in_the_frame_and_are_called_by_made_up_words() -> None:
-    specs = denoiser.draw_nameless(50, 0)
+    specs = [drawn.spec for drawn in pools.draw_nameless(50, 0)]
     assert len({spec.points for spec in specs}) == 50
     for spec in specs:
         path = spec.path()
@@ -118,6 +120,84 @@ def test_nameless_motions_stay_in_the_frame_and_are_called_by_made_up_words() ->
         assert bool(((places > 0.2) & (places < 0.8)).all())
     generator = torch.Generator().manual_seed(0)
     known = {motion.phrase for motion in motions.ALL.values()}
-    said = [denoiser.caption_of(spec, CPU.denoiser, generator) for spec in specs * 4]
+    said = [pools.caption_of(spec, CPU.denoiser, generator) for spec in specs * 4]
     assert not [caption for caption in said if any(phrase in caption for phrase in known)]
     assert sum("ing" in caption for caption in said) > 80
+
+
+def strange_drawings() -> Drawings:
+    """A white square, a black square, and a second drawing of a dog."""
+    textures = torch.ones(3, 4, 48, 48)
+    textures[1, :3] = 0
+    return Drawings(textures.half(), ("gift", "hot beverage", "dog"))
+
+
+def test_strangers_are_called_by_their_names_or_made_up_ones_and_never_by_a_known_word() -> None:
+    drawn = pools.draw_strangers(60, 0, strange_drawings())
+    assert {d.spec.word for d in drawn} == {"gift", "hot beverage"}
+    assert all(bool(d.texture[0].any()) == (d.spec.word == "gift") for d in drawn)
+    assert sum(bool(d.spec.points) for d in drawn) == 30
+    generator = torch.Generator().manual_seed(0)
+    said = [pools.caption_of(d.spec, CPU.denoiser, generator) for d in drawn * 4]
+    named = sum("gift" in caption or "hot beverage" in caption for caption in said)
+    unnamed = sum(caption != "" for caption in said) - named
+    assert 0.15 < unnamed / (named + unnamed) < 0.45
+
+
+def test_pools_hold_what_they_say_and_are_made_again_when_their_size_changes(work: Path, tmp_path: Path) -> None:
+    shutil.copytree(work, tmp_path / "work")
+    accelerator = Accelerator(cpu=True)
+    vae = autoencoder.pretrain(CPU.autoencoder, strange_drawings(), tmp_path / "work", accelerator)
+
+    def make(strangers: int) -> pools.Pool:
+        settings = replace(CPU.denoiser, pool_clips=1, nameless_clips=1, stranger_clips=strangers)
+        return pools.make_pools(settings, strange_drawings(), vae, tmp_path / "work", accelerator)["strangers"]
+
+    first, same, more = make(2), make(2), make(18)
+    assert torch.equal(first.latents, same.latents)
+    assert len(more.latents) == len(more.specs) == 18
+    torch.testing.assert_close(more.latents[:2], first.latents, rtol=0.02, atol=0.02)
+    spec, latents = more.specs[17], more.latents[17]
+    with torch.no_grad():
+        frames = vae.decode(latents.float() / vae.config.scaling_factor).sample / 2 + 0.5
+    square = torch.full((4, 48, 48), 1.0)
+    square[:3] = 1.0 if spec.word == "gift" else 0.0
+    wanted, masks = clips.render_textures(square[None], [spec])
+    inside = masks[0].expand_as(wanted[0]) > 0.9
+    assert float((frames - wanted[0])[inside].abs().mean()) < 0.1
+
+
+def test_a_drawing_of_what_is_held_out_is_kept_from_training(tmp_path: Path) -> None:
+    names = ["gift", "tiger", "tiger2", "cow2", "face with cowboy hat"]
+    for package in emoji.PACKAGES:
+        images = tmp_path / package / "package" / "img" / package / "64"
+        images.mkdir(parents=True)
+        rows = []
+        for i, name in enumerate(names):
+            Image.new("RGBA", (64, 64), (255, 0, 0, 255)).save(images / f"{i}.png")
+            rows.append({"image": f"{i}.png", "short_name": name, "category": "Objects", f"has_img_{package}": True})
+        (tmp_path / package / "package" / "emoji.json").write_text(json.dumps(rows), encoding="utf-8")
+    assert emoji.load(tmp_path).names == ("gift", "face with cowboy hat") * 2
+
+
+def test_the_denoiser_goes_on_from_shipped_weights_on_all_pools(work: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    shutil.copytree(work, folder)
+    done, accelerator = steps_taken(folder, "clips"), Accelerator(cpu=True)
+    words = tokenizer.kept(folder / "tokenizer", [], merges=0, max_tokens=0)
+    vae = autoencoder.pretrain(CPU.autoencoder, strange_drawings(), folder, accelerator)
+    towers = text_image.build(CPU.text_image, words)
+    settings = replace(
+        CPU.denoiser, pool_clips=4, nameless_clips=4, stranger_clips=4, clip_batch=2, image_batch=2,
+        image_step_share=0.5, images=LoopConfig(steps=1, learning_rate=1e-4),
+        clips=LoopConfig(steps=done + 4, learning_rate=1e-4),
+    )  # fmt: skip
+    before = load_file(folder / "clips.safetensors")
+    model = denoiser.pretrain(settings, vae, words, towers.text_model, strange_drawings(), folder, accelerator)
+    assert steps_taken(folder, "clips") == done + 4
+    assert not model.training
+    after = model.state_dict()
+    changed = [name for name, tensor in before.items() if not torch.equal(tensor.float(), after[name].float())]
+    assert any(name.startswith("text_encoder.") for name in changed)
+    assert any("temp_conv" in name for name in changed)
+    assert all(bool(tensor.isfinite().all()) for tensor in after.values())
