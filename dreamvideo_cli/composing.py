@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,10 +229,11 @@ def _announce(job: Job, out: Out) -> None:
         f"{config.steps} steps, guidance {config.guidance_scale:g}"
     )
     told = ("frames", "size", "fps", "steps", "guidance_scale")
+    read = {f.name for f in fields(config) if f.metadata.get("needs", "") in ("", *job.adapters)} - {*told}
     changed = [
         f"{option_name(name)} {value_text(getattr(config, name))} ({origin})"
         for name, origin in origins.items()
-        if origin != "paper" and name not in told and getattr(config, name) != getattr(ComposeConfig(), name)
+        if origin != "paper" and name in read and getattr(config, name) != getattr(ComposeConfig(), name)
     ]
     if changed:
         out.note("also " + ", ".join(changed))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.adapters.forms import restored
+from engine.adapters.learnt import Learnt
 from engine.adapters.storage import Adapter, read_adapter
 from engine.bases.base import Base
 from engine.data.images import read_image, sha256_of
@@ -139,10 +140,17 @@ def _sample(
     def denoise(sample: Tensor, timestep: int) -> Tensor:
         return base.predict(sample, torch.full((sample.shape[0],), timestep), text)
 
-    with _attached(base, config, learnt, looks, branches):
+    with _attached(base, config, learnt, looks, branches) as weights:
+
+        def after_step(done: int, steps: int) -> None:
+            _set_strengths(weights, config, done)
+            if on_step is not None:
+                on_step(done, steps)
+
+        _set_strengths(weights, config, 0)
         latents = ddim(
             guided(denoise, config.guidance_scale), start, timesteps, base.objective,
-            final_alpha=final_alpha, eta=config.eta, generators=generators, callback=on_step,
+            final_alpha=final_alpha, eta=config.eta, generators=generators, callback=after_step,
         )  # fmt: skip
     pictures = base.decode_latents(latents.transpose(1, 2).flatten(0, 1))
     pixels = ((pictures + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
@@ -157,14 +165,13 @@ def _attached(
     learnt: dict[str, Adapter | None],
     looks: list[Look] | None,
     branches: int,
-) -> Iterator[None]:
-    """Attach what was learnt, at its strength, motion under appearance guidance."""
-    strengths = {"subject": config.subject_strength, "motion": config.motion_strength}
-    weights = {}
-    for kind, adapter in learnt.items():
-        if adapter is not None:
-            weights[kind] = restored(adapter.form, adapter.weights).to(base.device)
-            weights[kind].strength = strengths[kind]
+) -> Iterator[dict[str, Learnt]]:
+    """Attach what was learnt, by its kind, motion under appearance guidance."""
+    weights = {
+        kind: restored(adapter.form, adapter.weights).to(base.device)
+        for kind, adapter in learnt.items()
+        if adapter is not None
+    }
     if looks is not None:
         conditional = torch.stack([look.embedding for look in looks]).to(base.device)
         lambdas = torch.tensor([config.unconditional_appearance_strength, config.appearance_strength])
@@ -175,7 +182,15 @@ def _attached(
         attached.enter_context(base.autocast())
         for each in weights.values():
             attached.enter_context(each.attached(base))
-        yield
+        yield weights
+
+
+def _set_strengths(weights: dict[str, Learnt], config: ComposeConfig, done: int) -> None:
+    """The strengths with which the adapters act in the step after `done` steps."""
+    late = done >= round(config.subject_delay * config.steps)
+    strengths = {"subject": config.subject_strength if late else 0.0, "motion": config.motion_strength}
+    for kind, each in weights.items():
+        each.strength = strengths[kind]
 
 
 def _read(folder: Path | None, kind: str, base: Base, allow_other_base: bool) -> Adapter | None:

@@ -72,9 +72,10 @@ def learn_subject(
     config = plan.settings.config
     images = _encoded(
         lambda: encode_images(
-            base, [s.path for s in plan.of_role("image")], [s.path for s in plan.of_role("mask")], config.size
+            base, [s.path for s in plan.of_role("image")], [s.path for s in plan.of_role("mask")], config.size,
+            shift=config.shift, generator=generator_at(config.seed, 0, "shift"),
         )
-    )
+    )  # fmt: skip
     base.release_encoders(keep_text=True)
     session = _Session(base, plan, run, on_progress)
     recipe, token = session.recipe, None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,10 @@ from torch import Tensor
 
 from engine.bases.base import Base
 from engine.data.clips import read_clip
-from engine.data.images import fit, fit_mask, read_image, read_mask
+from engine.data.images import fit, fit_mask, read_image, read_mask, shifted
 
-Told = Callable[[int, int], None]
+_SHIFTED_VIEWS = 16
+"""Views of each training image that are shifted by chance."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Latents:
 
 @dataclass(frozen=True)
 class EncodedImages:
-    """Training images: latents, loss masks `(N, 1, h, w)` at latent resolution, image embeddings `(N, C')`."""
+    """Training images: latents of N views, loss masks `(N, 1, h, w)` at latent resolution, and image embeddings
+    `(K, C')` of the K images themselves."""
 
     latents: Latents
     masks: Tensor | None
@@ -58,26 +60,46 @@ def to_pixels(frames: np.ndarray) -> Tensor:
 
 
 def encode_images(
-    base: Base, images: Sequence[Path], masks: Sequence[Path], size: tuple[int, int], told: Told | None = None
+    base: Base,
+    images: Sequence[Path],
+    masks: Sequence[Path],
+    size: tuple[int, int],
+    *,
+    shift: float = 0.0,
+    generator: torch.Generator | None = None,
 ) -> EncodedImages:
-    """Read, fit and encode images, and their masks where there are any (one an image, or none at all)."""
+    """Read, fit and encode images, and their masks where there are any (one an image, or none at all).
+
+    With `shift`, 16 views more of each, moved by up to that share of its sides, what comes in being a reflection.
+    """
     originals = [read_image(path) for path in images]
     pictures = [fit(pixels, size) for pixels in originals]
-    mean, std = base.encode_latents(to_pixels(np.stack(pictures)))
+    scale = base.latent_scale
+    offsets = _offsets(len(pictures), (size[0] // scale, size[1] // scale), shift, generator)
+    views = [shifted(pictures[k], x * scale, y * scale) for k, x, y in offsets]
+    mean, std = base.encode_latents(to_pixels(np.stack(views)))
     fitted = None
     if masks:
         small = (mean.shape[-1], mean.shape[-2])
         sizes = [(pixels.shape[1], pixels.shape[0]) for pixels in originals]
-        fitted = torch.stack(
-            [
-                torch.from_numpy(fit_mask(read_mask(path, whole), small))[None].float()
-                for path, whole in zip(masks, sizes, strict=True)
-            ]
-        )
+        whole = [fit_mask(read_mask(path, seen), small) for path, seen in zip(masks, sizes, strict=True)]
+        fitted = torch.stack([torch.from_numpy(shifted(whole[k], x, y))[None].float() for k, x, y in offsets])
     embeddings = base.encode_images(pictures) if base.image_encoder is not None else None
-    if told is not None:
-        told(len(images), len(images))
     return EncodedImages(Latents(mean, std), fitted, embeddings)
+
+
+def _offsets(
+    images: int, sides: tuple[int, int], shift: float, generator: torch.Generator | None
+) -> list[tuple[int, int, int]]:
+    """Which image each view is of, and how far it is moved to the right and down, in pixels of the latents."""
+    offsets = [(k, 0, 0) for k in range(images)]
+    reach = [int(shift * side) for side in sides]
+    if any(reach):
+        for k in range(images):
+            for _ in range(_SHIFTED_VIEWS):
+                x, y = (int(torch.randint(-r, r + 1, (), generator=generator)) for r in reach)
+                offsets.append((k, x, y))
+    return offsets
 
 
 def encode_clip(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from engine.media.damage import DAMAGE
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+_Array = TypeVar("_Array", Pixels, Mask)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 IMAGE_KINDS = "JPEG, PNG or WebP"
@@ -207,6 +209,14 @@ def fit(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 def fit_mask(mask: Mask, size: tuple[int, int]) -> Mask:
     """`fit` for a mask (H, W): the same resize and crop, by the nearest pixel."""
     return _covered(Image.fromarray(mask.astype(np.uint8)), size, Image.Resampling.NEAREST).astype(np.bool_)
+
+
+def shifted(pixels: _Array, x: int, y: int) -> _Array:
+    """`pixels` (H, W, ...) moved `x` to the right and `y` down; what comes in at the edges is their reflection."""
+    height, width = pixels.shape[:2]
+    around = [(abs(y), abs(y)), (abs(x), abs(x)), *[(0, 0)] * (pixels.ndim - 2)]
+    top, left = abs(y) - y, abs(x) - x
+    return np.pad(pixels, around, mode="symmetric")[top : top + height, left : left + width]
 
 
 def _covered(image: Image.Image, size: tuple[int, int], resampling: Image.Resampling) -> Pixels:

@@ -93,6 +93,10 @@ class SubjectSettings(OptimizerConfig):
     """What all methods of subject learning read."""
 
     use_masks: bool = setting(True, "Mask the loss where masks are found.")
+    shift: float = setting(
+        0.0, "Shift training images at random, by up to this share of their sides.", least=0, below=0.5
+    )
+    """What stands in the middle of every photograph is learnt as something that stands in the middle."""
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,10 @@ METHODS = (
 
 @dataclass(frozen=True)
 class ComposeConfig(Checked):
-    """Sampling (paper, section 4.1 and appendix A; the strengths are the authors')."""
+    """Sampling (paper, section 4.1 and appendix A; the strengths are the authors').
+
+    `needs` is the kind of adapter without which nothing reads a field.
+    """
 
     steps: int = setting(50, "DDIM steps.", least=1, below=1000)
     guidance_scale: float = setting(9.0, "Classifier-free guidance; 1 is off.", least=0)
@@ -168,7 +171,14 @@ class ComposeConfig(Checked):
     fps: float = setting(8.0, "Frames a second of the file.", least=0.001)
     eta: float = setting(0.0, "DDIM's eta: 0 is deterministic, 1 is DDPM.", least=0, below=1)
     offset_noise: float = setting(0.1, "Strength of the starting noise that is constant over a frame.", least=0)
-    subject_strength: float = setting(1.0, "Strength of the identity adapter; 0 leaves it out.")
-    motion_strength: float = setting(1.0, "Strength of the motion adapter; 0 leaves it out.")
-    appearance_strength: float = setting(1.0, "Strength of appearance guidance.", least=0)
-    unconditional_appearance_strength: float = setting(0.0, "The same on the unconditional branch.", least=0)
+    subject_strength: float = setting(1.0, "Strength of the identity adapter; 0 leaves it out.", needs="subject")
+    subject_delay: float = setting(
+        0.0, "Share of the DDIM steps that pass before the identity adapter acts.", least=0, below=1, needs="subject"
+    )
+    """The early steps decide who moves where, the late ones what it looks like: delayed subject conditioning
+    (FastComposer, arXiv 2305.10431, section 4.3)."""
+    motion_strength: float = setting(1.0, "Strength of the motion adapter; 0 leaves it out.", needs="motion")
+    appearance_strength: float = setting(1.0, "Strength of appearance guidance.", least=0, needs="motion")
+    unconditional_appearance_strength: float = setting(
+        0.0, "The same on the unconditional branch.", least=0, needs="motion"
+    )

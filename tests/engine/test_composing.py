@@ -114,6 +114,17 @@ def test_strengths_of_zero_are_the_bare_base(base: Base, subject: Path, motion: 
     assert not same(made(base, config=only_motion, subject=subject, motion=motion), made(base))
 
 
+def test_a_delayed_subject_acts_in_the_later_steps_only(base: Base, subject: Path) -> None:
+    """Its token is said all along; its adapter is left out until its share of the steps has passed."""
+    four = replace(CONFIG, steps=4)
+    late = made(base, "a *", subject=subject, config=replace(four, subject_delay=0.5))
+    assert not same(late, made(base, "a *", subject=subject, config=four))
+    never = made(base, "a *", subject=subject, config=replace(four, subject_delay=1.0))
+    off = made(base, "a *", subject=subject, config=replace(four, subject_strength=0.0))
+    assert same(never, off)
+    assert not same(late, off)
+
+
 def test_the_star_is_the_subjects_token(base: Base, subject: Path, tmp_path: Path) -> None:
     star = made(base, "a *", subject=subject)
     adapter = read_adapter(subject)
@@ -132,6 +143,7 @@ def test_the_star_is_the_subjects_token(base: Base, subject: Path, tmp_path: Pat
         {"eta": 1.0},
         {"offset_noise": 0.5},
         {"subject_strength": 0.5},
+        {"subject_delay": 0.5},
         {"motion_strength": 0.5},
         {"appearance_strength": 0.0},
         {"unconditional_appearance_strength": 1.0},

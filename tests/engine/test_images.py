@@ -21,6 +21,7 @@ from engine.data.images import (
     read_image,
     read_mask,
     sha256_of,
+    shifted,
     unused_files,
 )
 from engine.errors import InputError
@@ -213,6 +214,19 @@ def test_mask_stays_on_its_subject_when_both_are_fitted() -> None:
     image = np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * 255
     apart = fit_mask(mask, (16, 16)) != (fit(image, (16, 16))[..., 0] > 127)
     assert apart.mean() < 0.1
+
+
+def test_a_shifted_picture_has_moved_and_what_comes_in_is_its_reflection() -> None:
+    pixels = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    right, up = shifted(pixels, 2, 0), shifted(pixels, 0, -1)
+    assert (right[:, 2:] == pixels[:, :3]).all()
+    assert (right[:, :2] == pixels[:, 1::-1]).all()
+    assert (up[:3] == pixels[1:]).all()
+    assert (up[3] == pixels[3]).all()
+    assert (shifted(pixels, 0, 0) == pixels).all()
+    mask = np.zeros((4, 5), np.bool_)
+    mask[1, 1] = True
+    assert list(zip(*np.nonzero(shifted(mask, 1, 2)), strict=True)) == [(0, 2), (3, 2)]
 
 
 def test_hash_of_a_folder_covers_names_and_contents(tmp_path: Path) -> None:
