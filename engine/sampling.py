@@ -82,10 +82,11 @@ def offset_noise(shape: tuple[int, ...], strength: float, generator: torch.Gener
 def draw_timesteps(
     count: int, steps: int, bias: float, generator: torch.Generator, *, stratified: bool = False
 ) -> Tensor:
-    """`count` of the timesteps 0 to `steps` - 1, evenly likely at a `bias` of 1; above it noisy ones are likelier.
+    """`count` of the timesteps 0 to `steps` - 1, evenly likely at a `bias` of 1; above it noisy ones are likelier,
+    below it clean ones.
 
     The share of timesteps below t is 1 - (1 - t / steps)^(1 / bias): at 2 half of them lie above 0.75, at 3 above
-    0.87. `stratified` spreads them, each in a stratum of its own.
+    0.87, at 0.5 below 0.29. `stratified` spreads them, each in a stratum of its own.
     """
     if stratified:
         even = (torch.rand((), generator=generator) + torch.arange(count)) / count

@@ -73,7 +73,9 @@ class OptimizerConfig(Checked):
     batch_size: int = setting(4, "Samples a step.", least=1)
     size: tuple[int, int] = setting((256, 256), "Width and height of the training frames.", least=16)
     offset_noise: float = setting(0.1, "Strength of the noise that is constant over a frame.", least=0)
-    noise_bias: float = setting(1.0, "How much noisy timesteps are preferred; 1 is not at all.", least=1)
+    noise_bias: float = setting(
+        1.0, "How much noisy timesteps are preferred; 1 is not at all, below 1 it is the clean ones.", least=0.1
+    )
     learning_rate_decay: float = setting(
         0.0, "Share of a part's steps, its last ones, over which the learning rate falls to zero.", least=0, below=1
     )

@@ -147,7 +147,7 @@ def _loop(steps: int, learning_rate: float, seed: int) -> LoopConfig:
 
 CPU = Recipe(
     autoencoder=AutoencoderSettings(_loop(4600, 1.5e-3, 11)),
-    decoder=DecoderSettings(_loop(1500, 1e-3, 77)),
+    decoder=DecoderSettings(_loop(4000, 1e-3, 77)),
     text_image=ContrastiveSettings(_loop(800, 1e-3, 22)),
     motion_words=MotionWordsSettings(_loop(400, 1e-3, 66)),
     denoiser=DenoiserSettings(_loop(4900, 6e-4, 33), _loop(6200, 5e-4, 34)),
