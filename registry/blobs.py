@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import time
@@ -23,6 +24,8 @@ LEFTOVER_AFTER_S = 7 * 24 * 3600.0
 """Where nothing can be held, a staging folder that nobody touched for a week is a killed process's."""
 
 _CHUNK = 1 << 20
+_NUMBER = re.compile("[1-9][0-9]{0,8}")
+"""A version's folder; what has a longer name, or 007, isn't one of this registry's."""
 
 
 class Blobs:
@@ -41,7 +44,7 @@ class Blobs:
             entries = os.listdir(self.root / name)
         except FileNotFoundError:
             return 0
-        return max((int(entry) for entry in entries if entry.isascii() and entry.isdigit()), default=0)
+        return max((int(entry) for entry in entries if _NUMBER.fullmatch(entry)), default=0)
 
     def numbers(self) -> list[tuple[str, int]]:
         """Give name and version of every folder that lies where an adapter's folder would."""
@@ -145,7 +148,7 @@ class Blobs:
         return delete(aside)
 
     def _of(self, name: str) -> list[tuple[str, int]]:
-        return [(name, int(entry)) for entry in _folders(self.root / name) if entry.isascii() and entry.isdigit()]
+        return [(name, int(entry)) for entry in _folders(self.root / name) if _NUMBER.fullmatch(entry)]
 
     def _staging_path(self) -> Path:
         # Not tempfile.mkdtemp: its folders are closed to others, and a published one is only renamed.

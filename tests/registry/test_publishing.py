@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from registry import Adapter, NameTakenError, NewAdapter, Registry, Source, UnknownNameError
+from registry.pruning import Limits
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -176,3 +177,14 @@ def test_what_a_killed_process_left_in_staging_is_swept_after_a_week(registry: R
 def test_run_folders_are_named_not_made(registry: Registry) -> None:
     assert registry.run_folder("dog") == registry.folder / "runs" / "dog"
     assert not registry.run_folder("dog").exists()
+
+
+def test_a_folder_whose_name_is_no_number_of_ours_is_left_alone(registry: Registry, publish: Publish) -> None:
+    strangers = [registry.folder / "adapters" / "chowchow" / name for name in ("9" * 30, "007", "0")]
+    for folder in strangers:
+        folder.mkdir(parents=True)
+    assert publish().id == "chowchow@1"
+    assert publish().id == "chowchow@2"
+    plan = registry.pruner.plan(Limits(whats=frozenset({"orphan"})))
+    assert plan.doomed == ()
+    assert all(folder.is_dir() for folder in strangers)
