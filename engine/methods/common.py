@@ -26,7 +26,7 @@ def setting(
 ) -> Any:
     """A field with its help text and the range, or the choice, that its values must lie in.
 
-    `needs` is the config's flag without which nothing reads the field.
+    `needs` is what nothing reads the field without: a flag of the config, or, for composing, a kind of adapter.
     """
     about = {"help": text, "least": least, "below": below, "choices": choices, "needs": needs}
     return field(default=default, metadata=about)

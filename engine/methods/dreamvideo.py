@@ -158,10 +158,7 @@ METHODS = (
 
 @dataclass(frozen=True)
 class ComposeConfig(Checked):
-    """Sampling (paper, section 4.1 and appendix A; the strengths are the authors').
-
-    `needs` is the kind of adapter without which nothing reads a field.
-    """
+    """Sampling (paper, section 4.1 and appendix A; the strengths are the authors')."""
 
     steps: int = setting(50, "DDIM steps.", least=1, below=1000)
     guidance_scale: float = setting(9.0, "Classifier-free guidance; 1 is off.", least=0)

@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from engine.files import written_aside
+from engine.pretraining import pools
 from engine.pretraining.emoji import Drawings
 from engine.pretraining.frames import draw_frames
 from engine.pretraining.settings import AutoencoderSettings, DecoderSettings
@@ -69,7 +70,7 @@ def pretrain(settings: AutoencoderSettings, drawings: Drawings, work: Path, acce
     )  # fmt: skip
     if trained:
         # What was made by its former weights is out of date.
-        for name in ("pool.safetensors", "nameless.safetensors", SCALE, "decoder.safetensors"):
+        for name in (*(f"{pool}.safetensors" for pool in pools.NAMES), SCALE, "decoder.safetensors"):
             (work / name).unlink(missing_ok=True)
     model.eval().requires_grad_(False)
     if not (work / SCALE).exists():

@@ -25,6 +25,8 @@ from engine.pretraining.settings import DenoiserSettings
 from engine.training import generator_at
 from engine.world import clips, motions, sprites
 
+NAMES = ("pool", "nameless", "strangers")
+"""The pools' files in the work folder, without their suffix."""
 _CHUNK = 16
 
 
@@ -49,12 +51,15 @@ def make_pools(
 ) -> dict[str, Pool]:
     """Render and encode the three pools, or read from `work` what was encoded before, if it is as many."""
     seed = settings.images.seed
-    drawn = {
-        "pool": draw_known(settings.pool_clips, seed),
-        "nameless": draw_nameless(settings.nameless_clips, seed),
-        "strangers": draw_strangers(settings.stranger_clips, seed, drawings),
+    drawn = (
+        draw_known(settings.pool_clips, seed),
+        draw_nameless(settings.nameless_clips, seed),
+        draw_strangers(settings.stranger_clips, seed, drawings),
+    )
+    return {
+        name: _encoded(clips_of_it, autoencoder, work / f"{name}.safetensors", accelerator)
+        for name, clips_of_it in zip(NAMES, drawn, strict=True)
     }
-    return {name: _encoded(d, autoencoder, work / f"{name}.safetensors", accelerator) for name, d in drawn.items()}
 
 
 def draw_known(count: int, seed: int) -> list[Drawn]:

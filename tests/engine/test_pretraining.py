@@ -201,3 +201,16 @@ def test_the_denoiser_goes_on_from_shipped_weights_on_all_pools(work: Path, tmp_
     assert any(name.startswith("text_encoder.") for name in changed)
     assert any("temp_conv" in name for name in changed)
     assert all(bool(tensor.isfinite().all()) for tensor in after.values())
+
+
+def test_an_autoencoder_that_learnt_on_leaves_no_latents_of_its_former_self(work: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    shutil.copytree(work, folder)
+    accelerator = Accelerator(cpu=True)
+    vae = autoencoder.pretrain(CPU.autoencoder, strange_drawings(), folder, accelerator)
+    few = replace(CPU.denoiser, pool_clips=1, nameless_clips=1, stranger_clips=1)
+    made = pools.make_pools(few, strange_drawings(), vae, folder, accelerator)
+    assert {path.stem for path in folder.glob("*.safetensors")} >= set(made)
+    longer = LoopConfig(steps=steps_taken(folder, "autoencoder") + 1, learning_rate=1e-3)
+    autoencoder.pretrain(replace(CPU.autoencoder, loop=longer, batch_size=2), known_drawings(), folder, accelerator)
+    assert {path.stem for path in folder.glob("*.safetensors")} & {*made, "decoder"} == set()
