@@ -20,8 +20,6 @@ from torch import Tensor
 from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
 from engine.adapters.storage import read_adapter
 from engine.bases.base import Base
-from engine.data.encoding import encode_images, to_pixels
-from engine.data.images import shifted
 from engine.errors import ResumeError
 from engine.estimating import estimate
 from engine.learning import Learned, denoising_loss, learn_motion, learn_subject
@@ -405,29 +403,6 @@ def test_masks_are_used_unless_told_not_to(load: LoadBase, photographs: Path, tm
     assert masked["learned_embeds.safetensors"] != plain["learned_embeds.safetensors"]
     assert masked["adapter.safetensors"] != plain["adapter.safetensors"]
     assert learnt("unmasked", use_masks=False) == plain
-
-
-def test_shifted_views_take_their_masks_along(base: Base, tmp_path: Path) -> None:
-    picture, mask = pixels(0, 16, 16), np.zeros((16, 16), dtype=np.uint8)
-    mask[6:8, 6:8] = 255  # one pixel of the latents, too far from the edges to be reflected
-    image, painted = tmp_path / "a.png", tmp_path / "mask.png"
-    Image.fromarray(picture).save(image)
-    Image.fromarray(mask).save(painted)
-    generator = torch.Generator().manual_seed(0)
-    seen = encode_images(base, [image], [painted], SIZE, shift=0.25, generator=generator)
-    assert seen.masks is not None
-    assert seen.embeddings is not None
-    assert len(seen.latents.mean) == len(seen.masks) == 17
-    assert len(seen.embeddings) == 1
-    places = [tuple(torch.nonzero(view[0])[0].tolist()) for view in seen.masks]
-    assert places[0] == (3, 3)
-    assert len(set(places)) > 5
-    assert max(abs(side - 3) for place in places for side in place) == 2
-    for mean, (down, right) in zip(seen.latents.mean, places, strict=True):
-        moved = shifted(picture, 2 * (right - 3), 2 * (down - 3))
-        torch.testing.assert_close(mean, base.encode_latents(to_pixels(moved[None]))[0][0])
-    plain = encode_images(base, [image], [painted], SIZE)
-    torch.testing.assert_close(plain.latents.mean, seen.latents.mean[:1])
 
 
 def test_a_shift_changes_what_is_learnt_and_repeats(load: LoadBase, photographs: Path, tmp_path: Path) -> None:
