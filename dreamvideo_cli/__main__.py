@@ -1,5 +1,20 @@
-"""`python -m dreamvideo_cli` is `dv`."""
+"""Where `dv` starts, and `python -m dreamvideo_cli`: Ctrl-C is heard from here on, while the rest still loads."""
 
-from dreamvideo_cli.main import main
+from __future__ import annotations
 
-main()
+import sys
+
+from dreamvideo_cli.exit_codes import ExitCode
+
+
+def start() -> None:
+    """Load `dv`, run it with the process's arguments, and exit."""
+    try:
+        from dreamvideo_cli.main import main
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+    main()
+
+
+if __name__ == "__main__":
+    start()

@@ -174,6 +174,12 @@ def test_help_listings_and_completion_load_no_torch(
     assert not imported & HEAVY
 
 
+def test_ctrl_c_while_the_command_still_loads_ends_it_without_a_traceback(process: Any, tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    done = process("list", environment={"PYTHONPATH": str(tmp_path)})
+    assert (done.code, done.out, done.err) == (130, "", "")
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
 def test_a_terminal_of_any_encoding_gets_the_table(process: Any, publish: Any, encoding: str) -> None:
     publish("狐")
