@@ -44,6 +44,11 @@ def _triangle(phase: Tensor) -> Tensor:
     return 2 / math.pi * torch.asin(torch.sin(2 * math.pi * phase))
 
 
+def _to_and_fro(u: Tensor, reach: float) -> Tensor:
+    """On the other side with every frame."""
+    return reach * torch.where(torch.arange(len(u)) % 2 == 0, 1.0, -1.0)
+
+
 _REACH = 0.24
 
 
@@ -88,7 +93,7 @@ HELD_OUT: dict[str, Motion] = {
         Motion(
             "shaking",
             "shaking",
-            lambda u: {"x": 0.13 * torch.where(torch.arange(len(u)) % 2 == 0, 1.0, -1.0)},
+            lambda u: {"x": _to_and_fro(u, 0.13)},
         ),
     )
 }
@@ -97,8 +102,16 @@ HELD_OUT: dict[str, Motion] = {
 TUNING: dict[str, Motion] = {
     m.name: m
     for m in (
-        Motion("swaying", "swaying", lambda u: {"x": 0.2 * (2 * math.pi * u).sin()}),
-        Motion("weaving", "weaving", lambda u: {"x": 0.2 * (3 * math.pi * u).sin(), "y": 0.22 * (2 * u - 1)}),
+        Motion(
+            "trembling",
+            "trembling",
+            lambda u: dict.fromkeys(("x", "y"), _to_and_fro(u, 0.1)),
+        ),
+        Motion(
+            "weaving",
+            "weaving",
+            lambda u: {"x": 0.2 * (3 * math.pi * u).sin(), "y": 0.22 * (2 * u - 1)},
+        ),
     )
 }
 """Unseen motions on which settings are chosen, so that `HELD_OUT` stays untouched until it is measured."""
