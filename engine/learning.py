@@ -197,6 +197,7 @@ class _Session:
             steps=steps,
             learning_rate=learning_rate,
             seed=config.seed,
+            optimizer=config.optimizer,
             betas=(config.beta1, config.beta2),
             eps=config.eps,
             weight_decay=config.weight_decay,

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from accelerate import Accelerator
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from engine.errors import DivergedError, OutOfMemoryError, ResumeError
 from engine.files import written_aside
+from engine.muon import Muon
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class LoopConfig:
     steps: int
     learning_rate: float
     seed: int = 0
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """Muon takes the matrices only, and leaves AdamW the rest: `betas` and `eps` are AdamW's."""
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
@@ -99,21 +103,19 @@ def train(
     """
     accelerator = accelerator or Accelerator(cpu=True)
     trained = list(parameters.values())
-    optimizer = torch.optim.AdamW(
-        trained, lr=config.learning_rate, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay
-    )
-    state = _State(parameters, optimizer, extra_state or {}, accelerator)
+    optimizers = _optimizers(trained, config)
+    state = _State(parameters, optimizers, extra_state or {}, accelerator)
     start, loss = state.load(snapshots) if snapshots is not None else (0, math.nan)
     done, applying = start, False
     try:
         for step in range(start, config.steps):
             began = time.perf_counter()
             rate = config.learning_rate_at(step)
-            for group in optimizer.param_groups:
+            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 group["lr"] = rate
             gradients_loss = _gradients(loss_at, step, config, accelerator)
             applying = True
-            _apply(trained, optimizer, config, accelerator)
+            _apply(trained, optimizers, config, accelerator)
             done, loss, applying = step + 1, gradients_loss, False
             if after_step is not None:
                 after_step(Progress(done, config.steps, loss, rate, time.perf_counter() - began))
@@ -127,6 +129,18 @@ def train(
     if snapshots is not None:
         state.save(snapshots, done, loss)
     return loss
+
+
+def _optimizers(trained: list[nn.Parameter], config: LoopConfig) -> list[torch.optim.Optimizer]:
+    """AdamW; or Muon for what is a matrix with more than one row and column, and AdamW for what isn't, if any."""
+    rate, decay = config.learning_rate, config.weight_decay
+    matrices = [p for p in trained if p.ndim == 2 and min(p.shape) > 1] if config.optimizer == "muon" else []
+    kept = {id(p) for p in matrices}
+    others = [p for p in trained if id(p) not in kept]
+    made: list[torch.optim.Optimizer] = [Muon(matrices, rate, weight_decay=decay)] if matrices else []
+    if others:
+        made.append(torch.optim.AdamW(others, lr=rate, betas=config.betas, eps=config.eps, weight_decay=decay))
+    return made
 
 
 def _gradients(loss_at: Callable[[int, int], Tensor], step: int, config: LoopConfig, accelerator: Accelerator) -> float:
@@ -147,21 +161,25 @@ def _gradients(loss_at: Callable[[int, int], Tensor], step: int, config: LoopCon
 
 
 def _apply(
-    trained: list[nn.Parameter], optimizer: torch.optim.Optimizer, config: LoopConfig, accelerator: Accelerator
+    trained: list[nn.Parameter], optimizers: list[torch.optim.Optimizer], config: LoopConfig, accelerator: Accelerator
 ) -> None:
-    """One optimizer step with the gradients at hand."""
+    """One step of each optimizer with the gradients at hand."""
     try:
         scaler = accelerator.scaler
         if config.max_grad_norm is not None:
             if scaler is not None:
-                scaler.unscale_(optimizer)  # the norm is meant without the loss's scale
+                for optimizer in optimizers:
+                    scaler.unscale_(optimizer)  # the norm is meant without the loss's scale
             nn.utils.clip_grad_norm_(trained, config.max_grad_norm)
-        if scaler is None:
-            optimizer.step()
-        else:
-            scaler.step(optimizer)
+        for optimizer in optimizers:
+            if scaler is None:
+                optimizer.step()
+            else:
+                scaler.step(optimizer)
+        if scaler is not None:
             scaler.update()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
     except RuntimeError as error:
         raise_if_out_of_memory(error)
         raise
@@ -177,18 +195,18 @@ def raise_if_out_of_memory(error: RuntimeError) -> None:
 
 
 class _State:
-    """What a snapshot holds: the trained weights, the optimizer, and the caller's extra tensors."""
+    """What a snapshot holds: the trained weights, the optimizers, and the caller's extra tensors."""
 
     def __init__(
         self,
         parameters: Mapping[str, nn.Parameter],
-        optimizer: torch.optim.Optimizer,
+        optimizers: list[torch.optim.Optimizer],
         extra: Mapping[str, Tensor],
         accelerator: Accelerator,
     ) -> None:
-        self.parameters, self.optimizer, self.extra, self.accelerator = (
+        self.parameters, self.optimizers, self.extra, self.accelerator = (
             parameters,
-            optimizer,
+            optimizers,
             extra,
             accelerator,
         )
@@ -200,7 +218,7 @@ class _State:
             "loss": loss,
             "digest": snapshots.digest,
             "parameters": {name: p.detach() for name, p in self.parameters.items()},
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "extra": dict(self.extra),
             "scaler": scaler.state_dict() if scaler is not None else None,
         }
@@ -222,7 +240,8 @@ class _State:
                 parameter.copy_(state["parameters"][name])
             for name, tensor in self.extra.items():
                 tensor.copy_(state["extra"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         if self.accelerator.scaler is not None and state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         return int(state["step"]), float(state["loss"])

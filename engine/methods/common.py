@@ -79,6 +79,9 @@ class OptimizerConfig(Checked):
     learning_rate_decay: float = setting(
         0.0, "Share of a part's steps, its last ones, over which the learning rate falls to zero.", least=0, below=1
     )
+    optimizer: Literal["adamw", "muon"] = setting(
+        "adamw", "What updates the weights; muon takes the matrices, AdamW the rest.", choices=("adamw", "muon")
+    )
     beta1: float = setting(0.9, "AdamW's first beta.", least=0, below=0.9999999)
     beta2: float = setting(0.999, "AdamW's second beta.", least=0, below=0.9999999)
     eps: float = setting(1e-8, "AdamW's epsilon.", least=0)
