@@ -3,19 +3,20 @@
     python benchmarks/choose_settings.py --kind subject --method dreamvideo lora
     python benchmarks/choose_settings.py --kind motion --steps 200 400
 
-Each method learns objects (or motions) that no table shows, at each rate and number of steps. A subject is judged
-by the share of the way from the bare base to real renderings that CLIP-I and DINO-I go, a motion by its trajectory;
-of the settings at which what was asked for besides (scene, or object) is still seen, at most 10 points below the
-bare base, the best is chosen. Writes every trial to `--out`; what it chooses belongs into the base's
-recommended.json.
+Each method learns objects (or motions) that no table shows, with each optimizer, rate and number of steps: first one of
+them, then, with the settings that did best (`--finalists`), all. A subject is judged by the share of the way from the
+bare base to real renderings that CLIP-I and DINO-I go, a motion by its trajectory; of the settings at which what was
+asked for besides (scene, or object) is still seen, at most 10 points below the bare base, the best is chosen. Writes
+every trial to `--out`; what it chooses belongs into the base's recommended.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from figures.customizing import centred
 from figures.material import as_asked, motion_specs, render, split_words, subject_specs
 from figures.measures import correlations, followed, gap_closed, mean, means, read, references_of, score_all
 
+from engine.errors import DivergedError
 from engine.files import written_aside
 from engine.methods.common import Method, switch_of
 from engine.methods.table import DEFAULT, method_named, methods_of, reads, recommended_for
@@ -31,6 +33,8 @@ from engine.settings import as_values
 from engine.world import motions, sprites
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+OPTIMIZERS = ("adamw", "muon")
+FINALISTS = 2
 _SEARCHED = {
     "adapter_learning_rate": "adapter_steps", "learning_rate": "steps", "token_learning_rate": "token_steps",
 }  # fmt: skip
@@ -42,10 +46,11 @@ SEEDS = 2
 
 @dataclass(frozen=True)
 class Trial:
-    """A method at one rate, for so many steps: `gain` is what it is chosen by, `kept` the share of clips whose scene
-    (or object) is seen, `kept_before` the bare base's."""
+    """A method with one optimizer at one rate, for so many steps: `gain` is what it is chosen by, `kept` the share of
+    clips whose scene (or object) is seen, `kept_before` the bare base's."""
 
     method: str
+    optimizer: str
     option: str
     rate: float
     steps: int
@@ -59,6 +64,14 @@ class Trial:
     def allowed(self) -> bool:
         return self.kept >= self.kept_before - 0.1
 
+    @property
+    def rank(self) -> tuple[int, bool, float]:
+        """By which the best is chosen: those that learnt everything come first."""
+        return len(self.by_source), self.allowed, self.gain
+
+    def __str__(self) -> str:
+        return f"{self.method} with {self.optimizer} at {self.rate:g}, {self.steps} steps, {'+'.join(self.by_source)}"
+
 
 def main() -> None:
     """Try the rates of the methods asked for, and print and keep what came of them."""
@@ -66,40 +79,48 @@ def main() -> None:
     bench = Bench(location_of(options.base), Scale(), options.out.parent, options.work, options.device)
     trials: list[Trial] = []
     for name in options.method:
-        trials += _trials(bench, options.kind, method_named(options.kind, name), options)
-        _write(options.out, bench, options.kind, trials)
+        for trial in _trials(bench, options.kind, method_named(options.kind, name), options):
+            say(f"{trial}: gain {trial.gain:.3f}, kept {trial.kept:.2f} of {trial.kept_before:.2f}")
+            trials.append(trial)
+            _write(options.out, bench, options.kind, trials)
     for name in options.method:
-        chosen = max((t for t in trials if t.method == name), key=lambda t: (t.allowed, t.gain))
-        print(
-            f"{options.kind} {name}: {chosen.option} {chosen.rate:g}, {chosen.steps} steps "
-            f"(gain {chosen.gain:.3f}, kept {chosen.kept:.2f})"
-        )
+        chosen = max((t for t in trials if t.method == name), key=lambda t: t.rank)
+        print(f"{chosen} (gain {chosen.gain:.3f}, kept {chosen.kept:.2f})")
 
 
-def _trials(bench: Bench, kind: str, method: Method, options: argparse.Namespace) -> Iterator[Trial]:
+def _trials(
+    bench: Bench, kind: Literal["subject", "motion"], method: Method, options: argparse.Namespace
+) -> Iterator[Trial]:
     """A method at each setting; of what learns in two steps the second is searched, with the first as recommended."""
     settings = method.settings()
     rate_option = next(name for name in _SEARCHED if name in reads(method) and switch_of(settings, name) is None)
-    learn = _subject if kind == "subject" else _motion
+    steps_option = _SEARCHED[rate_option]
     recommended = {**as_values(settings), **recommended_for(method, bench.info.recommended)}
-    for rate in options.rates:
-        for steps in options.steps or [recommended[_SEARCHED[rate_option]]]:
-            measured = learn(bench, method.name, {rate_option: rate, _SEARCHED[rate_option]: steps})
-            trial = Trial(method.name, rate_option, rate, steps, *measured)
-            say(
-                f"{method.name} at {rate:g}, {steps} steps: gain {trial.gain:.3f}, "
-                f"kept {trial.kept:.2f} of {trial.kept_before:.2f}"
-            )
-            yield trial
+    learn, sources = (_subject, sprites.words("tuning")) if kind == "subject" else (_motion, tuple(motions.TUNING))
+
+    def tried(optimizer: str, rate: float, steps: int, sources: Sequence[str]) -> Trial:
+        taught = {"optimizer": optimizer, rate_option: rate, steps_option: steps}
+        try:
+            measured = learn(bench, method.name, taught, sources)
+        except DivergedError:
+            measured = (0.0, 0.0, 1.0, 0.0, {})
+        return Trial(method.name, optimizer, rate_option, rate, steps, *measured)
+
+    heats = []
+    for setting in product(options.optimizers, options.rates, options.steps or [recommended[steps_option]]):
+        heats.append(tried(*setting, sources[:1]))
+        yield heats[-1]
+    for heat in sorted(heats, key=lambda t: t.rank, reverse=True)[: options.finalists]:
+        yield tried(heat.optimizer, heat.rate, heat.steps, sources)
 
 
 Measured = tuple[float, float, float, float, dict[str, float]]
-"""Gain, kept, kept before, seconds, and the gain by source."""
+"""Gain, kept, kept before, seconds, and the gain by source: no source where learning diverged."""
 
 
-def _subject(bench: Bench, method: str, options: dict[str, object]) -> Measured:
+def _subject(bench: Bench, method: str, options: dict[str, object], sources: Sequence[str]) -> Measured:
     gains, kept, before, seconds = {}, [], [], []
-    for number, word in enumerate(sprites.words("tuning")):
+    for number, word in enumerate(sources):
         taught = bench.teach_subject(word, method, **options)
         specs, class_word = subject_specs(word, PROMPTS), sprites.catalogue()[word].class_word
         made = bench.generate(as_asked(specs, named="*", stream=50 + number), Learnt(subject=taught.folder))
@@ -113,10 +134,10 @@ def _subject(bench: Bench, method: str, options: dict[str, object]) -> Measured:
     return mean(list(gains.values())), mean(kept), mean(before), max(seconds), gains
 
 
-def _motion(bench: Bench, method: str, options: dict[str, object]) -> Measured:
+def _motion(bench: Bench, method: str, options: dict[str, object], sources: Sequence[str]) -> Measured:
     gains, kept, before, seconds = {}, [], [], []
     words, objects = split_words(bench.scale.motion_objects, tuple(motions.TUNING))
-    for number, name in enumerate(motions.TUNING):
+    for number, name in enumerate(sources):
         taught = bench.teach_motion(name, words[name], method, **options)
         specs = motion_specs(name, objects, SEEDS)
         requests = as_asked(specs, stream=60 + number)
@@ -132,7 +153,7 @@ def _write(path: Path, bench: Bench, kind: Literal["subject", "motion"], trials:
     kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if kept.get("base") != bench.fingerprint:
         kept = {"base": bench.fingerprint}
-    now = {f"{t.method} at {t.rate:g}, {t.steps} steps": asdict(t) | {"allowed": t.allowed} for t in trials}
+    now = {str(t): asdict(t) | {"allowed": t.allowed} for t in trials}
     kept[kind] = kept.get(kind, {}) | now
     with written_aside(path) as partial:
         partial.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
@@ -144,6 +165,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--method", nargs="+", default=[DEFAULT], help="methods to try, or all (default: %(default)s)")
     parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="learning rates (default: %(default)s)")
     parser.add_argument("--steps", nargs="+", type=int, help="numbers of steps (default: the recommended one)")
+    parser.add_argument("--optimizers", nargs="+", default=OPTIMIZERS, help="optimizers (default: %(default)s)")
+    parser.add_argument(
+        "--finalists",
+        type=int,
+        default=FINALISTS,
+        help="settings that go on from one source to all (default: %(default)s)",
+    )
     add_options(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("docs") / "embedded-base" / "settings.json",
