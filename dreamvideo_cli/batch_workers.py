@@ -13,6 +13,7 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -198,9 +199,14 @@ def _work(pipe: Connection, share: Share, out: Out) -> None:
 
 @contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes that start here leave Ctrl-C, which a terminal sends to all, to the batch's process."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Processes that start here leave Ctrl-C, which a terminal sends to all, to the batch's process: there it waits
+    till the end of the block."""
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()  # Where it is started in the block, it undoes the blocking.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import struct
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing import Pipe
@@ -110,6 +111,19 @@ def test_ctrl_c_stops_all_workers_and_the_batch_goes_on_later(
     assert [line["state"] for line in manifest(tmp_path / "shots")] == ["waiting", "made", "waiting"]
     assert {path.name for path in (tmp_path / "shots").iterdir()} <= {"002-b.mp4", "manifest.jsonl", ".batch.lock"}
     assert "2 rows, 1 of them there already" in dv("batch", write(*rows[:2]), "--dry-run", "--device", "cpu").err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no signal mask")
+def test_ctrl_c_while_a_worker_starts_waits_until_it_has_started() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    started = False
+    try:
+        with pytest.raises(KeyboardInterrupt), batch_workers._deaf_to_ctrl_c():
+            os.kill(os.getpid(), signal.SIGINT)
+            started = True
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert started
 
 
 def test_a_worker_that_dies_halfway_through_a_message_fails_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
