@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from figures.bench import Bench, Learnt, Scale, add_options, location_of, say
 from figures.customizing import centred
@@ -27,7 +27,7 @@ from figures.measures import correlations, followed, gap_closed, mean, means, re
 
 from engine.errors import DivergedError
 from engine.files import written_aside
-from engine.methods.common import Method, switch_of
+from engine.methods.common import Kind, Method, switch_of
 from engine.methods.table import DEFAULT, method_named, methods_of, reads, recommended_for
 from engine.settings import as_values
 from engine.world import motions, sprites
@@ -88,9 +88,7 @@ def main() -> None:
         print(f"{chosen} (gain {chosen.gain:.3f}, kept {chosen.kept:.2f})")
 
 
-def _trials(
-    bench: Bench, kind: Literal["subject", "motion"], method: Method, options: argparse.Namespace
-) -> Iterator[Trial]:
+def _trials(bench: Bench, kind: Kind, method: Method, options: argparse.Namespace) -> Iterator[Trial]:
     """A method at each setting; of what learns in two steps the second is searched, with the first as recommended."""
     settings = method.settings()
     rate_option = next(name for name in _SEARCHED if name in reads(method) and switch_of(settings, name) is None)
@@ -149,7 +147,7 @@ def _motion(bench: Bench, method: str, options: dict[str, object], sources: Sequ
     return mean(list(gains.values())), mean(kept), mean(before), max(seconds), gains
 
 
-def _write(path: Path, bench: Bench, kind: Literal["subject", "motion"], trials: list[Trial]) -> None:
+def _write(path: Path, bench: Bench, kind: Kind, trials: list[Trial]) -> None:
     kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if kept.get("base") != bench.fingerprint:
         kept = {"base": bench.fingerprint}

@@ -15,8 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.evaluation.suites.results import CellResult, Part, made, read_results
-from engine.evaluation.suites.tables import FOUR, Figure, Row, Table, by_method, overview, paper_tables, title_of
+from dreamvideo_cli.suite_keeping import CELLS
+from engine.evaluation.suites.results import CellResult, Part, made, read_results, wanted_identities
+from engine.evaluation.suites.tables import FOUR, Figure, Row, Table, overview, paper_tables, title_of
+from engine.methods.common import Kind
 from engine.methods.table import method_named
 from engine.settings import as_values
 
@@ -41,8 +43,8 @@ CLAIMS: dict[str, dict[str, dict[str, int]]] = {
     ),
 }  # fmt: skip
 """By table and row: how a metric's mean stands to the table's last row, DreamVideo's (in A4 the adapter's), in the
-paper's words: section 4.2 (tables 1 to 3), 4.3 (5), appendix B.2 (A1) and C.2 (A4, A5). What it calls comparable is
-left out."""
+paper's words: section 4.2 (tables 1 to 3), 4.3 (5), appendices B.2 (A1), C.2 (A4) and C.3
+(A5). What it calls comparable is left out."""
 _SHOWN = (
     "optimizer", "learning_rate", "steps", "batch_size", "adapter_learning_rate", "adapter_steps",
     "token_learning_rate", "token_steps", "learning_rate_decay", "noise_bias", "shift", "p_zero",
@@ -72,10 +74,10 @@ def main() -> None:
     options = _options()
     results = read_results(options.folder)
     options.out.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(options.folder / "cells.csv", options.out / "cells.csv")
+    shutil.copyfile(options.folder / CELLS, options.out / CELLS)
     settings = _settings(results)
     (options.out / "settings.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    wanted = len(json.loads((options.folder / "wanted.json").read_text(encoding="utf-8")))
+    wanted = len(wanted_identities(options.folder) or results)
     (options.out / "tables.md").write_text("\n".join(_page(results, wanted)) + "\n", encoding="utf-8")
 
 
@@ -140,13 +142,12 @@ def _difference(figure: Figure) -> str:
     return f"**{figure.difference.mean:+.3f}**" if figure.differs else f"{figure.difference.mean:+.3f}"
 
 
-def _parts(results: Iterable[CellResult]) -> dict[tuple[str, str], Part]:
+def _parts(results: Iterable[CellResult]) -> dict[tuple[Kind, str], Part]:
     """A part of each kind and method that adapters were learnt by."""
-    found: dict[tuple[str, str], Part] = {}
-    for cells in by_method(results).values():
-        for cell in cells:
-            for kind, part in cell.parts.items():
-                found.setdefault((kind, part.method), part)
+    found: dict[tuple[Kind, str], Part] = {}
+    for result in results:
+        for kind, part in result.parts.items():
+            found.setdefault((kind, part.method), part)
     return found
 
 
@@ -158,7 +159,7 @@ def _settings_table(results: Iterable[CellResult]) -> Iterator[str]:
     yield "| learnt | by | " + " | ".join(f"`{name}`" for name in _SHOWN) + " |"
     yield "|" + " --- |" * (len(_SHOWN) + 2)
     for (kind, name), part in _parts(results).items():
-        papers = as_values(method_named("subject" if kind == "subject" else "motion", name).settings(3))
+        papers = as_values(method_named(kind, name).settings(3))
         cells = []
         for setting in _SHOWN:
             theirs, here = papers.get(setting), part.settings.get(setting, {}).get("value")

@@ -22,10 +22,10 @@ METHODS: tuple[Method, ...] = (
 # What a base recommends for DreamVideo and every method that reads it takes: what is the base's own affair (its frames,
 # the noise that decides in it, how samples and rates are laid out), and textual inversion, which is the same wherever
 # it is done. A method's rates, steps and optimizer are its own.
-_SHARED = frozenset(
-    {"size", "frames", "fps", "shift", "offset_noise", "noise_bias", "p_zero", "batch_size"}
-    | {"learning_rate_decay", "beta2", "token_steps", "token_learning_rate"}
-)
+_SHARED = frozenset({
+    "size", "frames", "fps", "shift", "batch_size", "offset_noise", "noise_bias", "p_zero", "learning_rate_decay",
+    "beta2", "token_steps", "token_learning_rate",
+})  # fmt: skip
 
 
 def methods_of(kind: Kind) -> dict[str, Method]:

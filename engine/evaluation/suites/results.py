@@ -116,7 +116,7 @@ def read_results(folder: Path) -> list[CellResult]:
     `InputError` where `folder` holds no results, and for damaged ones.
     """
     newest = {result.cell.key: result for result in newest_results(folder)}
-    wanted = _wanted(folder)
+    wanted = wanted_identities(folder)
     if wanted is None:
         return list(newest.values())
     return [
@@ -126,8 +126,10 @@ def read_results(folder: Path) -> list[CellResult]:
     ]
 
 
-def _wanted(folder: Path) -> dict[Key, str] | None:
-    """The identity of each cell; None where nothing was noted."""
+def wanted_identities(folder: Path) -> dict[Key, str] | None:
+    """What `save_wanted` noted: each cell's `CellResult.identity` by its key, in the suite's order; None where nothing
+    was noted. Raises `InputError` where the file is damaged.
+    """
     path = folder / _WANTED
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
