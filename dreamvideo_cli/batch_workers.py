@@ -201,12 +201,17 @@ def _work(pipe: Connection, share: Share, out: Out) -> None:
 def _deaf_to_ctrl_c() -> Iterator[None]:
     """Processes that start here leave Ctrl-C, which a terminal sends to all, to the batch's process: there it waits
     till the end of the block."""
-    if sys.platform == "win32":
-        yield
-        return
-    resource_tracker.ensure_running()  # Where it is started in the block, it undoes the blocking.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    pressed: list[int] = []
+    # What starts here inherits the mask. Here any thread without one may take the signal: so it is noted, too.
+    before = signal.signal(signal.SIGINT, lambda number, _frame: pressed.append(number))
+    if sys.platform != "win32":
+        resource_tracker.ensure_running()  # Where it is started in the block, it undoes the mask.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if sys.platform != "win32":
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)

@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import struct
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing import Pipe
@@ -114,16 +116,30 @@ def test_ctrl_c_stops_all_workers_and_the_batch_goes_on_later(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no signal mask")
-def test_ctrl_c_while_a_worker_starts_waits_until_it_has_started() -> None:
+@pytest.mark.parametrize("taken_by", ["the main thread", "another"])
+def test_ctrl_c_while_a_worker_starts_waits_until_it_has_started(taken_by: str) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    started = False
+    started, over = False, threading.Event()
+    other = threading.Thread(target=over.wait, daemon=True)
+    other.start()
     try:
         with pytest.raises(KeyboardInterrupt), batch_workers._deaf_to_ctrl_c():
-            os.kill(os.getpid(), signal.SIGINT)
+            thread = threading.main_thread() if taken_by == "the main thread" else other
+            signal.pthread_kill(thread.ident or 0, signal.SIGINT)
+            time.sleep(0.05)  # long enough for the interpreter to notice
             started = True
     finally:
+        over.set()
         signal.signal(signal.SIGINT, before)
     assert started
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no signal mask")
+def test_what_starts_as_a_worker_is_deaf_to_ctrl_c() -> None:
+    asks = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    with batch_workers._deaf_to_ctrl_c():
+        said = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=True).stdout
+    assert said == "True\n"
 
 
 def test_a_worker_that_dies_halfway_through_a_message_fails_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
