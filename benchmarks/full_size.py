@@ -1,9 +1,15 @@
-"""The whole path at full size: two learning steps of each kind and a two-step composition on a CPU.
+"""The whole path at full size: two learning steps of each kind and a two-step composition, on a CPU or a GPU.
 
 Writes a base of ModelScope's exact configuration with random weights (it makes noise, but it weighs the
-same), then runs `dv` on it as a person would and reports time, dtype and peak memory of each command.
+same), then runs `dv` on it as a person would and reports time, dtype and peak memory of each command: of the
+process, or on a GPU what CUDA's allocator held.
 
     python benchmarks/full_size.py --work /tmp/full-size --out docs/full-size.json
+
+The paper's sizes on a GPU of 80 GB:
+
+    python benchmarks/full_size.py --work /tmp/full-size --device cuda --dtype bf16 --frames 32 --batch-size 4 \\
+        --no-gradient-checkpointing --more-steps 10 --limit-gib 78 --out docs/full-size-gpu.json
 """
 
 from __future__ import annotations
@@ -24,10 +30,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from engine.media.video import write_video
 from engine.pretraining import tokenizer
-
-LIMIT_GIB = 20
 
 
 def write_base(folder: Path) -> None:
@@ -63,76 +66,121 @@ def write_base(folder: Path) -> None:
     ).save_pretrained(folder / "scheduler")  # fmt: skip
 
 
-def write_sources(folder: Path) -> None:
-    """Four pictures of 512 x 512 and two clips of 12 frames: coloured noise, smoothed."""
+def write_sources(folder: Path, frames: int) -> None:
+    """Four pictures of 512 x 512 and two clips, as folders of frames: coloured noise, smoothed."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
+
+    def picture(path: Path, size: tuple[int, int]) -> None:
+        Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).resize(size).save(path)
+
     for i in range(4):
-        small = rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)
-        Image.fromarray(small).resize((512, 512)).save(folder / f"{i}.png")
-    for i in range(2):
-        small = rng.integers(0, 255, (12, 16, 16, 3), dtype=np.uint8)
-        frames = np.stack([np.asarray(Image.fromarray(f).resize((320, 256))) for f in small])
-        write_video(frames, folder / f"{i}.mp4", 8, {})
+        picture(folder / f"{i}.png", (512, 512))
+    for clip in ("one", "two"):
+        (folder / clip).mkdir(exist_ok=True)
+        for i in range(frames):
+            picture(folder / clip / f"{i:03}.png", (320, 256))
 
 
-def measure(name: str, command: list[str], environment: dict[str, str]) -> dict[str, Any]:
-    """Run `dv` with `command`; its wall time, and the peak memory of the process."""
+# Runs `dv` with the arguments that follow, then writes the most memory that CUDA's allocator held.
+_WATCHED = """
+import atexit, os, torch
+atexit.register(lambda: open(os.environ["PEAK"], "w").write(str(torch.cuda.max_memory_reserved())))
+import runpy
+runpy.run_module("dreamvideo_cli", run_name="__main__", alter_sys=True)
+"""
+
+
+def run(command: list[str], environment: dict[str, str], peak: Path | None) -> tuple[float, float]:
+    """Run `dv` with `command`; its wall time in seconds and its peak memory in GiB: of the process, or of the GPU
+    where `peak` names a file to note that in."""
+    start = ["-c", _WATCHED] if peak is not None else ["-m", "dreamvideo_cli"]
     began = time.perf_counter()
-    pid = subprocess.Popen([sys.executable, "-m", "dreamvideo_cli", *command], env=environment).pid
+    pid = subprocess.Popen([sys.executable, *start, *command], env={**environment, "PEAK": str(peak)}).pid
     _, status, usage = os.wait4(pid, 0)
     seconds = time.perf_counter() - began
     if status != 0:
         raise SystemExit(f"dv {' '.join(command)} failed with exit code {os.waitstatus_to_exitcode(status)}")
-    row = {"what": name, "seconds": round(seconds, 1), "peak_gib": round(usage.ru_maxrss / 2**20, 2)}
-    print(json.dumps(row), flush=True)
-    return row
+    return seconds, usage.ru_maxrss / 2**20 if peak is None else int(peak.read_text()) / 2**30
 
 
 def main() -> None:
-    """Write the base once, run the four commands, write the rows."""
+    """Write the base once, run the commands, write the rows."""
+    options = _options()
+    work: Path = options.work
+    base, sources = work / "base", work / "sources"
+    torch.set_default_device(options.device)
+    if not (base / "scheduler").exists():
+        write_base(base)
+    torch.set_default_device("cpu")
+    for part in base.rglob("*.safetensors"):
+        part.read_bytes()  # so that the first command pays for no cold disk
+    write_sources(sources, options.frames)
+    home = {**os.environ, "DV_HOME": str(work / "home")}
+    peak = work / "peak" if options.device == "cuda" else None
+    common = ["--base", str(base), "--dtype", options.dtype, "--device", options.device, "--quiet"]
+    learning = [*common, "--size", "256x256", "--restart"]
+    if options.gradient_checkpointing:
+        learning.append("--gradient-checkpointing")
+    images, clips = [str(p) for p in sorted(sources.glob("*.png"))], [str(sources / "one"), str(sources / "two")]
+    frames, batch = str(options.frames), options.batch_size
+
+    def subject(steps: int) -> list[str]:
+        return ["subject", "learn", "thing", *images, "--class", "dog", "--token-steps", "2", "--adapter-steps",
+                str(steps), "--batch-size", str(batch), *learning]  # fmt: skip
+
+    def motion(steps: int) -> list[str]:
+        return ["motion", "learn", "moving", *clips, "--prompt", "a dog moving", "--steps", str(steps), "--frames",
+                frames, "--batch-size", str(max(1, batch // 2)), *learning]  # fmt: skip
+
+    def compose(steps: int) -> list[str]:
+        return ["compose", "a * moving", "--subject", "thing", "--motion", "moving", "--steps", str(steps),
+                "--frames", frames, "--size", "256x256", "-o", str(work / "out.webp"), "--force", *common]  # fmt: skip
+
+    rows: list[dict[str, Any]] = []
+    for what, command in (
+        (f"subject: 2 steps of the token, 2 of the adapter, 256 x 256, batch {batch}", subject),
+        (f"motion: 2 steps, 256 x 256, {frames} frames, batch {max(1, batch // 2)}", motion),
+        (f"compose: 2 steps, 256 x 256, {frames} frames", compose),
+    ):
+        seconds, memory = run(command(2), home, peak)
+        row: dict[str, Any] = {"what": what, "seconds": round(seconds, 1), "peak_gib": round(memory, 2)}
+        if options.more_steps:
+            longer, _ = run(command(2 + options.more_steps), home, peak)
+            row["seconds_a_step"] = round((longer - seconds) / options.more_steps, 3)
+        print(json.dumps(row), flush=True)
+        rows.append(row)
+        if options.out is not None:
+            report = {
+                "device": torch.cuda.get_device_name() if peak is not None else "cpu",
+                "dtype": options.dtype,
+                "gradient_checkpointing": options.gradient_checkpointing,
+                "threads": torch.get_num_threads(),
+                "limit_gib": options.limit_gib,
+                "rows": rows,
+            }
+            options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    worst = max(row["peak_gib"] for row in rows)
+    print(f"peak {worst} GiB of {options.limit_gib}; this script itself: "
+          f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")  # fmt: skip
+    raise SystemExit(worst > options.limit_gib)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="a folder with 6 GB of room; kept for a next run")
     parser.add_argument("--out", type=Path, help="where to write the rows as JSON")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--dtype", default="fp32", choices=["fp32", "bf16", "fp16"])
-    options = parser.parse_args()
-    work: Path = options.work
-    base, sources = work / "base", work / "sources"
-    if not (base / "scheduler").exists():
-        write_base(base)
-    write_sources(sources)
-    home = {**os.environ, "DV_HOME": str(work / "home")}
-    common = ["--base", str(base), "--dtype", options.dtype, "--device", "cpu", "--quiet"]
-    learning = [*common, "--size", "256x256", "--gradient-checkpointing", "--restart"]
-    images, clips = [str(p) for p in sorted(sources.glob("*.png"))], [str(p) for p in sorted(sources.glob("*.mp4"))]
-    rows = [
-        measure(
-            "subject: 2 + 2 steps, 256 x 256, batch 1",
-            ["subject", "learn", "thing", *images, "--class", "dog", "--token-steps", "2", "--adapter-steps", "2",
-             "--batch-size", "1",
-             *learning],
-            home,
-        ),
-        measure(
-            "motion: 2 steps, 256 x 256, 8 frames, batch 1",
-            ["motion", "learn", "moving", *clips, "--prompt", "a dog moving", "--steps", "2", "--frames", "8",
-             "--batch-size", "1", *learning],
-            home,
-        ),
-        measure(
-            "compose: 2 steps, 256 x 256, 8 frames",
-            ["compose", "a * moving", "--subject", "thing", "--motion", "moving", "--steps", "2", "--frames", "8",
-             "--size", "256x256", "-o", str(work / "out.mp4"), "--force", *common],
-            home,
-        ),
-    ]  # fmt: skip
-    report = {"dtype": options.dtype, "threads": torch.get_num_threads(), "limit_gib": LIMIT_GIB, "rows": rows}
-    if options.out is not None:
-        options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    worst = max(row["peak_gib"] for row in rows)
-    print(f"peak {worst} GiB of {LIMIT_GIB}; this script itself: "
-          f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")  # fmt: skip
-    raise SystemExit(worst > LIMIT_GIB)
+    parser.add_argument("--frames", type=int, default=8, help="frames of a clip and of the video (the paper's: 32)")
+    parser.add_argument("--batch-size", type=int, default=1, help="pictures a step; clips a step are half as many")
+    parser.add_argument("--gradient-checkpointing", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument(
+        "--more-steps", type=int, default=0, metavar="N",
+        help="run each command again with N steps more, and report the difference as seconds a step",
+    )  # fmt: skip
+    parser.add_argument("--limit-gib", type=float, default=20.0, help="exit with 1 if more memory was needed")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
