@@ -187,8 +187,12 @@ def _attached(
 
 def _set_strengths(weights: dict[str, Learnt], config: ComposeConfig, done: int) -> None:
     """The strengths with which the adapters act in the step after `done` steps."""
-    late = done >= round(config.subject_delay * config.steps)
-    strengths = {"subject": config.subject_strength if late else 0.0, "motion": config.motion_strength}
+    looks = done >= round(config.subject_delay * config.steps)
+    moves = done < round(config.motion_until * config.steps)
+    strengths = {
+        "subject": config.subject_strength if looks else 0.0,
+        "motion": config.motion_strength if moves else 0.0,
+    }
     for kind, each in weights.items():
         each.strength = strengths[kind]
 

@@ -175,6 +175,10 @@ class ComposeConfig(Checked):
     """The early steps decide who moves where, the late ones what it looks like: delayed subject conditioning
     (FastComposer, arXiv 2305.10431, section 4.3)."""
     motion_strength: float = setting(1.0, "Strength of the motion adapter; 0 leaves it out.", needs="motion")
+    motion_until: float = setting(
+        1.0, "Share of the DDIM steps after which the motion adapter no longer acts.", least=0, below=1, needs="motion"
+    )
+    """Ours: the early steps decide what moves where; in the late ones a motion adapter mostly disturbs the looks."""
     appearance_strength: float = setting(1.0, "Strength of appearance guidance.", least=0, needs="motion")
     unconditional_appearance_strength: float = setting(
         0.0, "The same on the unconditional branch.", least=0, needs="motion"

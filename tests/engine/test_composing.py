@@ -125,6 +125,18 @@ def test_a_delayed_subject_acts_in_the_later_steps_only(base: Base, subject: Pat
     assert not same(late, off)
 
 
+def test_a_motion_until_a_share_of_the_steps_acts_in_those_only(base: Base, motion: Path) -> None:
+    four = replace(CONFIG, steps=4, motion_strength=2.0)
+
+    def until(share: float) -> Composition:
+        return made(base, motion=motion, config=replace(four, motion_until=share))
+
+    assert same(until(1.0), made(base, motion=motion, config=four))
+    assert not same(until(0.5), until(1.0))
+    assert not same(until(0.5), until(0.0))
+    assert same(until(0.0), made(base, motion=motion, config=replace(four, motion_strength=0.0)))
+
+
 def test_the_star_is_the_subjects_token(base: Base, subject: Path, tmp_path: Path) -> None:
     star = made(base, "a *", subject=subject)
     adapter = read_adapter(subject)
@@ -145,6 +157,7 @@ def test_the_star_is_the_subjects_token(base: Base, subject: Path, tmp_path: Pat
         {"subject_strength": 0.5},
         {"subject_delay": 0.5},
         {"motion_strength": 0.5},
+        {"motion_until": 0.5},
         {"appearance_strength": 0.0},
         {"unconditional_appearance_strength": 1.0},
     ],
