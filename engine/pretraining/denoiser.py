@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,10 +14,11 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from engine.pretraining.emoji import Drawings
-from engine.pretraining.pools import Pool, caption_of, make_pools
+from engine.pretraining.pools import Pool, caption_of, make_pools, spare_processors
 from engine.pretraining.settings import DenoiserSettings
 from engine.pretraining.stage import run_stage
 from engine.pretraining.text_image import tokenize
@@ -34,7 +35,9 @@ class Conditioned(nn.Module):
         self.unet, self.text_encoder = unet, text_encoder
 
     def forward(self, latents: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
-        prediction: Tensor = self.unet(latents, timesteps, self.text_encoder(ids)[0]).sample
+        # Where the UNet is compiled, it is for clips: single frames take another way through it.
+        unet = self.unet.forward if latents.shape[2] == 1 else self.unet
+        prediction: Tensor = unet(latents, timesteps, self.text_encoder(ids)[0]).sample
         return prediction
 
 
@@ -170,6 +173,37 @@ class Batches:
         return Batch(clean, tokenize(self.tokenizer, captions), timesteps, noise)
 
 
+@dataclass(frozen=True)
+class _Steps(Dataset[Batch]):
+    """The batches of `draw` from step `first` on."""
+
+    draw: Callable[[int], Batch]
+    first: int
+
+    def __len__(self) -> int:
+        return 2**31
+
+    def __getitem__(self, i: int) -> Batch:
+        return self.draw(self.first + i)
+
+
+def drawn_ahead(draw: Callable[[int], Batch], processes: int) -> Callable[[int], Batch]:
+    """`draw` for steps in order, the next ones drawn by `processes` others meanwhile: the same batches, sooner."""
+    if processes == 0:
+        return draw
+    feed: Iterator[Batch] = iter(())
+    due = -1
+
+    def at(step: int) -> Batch:
+        nonlocal feed, due
+        if step != due:
+            feed = iter(DataLoader(_Steps(draw, step), batch_size=None, num_workers=processes))
+        due = step + 1
+        return next(feed)
+
+    return at
+
+
 def pretrain(
     settings: DenoiserSettings,
     autoencoder: AutoencoderKL,
@@ -192,12 +226,17 @@ def pretrain(
         with temporal_layers_skipped(unet) if single_frames else nullcontext(), accelerator.autocast():
             return velocity_loss(model, batch.to(accelerator.device), alphas, cap=settings.snr_cap)
 
+    image_batch = drawn_ahead(batches.of_images, spare_processors())
+    clip_batch = drawn_ahead(batches.of_clips, spare_processors())
+
     def image_loss(step: int, _micro: int) -> Tensor:
-        return loss_on(batches.of_images(step))
+        return loss_on(image_batch(step))
 
     def clip_loss(step: int, _micro: int) -> Tensor:
-        return loss_on(batches.of_clips(step))
+        return loss_on(clip_batch(step))
 
+    if settings.compiled and accelerator.device.type == "cuda":
+        unet.compile()
     shared = {"work": work, "accelerator": accelerator, "ema_decay": settings.ema_decay, "settings": settings}
     temporal = {id(p) for layer in _temporal_layers(unet) for p in layer.parameters()}
     spatial = {name: p for name, p in model.named_parameters() if id(p) not in temporal}

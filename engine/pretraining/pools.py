@@ -46,6 +46,12 @@ class Pool:
     specs: list[clips.ClipSpec]
 
 
+def spare_processors() -> int:
+    """How many processes may prepare data beside the training: none on few processors, which have enough to do."""
+    processors = os.cpu_count() or 1
+    return processors - 2 if processors > 4 else 0
+
+
 def make_pools(
     settings: DenoiserSettings, drawings: Drawings, autoencoder: AutoencoderKL, work: Path, accelerator: Accelerator
 ) -> dict[str, Pool]:
@@ -118,9 +124,7 @@ def _encoded(drawn: list[Drawn], autoencoder: AutoencoderKL, path: Path, acceler
         kept = load_file(path)["latents"]
         if len(kept) == len(specs):
             return Pool(kept, specs)
-    # Rendering is Python's work, clip by clip: many processors share it, few have other things to do.
-    processors = os.cpu_count() or 1
-    rendered = DataLoader(_Rendered(drawn), batch_size=None, num_workers=processors - 2 if processors > 4 else 0)
+    rendered = DataLoader(_Rendered(drawn), batch_size=None, num_workers=spare_processors())
     chunks = []
     with torch.no_grad(), accelerator.autocast():
         for pixels in rendered:

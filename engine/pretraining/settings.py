@@ -122,6 +122,9 @@ class DenoiserSettings:
     image_step_share: float = 0.15
     """Of the clip stage's steps, how many are of single frames, so that F = 1 stays in range."""
     ema_decay: float = 0.999
+    compiled: bool = False
+    """Compile the UNet for clips on a GPU (`torch.compile`): 149 s once on an H100 with 16 cores, then a third less time
+    for forward and backward passes (0.173 s in place of 0.256 s at 240 clips)."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ GPU = Recipe(
     denoiser=DenoiserSettings(
         _loop(6000, 6e-4, 33), _loop(9500, 1e-3, 34),
         image_batch=192, clip_batch=128, pool_clips=24000, nameless_clips=16000, stranger_clips=32000,
-        clip_noise_bias=1.5,
+        clip_noise_bias=1.5, compiled=True,
     ),
     judge=ContrastiveSettings(_loop(6000, 1e-3, 44), text_layers=2),
     self_supervised=SelfSupervisedSettings(_loop(4000, 5e-4, 55)),

@@ -20,7 +20,7 @@ from engine.pretraining.emoji import Drawings
 from engine.pretraining.settings import CPU
 from engine.pretraining.stage import run_stage, steps_taken
 from engine.pretraining.starting import start_from
-from engine.training import LoopConfig
+from engine.training import LoopConfig, generator_at
 from engine.world import clips, motions, sprites
 
 BASE = inspect_base(EMBEDDED).folder
@@ -201,6 +201,18 @@ def test_the_denoiser_goes_on_from_shipped_weights_on_all_pools(work: Path, tmp_
     assert any(name.startswith("text_encoder.") for name in changed)
     assert any("temp_conv" in name for name in changed)
     assert all(bool(tensor.isfinite().all()) for tensor in after.values())
+
+
+def test_batches_drawn_ahead_by_other_processes_are_the_same_in_the_same_order() -> None:
+    def draw(step: int) -> denoiser.Batch:
+        whole = torch.full((1,), step)
+        return denoiser.Batch(whole.float(), whole, whole, torch.rand(1, generator=generator_at(0, step)))
+
+    ahead = denoiser.drawn_ahead(draw, 2)
+    for step in (7, 8, 9, 3, 4):  # a stage may begin anywhere
+        batch = ahead(step)
+        assert int(batch.ids) == step
+        assert torch.equal(batch.noise, draw(step).noise)
 
 
 def test_an_autoencoder_that_learnt_on_leaves_no_latents_of_its_former_self(work: Path, tmp_path: Path) -> None:
