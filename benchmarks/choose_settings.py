@@ -124,8 +124,10 @@ def _subject(bench: Bench, method: str, options: dict[str, object], sources: Seq
         made = bench.generate(as_asked(specs, named="*", stream=50 + number), Learnt(subject=taught.folder))
         bare = bench.generate(as_asked(specs, named=class_word, stream=50 + number))
         references, asked = {word: references_of(bench, word)}, centred(specs)
-        scores = [means(score_all(bench, x, asked, references)) for x in (bare, made, render(specs))]
-        gains[word] = mean([gap_closed(*scores, name) for name in ("clip_i", "dino_i")])
+        bare_means, made_means, real_means = (
+            means(score_all(bench, frames, asked, references)) for frames in (bare, made, render(specs))
+        )
+        gains[word] = mean([gap_closed(bare_means, made_means, real_means, name) for name in ("clip_i", "dino_i")])
         kept += followed(read(bench, made), specs).scene
         before += followed(read(bench, bare), specs).scene
         seconds.append(taught.seconds)

@@ -99,7 +99,8 @@ class _Commands(dict[tuple[str, ...], Any]):
 
 def commands() -> Commands:
     """Every command that does something, by its words."""
-    found, waiting = {}, [((), get_command(app))]
+    found: dict[tuple[str, ...], Any] = {}
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), get_command(app))]
     while waiting:
         path, command = waiting.pop()
         inner = getattr(command, "commands", {})
@@ -149,7 +150,7 @@ def _value(parameter: Any) -> st.SearchStrategy[str]:
 @st.composite
 def _written(draw: Draw, option: Any) -> list[str]:
     """An option as it may be typed: `--a b`, `--a=b`, doubled, or with its value missing."""
-    name = draw(st.sampled_from([*option.opts, *option.secondary_opts]))
+    name: str = draw(st.sampled_from([*option.opts, *option.secondary_opts]))
     if option.is_flag or not draw(st.integers(0, 19)):
         return [name]
     value = draw(_value(option))
@@ -206,7 +207,8 @@ def changed_bytes(draw: Draw, content: bytes) -> bytes:
         last = len(changed) - 1 if draw(st.booleans()) else min(200, len(changed) - 1)
         changed[draw(st.integers(0, last))] = draw(st.integers(0, 255))
     cut = draw(st.one_of(st.just(len(changed)), st.integers(0, len(changed))))
-    return bytes(changed[:cut]) + draw(st.one_of(st.just(b""), st.binary(max_size=20)))
+    more: bytes = draw(st.one_of(st.just(b""), st.binary(max_size=20)))
+    return bytes(changed[:cut]) + more
 
 
 @st.composite

@@ -58,7 +58,7 @@ def motions_of(bench: Bench) -> tuple[str, ...]:
     return tuple(motions.HELD_OUT)[: bench.scale.motions]
 
 
-def taught_motions(bench: Bench, **options: object) -> dict[str, Taught]:
+def taught_motions(bench: Bench, **options: Any) -> dict[str, Taught]:
     """Every held-out motion, learnt from its clips."""
     words, _ = split_words(bench.scale.motion_objects, tuple(motions.HELD_OUT))
     return {name: bench.teach_motion(name, words[name], **options) for name in motions_of(bench)}

@@ -44,7 +44,7 @@ def each_part_matters(bench: Bench) -> Figure:
 
 def _made(bench: Bench, variant: str, word: str) -> Frames:
     """Every motion of one subject with `variant` left out."""
-    options = {"token_steps": 0} if variant == "without textual identity" else {}
+    options: dict[str, Any] = {"token_steps": 0} if variant == "without textual identity" else {}
     if variant == "without the motion adapter":
         taught = {}
     elif variant == "without appearance guidance":

@@ -123,8 +123,8 @@ class DenoiserSettings:
     """Of the clip stage's steps, how many are of single frames, so that F = 1 stays in range."""
     ema_decay: float = 0.999
     compiled: bool = False
-    """Compile the UNet for clips on a GPU (`torch.compile`): 149 s once on an H100 with 16 cores, then a third less time
-    for forward and backward passes (0.173 s in place of 0.256 s at 240 clips)."""
+    """Compile the UNet for clips on a GPU (`torch.compile`): 149 s once on an H100 with 16 cores, then a third less
+    time for forward and backward passes (0.173 s in place of 0.256 s at 240 clips)."""
 
 
 @dataclass(frozen=True)
