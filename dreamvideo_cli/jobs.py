@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dreamvideo_cli import version_of, version_of_dv
 from dreamvideo_cli.choosing_bases import default_base, named_base
 from dreamvideo_cli.exit_codes import ExitCode
 from dreamvideo_cli.output import Out
@@ -24,6 +23,7 @@ from dreamvideo_cli.requests import Request, load_request, reached_text, save_re
 from engine.bases.location import BaseInfo, inspect_base
 from engine.errors import EngineError, InputError
 from engine.prompts import check_text
+from engine.versions import version_of, version_of_dv
 
 if TYPE_CHECKING:
     from engine.learning import Learned, OnProgress

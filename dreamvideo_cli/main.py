@@ -10,12 +10,12 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from dreamvideo_cli import version_of_dv
 from dreamvideo_cli.completions import ASKING
 from dreamvideo_cli.exit_codes import ExitCode
 from dreamvideo_cli.lazily import Command, LazyGroup
 from dreamvideo_cli.output import flushed, show_error, show_version
 from engine.errors import EngineError, JobError
+from engine.versions import version_of_dv
 from registry.errors import RegistryError, RegistryUnavailableError
 
 # What a disk or its permissions refuse; any other OSError is a bug and stays a traceback.

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from engine.prompts import PLACEHOLDER, said
 from engine.sampling import ddim, guided, offset_noise, schedule
 from engine.settings import as_values
 from engine.training import generator_at, raise_if_out_of_memory
+from engine.versions import version_of_dv
 
 __all__ = ["ComposeConfig", "Composition", "Shot", "compose", "compose_batch"]
 
@@ -94,7 +94,7 @@ def compose_batch(
 
 def _record(base: Base, shot: Shot, config: ComposeConfig, appearance: dict[str, Any] | None) -> dict[str, Any]:
     return {
-        "made_by": f"dv {version('dreamvideo-cli')}",
+        "made_by": f"dv {version_of_dv()}",
         "prompt": shot.prompt,
         "seed": shot.seed,
         "base": {"name": base.name, "fingerprint": base.fingerprint},

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from dreamvideo_cli import main, version_of_dv
+from dreamvideo_cli import main
 from engine.errors import InputError, JobError
+from engine.versions import version_of_dv
 from registry import RegistryUnavailableError, UnknownNameError
 
 HEAVY = {"torch", "diffusers", "transformers", "accelerate", "numpy"}

@@ -207,6 +207,11 @@ def test_the_record_tells_how_it_was_made(base: Base, motion: Path) -> None:
     assert json.loads(json.dumps(record)) == record
 
 
+def test_a_video_is_made_from_sources_that_are_not_installed(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.versions.DISTRIBUTION", "a-distribution-that-is-not-there")
+    assert made(base).record["made_by"] == "dv 0 (not installed)"
+
+
 def test_the_look_is_a_subjects_else_a_motions_chosen_by_the_seed(base: Base, subject: Path, motion: Path) -> None:
     def seen(**learnt: Path) -> list[dict[str, Any]]:
         return [made(base, seed=seed, **learnt).record["appearance"] for seed in range(8)]  # type: ignore[arg-type]
