@@ -155,7 +155,8 @@ def _written(draw: Draw, option: Any) -> list[str]:
         return [name]
     value = draw(_value(option))
     words = [f"{name}={value}"] if name.startswith("--") and draw(st.booleans()) else [name, value]
-    return words * (1 + (draw(st.integers(0, 9)) == 0))
+    doubled: bool = draw(st.integers(0, 9)) == 0
+    return words * (1 + doubled)
 
 
 def may_write(words: Sequence[str], known: Commands) -> list[str]:
