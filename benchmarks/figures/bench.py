@@ -22,7 +22,6 @@ from engine.bases.load import load_base
 from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
 from engine.composing import Shot, compose_batch
 from engine.evaluation.features import Judges, judges_of
-from engine.evaluation.instruments.reading import Instruments
 from engine.files import written_aside
 from engine.learning import Learned, learn_motion, learn_subject
 from engine.media.sheets import contact_sheet, write_sheet
@@ -33,6 +32,7 @@ from engine.settings import as_values, resolve
 from engine.training import Progress
 from engine.world import sprites
 from engine.world.material import write_motion, write_subject
+from figures.instruments.reading import Instruments
 from figures.material import SEED, SUBJECT_IMAGES, Frames, Request, reference_specs, render
 
 BATCH = 8

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from engine.evaluation import metrics
-from engine.evaluation.instruments.reading import Readings
 from engine.evaluation.statistics import bootstrap_interval
 from engine.world import clips, sprites
 from figures.bench import Bench, Row
+from figures.instruments.reading import Readings
 from figures.material import Frames, Request, reference_specs, render, to_pixels, track_of, windows_of
 
 

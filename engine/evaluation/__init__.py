@@ -1,1 +1,1 @@
-"""Measuring videos: judges' features, the metrics on them, intervals, and instruments that read the small world."""
+"""Measuring videos: judges' features, the metrics on them, and intervals."""
