@@ -1,9 +1,14 @@
 """Identity and motion adapters: bottlenecks in parallel to a layer (paper, section 3.2 and 3.3).
 
-Both add GELU(x W_down + b_down) W_up + b_up to the layer's output, where x is the hidden state h before
-the layer's norm. Serial ones (paper, Table A5) do the same with x the layer's output. With appearance
-guidance lambda * (e W_cond + b_cond) is added to x, e being an image embedding. Because W_down is linear and
-e changes neither over positions nor over frames or denoising steps, that is a bias
+Both add GELU(x W_down + b_down) W_up + b_up to what the block goes on with, o = h + layer(norm(h)). What x is
+depends on the form:
+
+- `bottlenecks`: h, the hidden state before the layer's norm;
+- `residual-serial-bottlenecks` (paper, Table A5; authors' code): o, the layer's output and the residual;
+- `serial-bottlenecks`: layer(norm(h)) alone. Adapters of this form come from older files; no new ones are made.
+
+With appearance guidance lambda * (e W_cond + b_cond) is added to x, e being an image embedding. Because W_down is
+linear and e changes neither over positions nor over frames or denoising steps, that is a bias
 lambda * (e W_cond + b_cond) W_down on the bottleneck, computed once a sample.
 """
 
@@ -18,8 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from engine.adapters.choosing import SPATIAL_CROSS_ATTENTION, TEMPORAL, Placement
-from engine.adapters.learnt import Form, Learnt, grouped, load_whole, parameters_of
+from engine.adapters.choosing import SPATIAL_CROSS_ATTENTION, TEMPORAL, Form
+from engine.adapters.learnt import Learnt, grouped, load_whole, parameters_of
 from engine.bases.base import Base, Site
 from engine.errors import AdapterError
 
@@ -57,9 +62,9 @@ class Bottleneck(nn.Module):
 class AdapterSet(Learnt):
     """Bottlenecks at a number of sites, with one strength for all of them; at strength 0 they are not run."""
 
-    def __init__(self, adapters: Mapping[str, Bottleneck], placement: Placement = "parallel") -> None:
+    def __init__(self, adapters: Mapping[str, Bottleneck], form: Form = "bottlenecks") -> None:
         super().__init__()
-        self.adapters, self.placement = dict(adapters), placement
+        self.adapters, self._form = dict(adapters), form
         self._biases: dict[str, Tensor] = {}
 
     @classmethod
@@ -71,7 +76,7 @@ class AdapterSet(Learnt):
         condition_width: int | None,
         seed: int,
         hidden_width: int | None = None,
-        placement: Placement = "parallel",
+        form: Form = "bottlenecks",
     ) -> AdapterSet:
         """Fresh adapters for `sites`; torch's default initialisation, from `seed`, `up` at zero.
 
@@ -83,10 +88,10 @@ class AdapterSet(Learnt):
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls({s.name: Bottleneck(s.width, hidden(s), condition_width) for s in sites}, placement)
+            return cls({s.name: Bottleneck(s.width, hidden(s), condition_width) for s in sites}, form)
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], placement: Placement = "parallel") -> AdapterSet:
+    def from_state(cls, state: Mapping[str, Tensor], form: Form = "bottlenecks") -> AdapterSet:
         """Rebuild a set from `state()`. Raises `AdapterError` for tensors that are not a set's."""
         adapters = {}
         for site, tensors in grouped(state).items():
@@ -97,11 +102,11 @@ class AdapterSet(Learnt):
             adapter = Bottleneck(width, hidden, condition.shape[1] if condition is not None else None)
             load_whole(adapter, tensors, site)
             adapters[site] = adapter
-        return cls(adapters, placement)
+        return cls(adapters, form)
 
     @property
     def form(self) -> Form:
-        return "bottlenecks" if self.placement == "parallel" else "serial-bottlenecks"
+        return self._form
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """The trainable parameters by "site/leaf"."""
@@ -156,21 +161,26 @@ class AdapterSet(Learnt):
         return [by_name[name] for name in self.adapters]
 
     def _attach(self, site: Site) -> list[RemovableHandle]:
-        adapter, serial = self.adapters[site.name], self.placement == "serial"
+        adapter = self.adapters[site.name]
         entering: list[Tensor] = []
 
         def remember(_norm: nn.Module, inputs: tuple[Any, ...]) -> None:
             entering[:] = [inputs[0]]
 
         def add(_layer: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
-            hidden_states = output if serial else entering.pop()
+            hidden_states = entering.pop()
             if self.strength == 0:
                 return None
-            addition: Tensor = adapter(hidden_states, self._biases.get(site.name))
+            addition: Tensor = adapter(self._read(hidden_states, output), self._biases.get(site.name))
             return output + (self.strength * addition).to(output.dtype)
 
-        read = [] if serial else [site.norm.register_forward_pre_hook(remember)]
-        return [*read, site.layer.register_forward_hook(add)]
+        return [site.norm.register_forward_pre_hook(remember), site.layer.register_forward_hook(add)]
+
+    def _read(self, hidden_states: Tensor, output: Tensor) -> Tensor:
+        """What an adapter reads, of the state before the layer's norm and the layer's output, both `(N, T, C)`."""
+        if self.form == "bottlenecks":
+            return hidden_states
+        return output if self.form == "serial-bottlenecks" else hidden_states + output
 
 
 def identity_sites(sites: Iterable[Site]) -> list[Site]:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from engine.bases.base import Axis, Label, LayerKind, Projection, Site
 
 Placement = Literal["parallel", "serial"]
+Form = Literal["bottlenecks", "residual-serial-bottlenecks", "serial-bottlenecks", "low-rank", "weight-deltas"]
+"""Which kind of weights a file holds. No new ones are made of the form `serial-bottlenecks`: see `adapters.bottleneck`.
+"""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,10 @@ class Bottlenecks:
     placement: Placement = "parallel"
     guidance: Guidance | None = None
 
+    @property
+    def form(self) -> Form:
+        return "bottlenecks" if self.placement == "parallel" else "residual-serial-bottlenecks"
+
 
 @dataclass(frozen=True)
 class LowRank:
@@ -77,12 +84,20 @@ class LowRank:
     where: Where
     rank: int
 
+    @property
+    def form(self) -> Form:
+        return "low-rank"
+
 
 @dataclass(frozen=True)
 class FullWeights:
     """The base's own parameters, learnt as their difference to the frozen ones."""
 
     where: Where
+
+    @property
+    def form(self) -> Form:
+        return "weight-deltas"
 
 
 Trained = Bottlenecks | LowRank | FullWeights

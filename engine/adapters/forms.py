@@ -17,7 +17,8 @@ from engine.errors import AdapterError
 
 _FORMS: dict[str, Callable[[Mapping[str, Tensor]], Learnt]] = {
     "bottlenecks": AdapterSet.from_state,
-    "serial-bottlenecks": partial(AdapterSet.from_state, placement="serial"),
+    "residual-serial-bottlenecks": partial(AdapterSet.from_state, form="residual-serial-bottlenecks"),
+    "serial-bottlenecks": partial(AdapterSet.from_state, form="serial-bottlenecks"),
     "low-rank": LowRankSet.from_state,
     "weight-deltas": WeightDeltas.from_state,
 }
@@ -43,7 +44,7 @@ def fresh(
             condition_width=condition_width if trained.guidance is not None else None,
             seed=seed,
             hidden_width=trained.hidden_width,
-            placement=trained.placement,
+            form=trained.form,
         )
     names = trained.where.names(labels)
     if isinstance(trained, LowRank):

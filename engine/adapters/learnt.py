@@ -5,15 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from engine.adapters.choosing import Form
 from engine.bases.base import Base
 from engine.errors import AdapterError
-
-Form = Literal["bottlenecks", "serial-bottlenecks", "low-rank", "weight-deltas"]
 
 
 class Learnt(ABC):

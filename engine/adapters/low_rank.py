@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from engine.adapters.learnt import Form, Learnt, grouped, load_whole, parameters_of
+from engine.adapters.choosing import Form
+from engine.adapters.learnt import Learnt, grouped, load_whole, parameters_of
 from engine.bases.base import Base
 from engine.errors import AdapterError
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from engine.adapters.learnt import Form, Learnt
+from engine.adapters.choosing import Form
+from engine.adapters.learnt import Learnt
 from engine.bases.base import Base
 from engine.errors import AdapterError
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -12,20 +13,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from engine.adapters.bottleneck import AdapterSet, identity_sites
-from engine.adapters.choosing import ATTENTION_KV, SPATIAL, SPATIAL_CROSS_ATTENTION_KV, TEMPORAL, Where
-from engine.adapters.forms import restored
+from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
+from engine.adapters.choosing import ATTENTION_KV, SPATIAL, SPATIAL_CROSS_ATTENTION_KV, TEMPORAL, Form, Where
+from engine.adapters.forms import fresh, restored
 from engine.adapters.learnt import Learnt
 from engine.adapters.low_rank import LowRankSet
 from engine.adapters.storage import Adapter, read_adapter, write_adapter
 from engine.adapters.weight_deltas import WeightDeltas
 from engine.bases import unet3d
-from engine.bases.base import Base
+from engine.bases.base import Base, Site
 from engine.composing import ComposeConfig, compose
 from engine.errors import AdapterError, InputError
+from engine.methods.table import methods_of
 from engine.prompts import place_subject, said
 
 LoadBase = Callable[..., Base]
+T = TypeVar("T", bound=Learnt)
 CONFIG = ComposeConfig(steps=2, frames=3, size=(16, 16), guidance_scale=3.0)
 
 
@@ -40,7 +43,7 @@ def predicted(base: Base) -> Tensor:
     return base.predict(*inputs())
 
 
-def filled(weights: Learnt, seed: int, scale: float = 0.2) -> Learnt:
+def filled(weights: T, seed: int, scale: float = 0.2) -> T:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in weights.parameters().values():
@@ -121,22 +124,75 @@ def test_training_deltas_is_training_the_weights(load: LoadBase) -> None:
         torch.testing.assert_close(delta, weights[name].detach() - start[name], atol=2e-6, rtol=1e-3)
 
 
+SERIAL: Form = "residual-serial-bottlenecks"
+OLDER: Form = "serial-bottlenecks"
+CONDITION = 12
+
+
+def written_out(weights: Mapping[str, Tensor], site: str, x: Tensor, look: tuple[Tensor, Tensor] | None) -> Tensor:
+    """GELU((x [+ lambda (e W_cond + b_cond)]) W_down + b_down) W_up + b_up of one site; x is (B * n, T, C)."""
+    w = {name.rpartition("/")[2]: tensor for name, tensor in weights.items() if name.startswith(f"{site}/")}
+    if look is not None:
+        embedding, strength = look
+        seen = strength[:, None] * (embedding @ w["condition.weight"].T + w["condition.bias"])
+        x = x + seen.repeat_interleave(len(x) // len(seen), dim=0)[:, None, :]
+    return gelu(x @ w["down.weight"].T + w["down.bias"]) @ w["up.weight"].T + w["up.bias"]
+
+
+def block_with(base: Base, sites: list[Site]) -> tuple[str, Any]:
+    """The first block of the way down that has one of the sites: its name and its module."""
+    name = next(s.name for s in sites if "down_blocks" in s.name).rpartition(".")[0]
+    return name, base.denoiser.get_submodule(name)
+
+
+@pytest.mark.parametrize("form", [SERIAL, OLDER])
 @torch.no_grad()
-def test_a_serial_adapter_reads_what_the_layer_gave(base: Base) -> None:
-    site = next(s for s in identity_sites(base.sites) if "down_blocks" in s.name)
-    adapters = filled(
-        AdapterSet.create(identity_sites(base.sites), 0.5, condition_width=None, seed=0, placement="serial"), 3
-    )
-    w = {k.rpartition("/")[2]: t for k, t in adapters.state().items() if k.startswith(site.name + "/")}
-    block = base.denoiser.get_submodule(site.name.rpartition(".")[0])
-    generator = torch.Generator().manual_seed(1)
-    hidden, text = torch.randn(6, 16, site.width, generator=generator), torch.randn(6, 16, 32, generator=generator)
+def test_a_serial_identity_adapter_reads_what_follows_the_layer(base: Base, form: Form) -> None:
+    """What the layer gave and the residual; in files of before, what the layer gave alone."""
+    sites = identity_sites(base.sites)
+    adapters = filled(AdapterSet.create(sites, 0.5, condition_width=None, seed=0, form=form), 3)
+    name, block = block_with(base, sites)
+    hidden, text = torch.randn(6, 16, block.norm1.normalized_shape[0]), torch.randn(6, 16, 32)
     h = hidden + block.attn1(block.norm1(hidden))
-    x = block.attn2(block.norm2(h), encoder_hidden_states=text)
-    h = h + x + gelu(x @ w["down.weight"].T + w["down.bias"]) @ w["up.weight"].T + w["up.bias"]
+    given = block.attn2(block.norm2(h), encoder_hidden_states=text)
+    read = h + given if form == SERIAL else given
+    h = h + given + written_out(adapters.state(), f"{name}.attn2", read, None)
     with adapters.attached(base):
         found = block(hidden, encoder_hidden_states=text)
     torch.testing.assert_close(found, h + block.ff(block.norm3(h)), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", [SERIAL, OLDER])
+@pytest.mark.parametrize("strengths", [None, (0.0, 0.0), (1.0, 0.3)])
+@torch.no_grad()
+def test_serial_motion_adapters_read_what_follows_the_layers(
+    base: Base, form: Form, strengths: tuple[float, float] | None
+) -> None:
+    sites, width = motion_sites(base.sites), CONDITION if strengths else None
+    adapters = filled(AdapterSet.create(sites, 0.5, condition_width=width, seed=0, form=form), 3)
+    look = (torch.randn(2, CONDITION), torch.tensor(strengths)) if strengths else None
+    name, block = block_with(base, sites)
+    h = hidden = torch.randn(2 * 9, 3, block.norm1.normalized_shape[0])
+    for leaf, norm in (("attn1", block.norm1), ("attn2", block.norm2), ("ff", block.norm3)):
+        given = getattr(block, leaf)(norm(h))
+        read = h + given if form == SERIAL else given
+        h = h + given + written_out(adapters.state(), f"{name}.{leaf}", read, look)
+    adapters.condition(*(look or (None,)))
+    with adapters.attached(base):
+        found = block(hidden)
+    torch.testing.assert_close(found, h, atol=1e-5, rtol=1e-5)
+
+
+def test_serial_adapters_are_learnt_in_the_authors_form_and_older_files_keep_theirs(base: Base, tmp_path: Path) -> None:
+    serial = methods_of("motion")["dreamvideo-serial"]
+    trained = serial.recipe(serial.settings()).weights
+    assert trained is not None
+    weights = fresh(trained, base.sites, base.labels, base.denoiser, condition_width=CONDITION, seed=0)
+    assert weights.form == trained.form == SERIAL
+    for form in (SERIAL, OLDER):
+        write_adapter(Adapter("motion", "dreamvideo-serial", "x", weights.state(), weights.widths, form=form), tmp_path)
+        stored = read_adapter(tmp_path)
+        assert restored(stored.form, stored.weights).form == form
 
 
 def test_forms_of_a_subject_and_a_motion_add_up_and_leave_nothing(base: Base) -> None:
