@@ -21,8 +21,8 @@ types: $(INSTALLED)
 
 # What is made from the app itself: the reference, the completion scripts, the table of methods.
 docs: $(INSTALLED)
-	$(BIN)/python -m dreamvideo_cli.reference docs/cli.md
-	$(BIN)/python -m dreamvideo_cli.completions completions
+	$(BIN)/python -m dreamvideo_cli.terminal.reference docs/cli.md
+	$(BIN)/python -m dreamvideo_cli.terminal.shell_scripts completions
 	$(BIN)/python -m engine.methods.page docs/methods.md
 
 $(INSTALLED): pyproject.toml constraints.txt

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamvideo_cli.suite_keeping import CELLS
+from dreamvideo_cli.jobs.suite.folder import CELLS
 from engine.evaluation.suites.results import CellResult, Part, made, read_results, wanted_identities
 from engine.evaluation.suites.tables import FOUR, Figure, Row, Table, overview, paper_tables, title_of
 from engine.methods.common import Kind

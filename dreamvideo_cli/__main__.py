@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from dreamvideo_cli.exit_codes import ExitCode
+from dreamvideo_cli.terminal.exit_codes import ExitCode
 
 
 def start() -> None:

@@ -10,10 +10,10 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from dreamvideo_cli.completions import ASKING
-from dreamvideo_cli.exit_codes import ExitCode
-from dreamvideo_cli.lazily import Command, LazyGroup
-from dreamvideo_cli.output import flushed, show_error, show_version
+from dreamvideo_cli.terminal.exit_codes import ExitCode
+from dreamvideo_cli.terminal.lazy_commands import Command, LazyGroup
+from dreamvideo_cli.terminal.output import flushed, show_error, show_version
+from dreamvideo_cli.terminal.shell_scripts import ASKING
 from engine.errors import EngineError, JobError
 from engine.versions import version_of_dv
 from registry.errors import RegistryError, RegistryUnavailableError

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dreamvideo_cli.asking import ask
-from dreamvideo_cli.completing import adapter_names
-from dreamvideo_cli.options import (
+from dreamvideo_cli.terminal.asking import ask
+from dreamvideo_cli.terminal.completion import adapter_names
+from dreamvideo_cli.terminal.options import (
     LARGEST_LIMIT,
     AdapterKind,
     AnyAdapterArgument,
@@ -20,8 +20,8 @@ from dreamvideo_cli.options import (
     SortKey,
     YesOption,
 )
-from dreamvideo_cli.output import Column, Out
-from dreamvideo_cli.rows import adapter_data, label_data
+from dreamvideo_cli.terminal.output import Column, Out
+from dreamvideo_cli.terminal.rows import adapter_data, label_data
 from dreamvideo_cli.wording import age_text, bytes_text, count_text, duration_between, size_text, value_text
 from engine.errors import InputError
 from engine.prompts import check_text

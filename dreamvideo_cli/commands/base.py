@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dreamvideo_cli.choosing_bases import SHORT, default_base, fingerprint_of, location_of, named_base
-from dreamvideo_cli.completing import base_names
-from dreamvideo_cli.options import BaseArgument, JsonOption
-from dreamvideo_cli.output import Column, Out
+from dreamvideo_cli.jobs.bases import SHORT, default_base, fingerprint_of, location_of, named_base
+from dreamvideo_cli.terminal.completion import base_names
+from dreamvideo_cli.terminal.options import BaseArgument, JsonOption
+from dreamvideo_cli.terminal.output import Column, Out
 from dreamvideo_cli.wording import bytes_text, option_name, value_text
 from engine.bases.location import EMBEDDED, BaseInfo, BaseLocation, folder_at, inspect_base
 

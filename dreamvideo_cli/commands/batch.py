@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from dreamvideo_cli.batch_files import STDIN, Format
-from dreamvideo_cli.exit_codes import ExitCode
-from dreamvideo_cli.options import DeviceOption, DryRunOption, JsonOption, QuietOption
-from dreamvideo_cli.output import Out
+from dreamvideo_cli.jobs.batch.files import STDIN, Format
+from dreamvideo_cli.terminal.exit_codes import ExitCode
+from dreamvideo_cli.terminal.options import DeviceOption, DryRunOption, JsonOption, QuietOption
+from dreamvideo_cli.terminal.output import Out
 from dreamvideo_cli.wording import count_text
 
 
@@ -51,9 +51,9 @@ def batch(
 
     Example: dv batch shots.csv --folder shots
     """
-    from dreamvideo_cli.batch_files import read_rows
-    from dreamvideo_cli.batch_workers import shares
-    from dreamvideo_cli.batching import MANIFEST, carry_out, check, folder_of
+    from dreamvideo_cli.jobs.batch.files import read_rows
+    from dreamvideo_cli.jobs.batch.running import MANIFEST, carry_out, check, folder_of
+    from dreamvideo_cli.jobs.batch.workers import shares
     from registry import Registry
 
     out = Out(json=json, quiet=quiet)

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from dreamvideo_cli import completions
-from dreamvideo_cli.completions import Shell
-from dreamvideo_cli.options import QuietOption
-from dreamvideo_cli.output import Out
+from dreamvideo_cli.terminal import shell_scripts
+from dreamvideo_cli.terminal.options import QuietOption
+from dreamvideo_cli.terminal.output import Out
+from dreamvideo_cli.terminal.shell_scripts import Shell
 
 app = typer.Typer(help="The tab key in bash, zsh and fish: install, show.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ def install(shell: _ShellArgument = None, quiet: QuietOption = False) -> None:
     Example: dv completion install zsh
     """
     out = Out(quiet=quiet)
-    path, changed = completions.install(shell or completions.shell_in_use())
+    path, changed = shell_scripts.install(shell or shell_scripts.shell_in_use())
     if changed is not None:
         out.note(f"{changed} has a new line that reads it.")
     out.note("Open a new shell to have it.")
@@ -45,4 +45,4 @@ def show(shell: _ShellArgument = None) -> None:
 
     Example: dv completion show bash > /etc/bash_completion.d/dv
     """
-    Out().result(completions.script(shell or completions.shell_in_use()).removesuffix("\n"), None)
+    Out().result(shell_scripts.script(shell or shell_scripts.shell_in_use()).removesuffix("\n"), None)

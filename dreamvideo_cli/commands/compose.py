@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from dreamvideo_cli.completing import adapter_names
-from dreamvideo_cli.options import BaseOption, DeviceOption, DtypeOption, JsonOption, QuietOption, options_of
-from dreamvideo_cli.output import Out
+from dreamvideo_cli.terminal.completion import adapter_names
+from dreamvideo_cli.terminal.options import BaseOption, DeviceOption, DtypeOption, JsonOption, QuietOption, options_of
+from dreamvideo_cli.terminal.output import Out
 from engine.errors import InputError
 from engine.methods.dreamvideo import ComposeConfig
 
@@ -70,8 +70,8 @@ def compose(
 
     Example: dv compose "a * is playing guitar" --subject chowchow --motion guitar -o out.mp4
     """
-    from dreamvideo_cli.composing import Wish, carry_out, prepare
-    from dreamvideo_cli.history import check_picture, wish_of
+    from dreamvideo_cli.jobs.composing import Wish, carry_out, prepare
+    from dreamvideo_cli.jobs.history import check_picture, wish_of
     from registry import Registry
 
     out = Out(json=json, quiet=quiet)

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from dreamvideo_cli.exit_codes import ExitCode
-from dreamvideo_cli.options import JsonOption, QuietOption
-from dreamvideo_cli.output import Column, Out
-from dreamvideo_cli.targets import make_folder
+from dreamvideo_cli.jobs.targets import make_folder
+from dreamvideo_cli.terminal.exit_codes import ExitCode
+from dreamvideo_cli.terminal.options import JsonOption, QuietOption
+from dreamvideo_cli.terminal.output import Column, Out
 
 MATERIAL = Path(__file__).parents[1] / "material"
 SUBJECT, CLASS_WORD, MOTION, DOING, PLACE = "fox", "dog", "zigzag", "zigzagging", "on the beach"

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from dreamvideo_cli.exit_codes import ExitCode
-from dreamvideo_cli.options import JsonOption
-from dreamvideo_cli.output import Column, Out
+from dreamvideo_cli.terminal.exit_codes import ExitCode
+from dreamvideo_cli.terminal.options import JsonOption
+from dreamvideo_cli.terminal.output import Column, Out
 from dreamvideo_cli.wording import count_text
 
 _MARKS = {"ok": "ok", "note": "note", "bad": "BAD"}
@@ -32,7 +32,7 @@ def doctor(
 
     A damaged database is set aside by --rebuild, never deleted. Example: dv doctor
     """
-    from dreamvideo_cli.checkups import checkups
+    from dreamvideo_cli.jobs.checkups import checkups
     from registry import home
 
     out = Out(json=json)

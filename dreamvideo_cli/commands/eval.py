@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from dreamvideo_cli.completing import adapter_names
-from dreamvideo_cli.options import DeviceOption, JsonOption, QuietOption
-from dreamvideo_cli.output import Out
+from dreamvideo_cli.terminal.completion import adapter_names
+from dreamvideo_cli.terminal.options import DeviceOption, JsonOption, QuietOption
+from dreamvideo_cli.terminal.output import Out
 
 
 def evaluate(
@@ -57,7 +57,7 @@ def evaluate(
     What a video of dv's own notes about its making is read from it. --json has the curves over the frames too.
     Example: dv eval walk.mp4
     """
-    from dreamvideo_cli.evaluating import Question, answer, prepare
+    from dreamvideo_cli.jobs.evaluating import Question, answer, prepare
     from registry import Registry
 
     out = Out(json=json, quiet=quiet)

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from dreamvideo_cli.completing import adapter_names
-from dreamvideo_cli.options import JsonOption, LimitOption
-from dreamvideo_cli.output import Column, Out
+from dreamvideo_cli.terminal.completion import adapter_names
+from dreamvideo_cli.terminal.options import JsonOption, LimitOption
+from dreamvideo_cli.terminal.output import Column, Out
 from dreamvideo_cli.wording import age_text
 
 _COLUMNS = (

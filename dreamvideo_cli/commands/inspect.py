@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dreamvideo_cli.options import FileArgument, JsonOption
-from dreamvideo_cli.output import Out
+from dreamvideo_cli.terminal.options import FileArgument, JsonOption
+from dreamvideo_cli.terminal.output import Out
 from dreamvideo_cli.wording import value_text
 
 

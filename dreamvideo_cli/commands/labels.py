@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from dreamvideo_cli.completing import adapter_names
-from dreamvideo_cli.options import AnyAdapterArgument, JsonOption
-from dreamvideo_cli.output import Out
-from dreamvideo_cli.rows import adapter_data, label_data
+from dreamvideo_cli.terminal.completion import adapter_names
+from dreamvideo_cli.terminal.options import AnyAdapterArgument, JsonOption
+from dreamvideo_cli.terminal.output import Out
+from dreamvideo_cli.terminal.rows import adapter_data, label_data
 from engine.errors import InputError
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dreamvideo_cli.completing import adapter_names
-from dreamvideo_cli.options import DryRunOption, JsonOption, QuietOption
-from dreamvideo_cli.output import Column, Out
-from dreamvideo_cli.rows import adapter_data
-from dreamvideo_cli.targets import check_file
+from dreamvideo_cli.jobs.targets import check_file
+from dreamvideo_cli.terminal.completion import adapter_names
+from dreamvideo_cli.terminal.options import DryRunOption, JsonOption, QuietOption
+from dreamvideo_cli.terminal.output import Column, Out
+from dreamvideo_cli.terminal.rows import adapter_data
 from dreamvideo_cli.wording import bytes_text, count_text
 from engine.errors import InputError
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from dreamvideo_cli.options import JsonOption, QuietOption
-from dreamvideo_cli.output import Out
-from dreamvideo_cli.pages import ForceOption, SuiteFolderArgument, check_page, write_page
+from dreamvideo_cli.terminal.options import JsonOption, QuietOption
+from dreamvideo_cli.terminal.output import Out
+from dreamvideo_cli.terminal.pages import ForceOption, SuiteFolderArgument, check_page, write_page
 from dreamvideo_cli.wording import bytes_text, count_text
 
 _HEAVY = 100_000_000

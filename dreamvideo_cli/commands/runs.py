@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dreamvideo_cli.options import JsonOption, LimitOption, QuietOption
-from dreamvideo_cli.output import Column, Out
+from dreamvideo_cli.terminal.options import JsonOption, LimitOption, QuietOption
+from dreamvideo_cli.terminal.output import Column, Out
 from dreamvideo_cli.wording import age_text
 from engine.errors import InputError
 
@@ -80,8 +80,8 @@ def resume(run: RunArgument, json: JsonOption = False, quiet: QuietOption = Fals
 
     Example: dv runs resume chowchow
     """
-    from dreamvideo_cli.jobs import Choices, learn
-    from dreamvideo_cli.requests import load_request, new_request
+    from dreamvideo_cli.jobs.learning import Choices, learn
+    from dreamvideo_cli.jobs.requests import load_request, new_request
     from registry import Registry, check_name
 
     with Registry.open() as registry:

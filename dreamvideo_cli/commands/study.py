@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from dreamvideo_cli.options import JsonOption, QuietOption
-from dreamvideo_cli.output import Out
-from dreamvideo_cli.pages import ForceOption, SuiteFolderArgument, check_page, write_page
-from dreamvideo_cli.scores import check_csv
-from dreamvideo_cli.targets import check_file
+from dreamvideo_cli.jobs.targets import check_file
+from dreamvideo_cli.terminal.options import JsonOption, QuietOption
+from dreamvideo_cli.terminal.output import Out
+from dreamvideo_cli.terminal.pages import ForceOption, SuiteFolderArgument, check_page, write_page
+from dreamvideo_cli.terminal.scores import check_csv
 from dreamvideo_cli.wording import bytes_text, count_text
 
 app = typer.Typer(help="A user study of a suite's videos: a page for raters, and their votes counted.")
@@ -80,7 +80,7 @@ def count(
 
     Example: dv study tally study.key.json answers-*.json
     """
-    from dreamvideo_cli.votes import show_votes
+    from dreamvideo_cli.terminal.votes import show_votes
     from engine.evaluation.suites.ballots import load_study
     from engine.evaluation.suites.tallies import load_answers, tally
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from dreamvideo_cli.jobs import Choices, learn
-from dreamvideo_cli.method_options import SubjectMethodOption
-from dreamvideo_cli.options import (
+from dreamvideo_cli.jobs.learning import Choices, learn
+from dreamvideo_cli.jobs.requests import given, new_request
+from dreamvideo_cli.terminal.method_options import SubjectMethodOption
+from dreamvideo_cli.terminal.options import (
     BaseOption,
     DeviceOption,
     DryRunOption,
@@ -21,8 +22,7 @@ from dreamvideo_cli.options import (
     ResumeOption,
     options_of,
 )
-from dreamvideo_cli.output import Out
-from dreamvideo_cli.requests import given, new_request
+from dreamvideo_cli.terminal.output import Out
 from engine.methods.dreamvideo import SubjectConfig
 from engine.methods.table import configs_of
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dreamvideo_cli.completing import suite_names
-from dreamvideo_cli.exit_codes import ExitCode
-from dreamvideo_cli.options import DeviceOption, DryRunOption, JsonOption, QuietOption
-from dreamvideo_cli.output import Column, Out
+from dreamvideo_cli.terminal.completion import suite_names
+from dreamvideo_cli.terminal.exit_codes import ExitCode
+from dreamvideo_cli.terminal.options import DeviceOption, DryRunOption, JsonOption, QuietOption
+from dreamvideo_cli.terminal.output import Column, Out
 from dreamvideo_cli.wording import age_text, count_text, duration_text
 from engine.errors import InputError
 
 if TYPE_CHECKING:
-    from dreamvideo_cli.suite_plans import Forecasts, SuitePlan
+    from dreamvideo_cli.jobs.suite.planning import Forecasts, SuitePlan
     from engine.evaluation.suites.definition import Suite
 
 app = typer.Typer(help="Suites: many methods on the same material, measured alike.", no_args_is_help=True)
@@ -69,11 +69,11 @@ def run(
 
     Example: dv suite run small
     """
-    from dreamvideo_cli.batching import folder_of
-    from dreamvideo_cli.shipped import suite_named
-    from dreamvideo_cli.suite_plans import Forecasts
-    from dreamvideo_cli.suite_running import carry_out
-    from dreamvideo_cli.suite_status import show_status
+    from dreamvideo_cli.jobs.batch.running import folder_of
+    from dreamvideo_cli.jobs.suite.planning import Forecasts
+    from dreamvideo_cli.jobs.suite.running import carry_out
+    from dreamvideo_cli.jobs.suite.shipped import suite_named
+    from dreamvideo_cli.jobs.suite.status import show_status
 
     out = Out(json=json, quiet=quiet)
     read = suite_named(suite)
@@ -116,8 +116,8 @@ def status(
     if suite is None:
         _list(Out(json=json))
         return
-    from dreamvideo_cli.shipped import suite_named
-    from dreamvideo_cli.suite_status import results_in, show_status
+    from dreamvideo_cli.jobs.suite.shipped import suite_named
+    from dreamvideo_cli.jobs.suite.status import results_in, show_status
     from engine.evaluation.suites.definition import suite_in
 
     if Path(suite).is_dir() and folder is None:
@@ -139,8 +139,8 @@ def _list(out: Out) -> None:
 
 
 def _plan(suite: Suite, folder: Path, device: str | None, *, dry_run: bool) -> SuitePlan:
-    from dreamvideo_cli.suite_keeping import REFERENCES
-    from dreamvideo_cli.suite_plans import plan_suite
+    from dreamvideo_cli.jobs.suite.folder import REFERENCES
+    from dreamvideo_cli.jobs.suite.planning import plan_suite
     from engine.evaluation.suites.definition import suite_in
     from engine.evaluation.suites.results import RESULTS, newest_results
     from registry import Registry
@@ -184,9 +184,9 @@ def _tell_cost(plan: SuitePlan, forecasts: Forecasts, out: Out, *, dry_run: bool
 
 def _tell_end(plan: SuitePlan, out: Out) -> int:
     """What came of it, each failed cell with its reason; the number of failed cells."""
-    from dreamvideo_cli.suite_keeping import CELLS
-    from dreamvideo_cli.suite_running import cell_text
-    from dreamvideo_cli.suite_status import failures_of
+    from dreamvideo_cli.jobs.suite.folder import CELLS
+    from dreamvideo_cli.jobs.suite.running import cell_text
+    from dreamvideo_cli.jobs.suite.status import failures_of
 
     failures = failures_of(plan.suite, plan.results)
     made = sum(task.after is not None and task.after.state == "made" for task in plan.tasks)

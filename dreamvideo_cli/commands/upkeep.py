@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dreamvideo_cli.asking import ask
-from dreamvideo_cli.completing import adapter_names
-from dreamvideo_cli.exit_codes import ExitCode
-from dreamvideo_cli.options import DryRunOption, JsonOption, QuietOption, YesOption
-from dreamvideo_cli.output import Column, Out, grid
-from dreamvideo_cli.quantities import age_from_text, bytes_from_text
+from dreamvideo_cli.terminal.asking import ask
+from dreamvideo_cli.terminal.completion import adapter_names
+from dreamvideo_cli.terminal.exit_codes import ExitCode
+from dreamvideo_cli.terminal.options import DryRunOption, JsonOption, QuietOption, YesOption
+from dreamvideo_cli.terminal.output import Column, Out, grid
+from dreamvideo_cli.terminal.quantities import age_from_text, bytes_from_text
 from dreamvideo_cli.wording import age_text, bytes_text, count_text
 from engine.errors import InputError
 

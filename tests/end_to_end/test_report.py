@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import chromium, opened, overflow, until
-from sample_suite import Plan, write_suite
 
 from engine.evaluation.pages.report import make_report
 from engine.evaluation.suites.results import read_results
+from tests.end_to_end.browsing import chromium, opened, overflow, until
+from tests.end_to_end.sample_suite import Plan, write_suite
 
 HOSTILE = "a * </script><script>window.hurt = 1</script> {motion} & co"
 IN_VIEW = "document.getElementById('videos').scrollIntoView({behavior: 'instant'})"

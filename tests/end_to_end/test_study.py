@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import chromium, opened, overflow, until
-from sample_suite import Plan, write_suite
+
+from tests.end_to_end.browsing import chromium, opened, overflow, until
+from tests.end_to_end.sample_suite import Plan, write_suite
 
 METHODS = ("dreamvideo", "lora", "modelscope")
 QUESTIONS = ("text_alignment", "subject_fidelity", "motion_fidelity", "temporal_consistency")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import servers
 
 from registry import Adapter, NewAdapter, Registry, Source
+from tests.registry import servers
 
 Publish = Callable[..., Adapter]
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import killed_at_every_step
 from sqlalchemy import event
 from sqlmodel import Session
 
@@ -30,6 +29,7 @@ from registry import (
     store,
 )
 from registry.pruning import Limits
+from tests.registry.killing import killed_at_every_step
 
 Publish = Callable[..., Adapter]
 CODE = Path(package.__file__).parents[1]

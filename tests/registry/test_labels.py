@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from killing import killed_at_every_step
-from labelled import labels_in
 
 from registry import (
     Adapter,
@@ -24,6 +22,8 @@ from registry import (
     labels,
 )
 from registry.blobs import measure
+from tests.registry.killing import killed_at_every_step
+from tests.registry.labelled import labels_in
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 

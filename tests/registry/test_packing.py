@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killing import killed_at_every_step
 
 from registry import (
     Adapter,
@@ -29,6 +28,7 @@ from registry import (
 )
 from registry.blobs import measure
 from registry.pruning import Limits
+from tests.registry.killing import killed_at_every_step
 
 Publish = Callable[..., Adapter]
 

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from labelled import labels_in
 
 from registry import Adapter, Labels, Registry, Run, blobs
 from registry.blobs import Blobs, bytes_on_disk
 from registry.pruning import Limits, What
+from tests.registry.labelled import labels_in
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 

@@ -10,12 +10,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from killing import killed_at_every_step
-from labelled import labels_in
 
 from registry import Adapter, DamagedRegistryError, Labels, NewComposition, Registry
 from registry.pruning import Limits
 from registry.rebuilding import damage_of, rebuild
+from tests.registry.killing import killed_at_every_step
+from tests.registry.labelled import labels_in
 
 Publish = Callable[..., Adapter]
 

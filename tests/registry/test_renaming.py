@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import killed_at_every_step
 from sqlalchemy import event
 from sqlmodel import Session
 
@@ -23,6 +22,7 @@ from registry import (
     blobs,
 )
 from registry.blobs import measure
+from tests.registry.killing import killed_at_every_step
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 

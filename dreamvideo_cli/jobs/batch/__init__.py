@@ -1,0 +1,1 @@
+"""Many compositions from one file."""

@@ -1,0 +1,1 @@
+"""Every method on the same subjects, motions, prompts and seeds, measured alike."""

@@ -1,0 +1,95 @@
+"""How far a suite is: cells done, failed and missing by method, and the means of what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from dreamvideo_cli.terminal.output import Column, Out
+from engine.evaluation.suites.definition import Suite
+from engine.evaluation.suites.results import RESULTS, CellResult, read_results
+
+_COUNTS = ("done", "failed", "missing")
+
+
+@dataclass(frozen=True)
+class MethodStatus:
+    """The cells of one method. A video that isn't there any more is missing."""
+
+    method: str
+    done: int
+    failed: int
+    missing: int
+    means: Mapping[str, float | None]
+
+
+def results_in(folder: Path) -> list[CellResult]:
+    """What `read_results` gives, none where nothing has been made yet. Raises `InputError`."""
+    return read_results(folder) if (folder / RESULTS).exists() else []
+
+
+def status_of(suite: Suite, folder: Path, results: Sequence[CellResult]) -> list[MethodStatus]:
+    """One row a method, in the suite's order."""
+    newest = {result.cell.key: result for result in results}
+    found: dict[str, list[CellResult | None]] = {method.name: [] for method in suite.methods}
+    for cell in suite.cells():
+        found[cell.method].append(newest.get(cell.key))
+    return [_status(method, cells, folder) for method, cells in found.items()]
+
+
+def _status(method: str, cells: Sequence[CellResult | None], folder: Path) -> MethodStatus:
+    done = [r for r in cells if r is not None and r.state == "made" and (folder / (r.video or "")).is_file()]
+    failed = sum(result is not None and result.state == "failed" for result in cells)
+    names = dict.fromkeys(name for result in done for name in result.scores)
+    measured = {name: [s for r in done if (s := r.scores.get(name)) is not None] for name in names}
+    means = {name: fmean(scores) if scores else None for name, scores in measured.items()}
+    return MethodStatus(method, len(done), failed, len(cells) - len(done) - failed, means)
+
+
+def failures_of(suite: Suite, results: Sequence[CellResult]) -> list[CellResult]:
+    """The suite's cells that failed when they were last tried."""
+    own = {cell.key for cell in suite.cells()}
+    return [result for result in results if result.state == "failed" and result.cell.key in own]
+
+
+def show_status(suite: Suite, folder: Path, results: Sequence[CellResult], out: Out) -> None:
+    """The counts and the means as two tables on stdout, or all of it as JSON."""
+    if out.json:
+        out.data(status_data(suite, folder, results))
+        return
+    status = status_of(suite, folder, results)
+    method = Column("method", "Method")
+    counts = [Column(name, name.title(), str, "right") for name in _COUNTS]
+    out.table([asdict(one) for one in status], [method, *counts], id_key="method", empty="")
+    names = list(dict.fromkeys(name for one in status for name in one.means))
+    if names:
+        rows = [{"method": one.method, **{name: one.means.get(name) for name in names}} for one in status]
+        out.table(rows, [method, *_figures(names)], id_key="method", empty="")
+
+
+def _figures(names: Sequence[str]) -> list[Column]:
+    """A column a metric; titles of several words take several lines."""
+    from engine.evaluation.scoring import METRICS
+
+    titles = {metric.name: metric.title.replace(" ", "\n") for metric in METRICS}
+    return [Column(name, titles.get(name, name), _figure, "right") for name in names]
+
+
+def status_data(suite: Suite, folder: Path, results: Sequence[CellResult]) -> dict[str, Any]:
+    """The status as plain values."""
+    status = status_of(suite, folder, results)
+    return {
+        "suite": suite.name,
+        "folder": str(folder),
+        "cells": len(suite.cells()),
+        **{name: sum(getattr(one, name) for one in status) for name in _COUNTS},
+        "methods": [asdict(one) for one in status],
+        "failures": [{**asdict(one.cell), "error": one.error} for one in failures_of(suite, results)],
+    }
+
+
+def _figure(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "\u2013"

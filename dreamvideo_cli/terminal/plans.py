@@ -1,0 +1,114 @@
+"""What a learning run is going to do, for people (on stderr) and for scripts (as JSON)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dreamvideo_cli.terminal.output import Column, Out, grid, pairs
+from dreamvideo_cli.wording import bytes_text, duration_text, size_text, value_text
+
+if TYPE_CHECKING:
+    from engine.bases.location import BaseInfo
+    from engine.estimating import Estimate
+    from engine.planning import MotionPlan, PlannedSource, SubjectPlan
+
+_SETTINGS = (Column("name", "Setting"), Column("value", "Value"), Column("origin", "From", style="dim"))
+_PARTS = (
+    Column("part", "Part"),
+    Column("steps", "Steps", lambda count: f"{count:,}", "right"),
+    Column("parameters", "Trainable parameters", lambda count: f"{count:,}", "right"),
+)
+
+
+def show_plan(
+    out: Out, id: str, plan: SubjectPlan | MotionPlan, info: BaseInfo, estimate: Estimate, where: str
+) -> None:
+    """Print the plan on stderr: every source, every setting that isn't the paper's, the work, what it takes."""
+    config, origins = plan.settings.config, plan.settings.origins
+    changed = [
+        {"name": name, "value": value_text(getattr(config, name)), "origin": origin}
+        for name, origin in origins.items()
+        if origin != "paper"
+    ]
+    parts = [
+        {"part": part, "steps": steps, "parameters": estimate.parameters[part]}
+        for part, steps in estimate.steps.items()
+    ]
+    out.note(f"Learning {id} by {plan.method.name} on the base {info.location.name}: {plan.method.summary}")
+    out.aside(grid([_shown(source) for source in plan.sources], _source_columns(plan)))
+    if changed:
+        out.aside(grid(changed, _SETTINGS))
+    out.aside(
+        grid(parts, _PARTS),
+        pairs(
+            {
+                "Other settings": "the paper's",
+                "Expected time": f"about {duration_text(estimate.seconds)} {where}",
+                "Expected memory": f"about {bytes_text(estimate.peak_bytes)}",
+            }
+        ),
+    )
+    for note in (*plan.notes, *estimate.notes):
+        out.warn(note)
+
+
+def plan_data(id: str, plan: SubjectPlan | MotionPlan, info: BaseInfo, estimate: Estimate) -> dict[str, Any]:
+    """The plan as plain values."""
+    return {
+        "id": id,
+        "method": plan.method.name,
+        "base": {"name": info.location.name, "model": info.location.model},
+        "sources": [{**source_data(source), "used": source.used, "dropped": source.dropped} for source in plan.sources],
+        "settings": {
+            name: {"value": value, "origin": plan.settings.origins[name]}
+            for name, value in plan.settings.values().items()
+        },
+        "notes": [*plan.notes, *estimate.notes],
+        "steps": estimate.steps,
+        "trainable_parameters": estimate.parameters,
+        "expected_seconds": round(estimate.seconds, 1),
+        "expected_peak_bytes": estimate.peak_bytes,
+    }
+
+
+def source_data(source: PlannedSource) -> dict[str, Any]:
+    """One source as plain values."""
+    return {
+        "path": str(source.path.absolute()),
+        "role": source.role,
+        "sha256": source.sha256,
+        "bytes": source.bytes,
+        "width": source.width,
+        "height": source.height,
+        "frames": source.frames,
+        "fps": source.fps,
+        "prompt": source.prompt,
+    }
+
+
+def _shown(source: PlannedSource) -> dict[str, object]:
+    return {
+        "file": source.path.name,
+        "role": source.role,
+        "size": size_text((source.width, source.height)),
+        "frames": source.frames,
+        "fps": f"{source.fps:g}" if source.fps is not None else "",
+        "used": source.used,
+        "dropped": source.dropped,
+        "prompt": source.prompt or "",
+    }
+
+
+def _source_columns(plan: SubjectPlan | MotionPlan) -> list[Column]:
+    """Only the columns that tell something: images have no rate, and mostly all clips share one prompt."""
+    clips = any(source.role == "clip" for source in plan.sources)
+    columns = [Column("file", "File")]
+    if len({source.role for source in plan.sources}) > 1:
+        columns.append(Column("role", "Role", style="dim"))
+    columns.append(Column("size", "Size", justify="right"))
+    if clips:
+        columns += [Column("frames", "Frames", justify="right"), Column("fps", "Fps", justify="right")]
+    columns += [Column("used", "Used", wrap=True), Column("dropped", "Dropped", wrap=True)]
+    if len({source.prompt for source in plan.sources}) > 1 and clips:
+        columns.append(Column("prompt", "Prompt", wrap=True))
+    return columns

@@ -1,0 +1,83 @@
+"""Videos' figures: the table, the JSON, the CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from dreamvideo_cli.jobs.targets import check_file
+from dreamvideo_cli.terminal.output import Column, Out
+from dreamvideo_cli.wording import count_text
+from engine.errors import InputError
+from engine.files import written_aside
+
+if TYPE_CHECKING:
+    from engine.evaluation.scoring import Metric, Scores
+
+
+def check_csv(path: Path, *, force: bool) -> None:
+    """Raise `InputError` where no table can be written to `path`, or it would replace one unasked."""
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"a table of figures is a CSV file: {path} must end in .csv")
+    check_file(path, force=force)
+
+
+def show_scores(
+    about: Sequence[Mapping[str, Any]],
+    scores: Sequence[Scores],
+    metrics: Sequence[Metric],
+    file: Path | None,
+    out: Out,
+) -> None:
+    """One row a video and, of several, their mean: on stdout as a table or JSON, and in `file` without the mean.
+
+    `about` says of each video what its figures belong to.
+    """
+    mean = {m.name: _mean([s.values[m.name] for s in scores]) for m in metrics}
+    if file is not None:
+        _write(file, about, scores)
+        out.note(f"Wrote {file}")
+    if out.json:
+        out.data({"videos": [_data(*pair) for pair in zip(about, scores, strict=True)], "mean": mean})
+        return
+    rows: list[dict[str, object]] = [{"video": str(s.video.path), **s.values} for s in scores]
+    if len(rows) > 1:
+        rows.append({"video": f"mean of {count_text(len(rows), 'video')}", **mean})
+    columns = [Column("video", "Video"), *(Column(m.name, m.title, _figure, "right") for m in metrics)]
+    out.table(rows, columns, id_key="video", empty="")
+
+
+def _figure(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "\u2013"
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean of those that were measured."""
+    measured = [value for value in values if value is not None]
+    return fmean(measured) if measured else None
+
+
+def _data(about: Mapping[str, Any], scores: Scores) -> dict[str, Any]:
+    video = scores.video
+    size = {"sha256": video.sha256, "frames": video.frames, "fps": video.fps}
+    curves = {name: list(curve) for name, curve in scores.curves.items()}
+    return {**about, **size, "scores": scores.values, "curves": curves}
+
+
+def _write(file: Path, about: Sequence[Mapping[str, Any]], scores: Sequence[Scores]) -> None:
+    rows = [
+        {**what, "sha256": s.video.sha256, "frames": s.video.frames, "fps": s.video.fps, **s.values}
+        for what, s in zip(about, scores, strict=True)
+    ]
+    lists = ("references", "clips")
+    names = [name for name in rows[0] if name not in lists]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with written_aside(file) as partial:
+        partial.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")
