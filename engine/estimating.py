@@ -15,9 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from engine.adapters.choosing import FullWeights
 from engine.adapters.forms import fresh
-from engine.bases.fingerprint import weight_files
 from engine.bases.load import choose_device, choose_dtype, family_of, notes_on, skeleton
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
+from engine.bases.weights import weights_of
 from engine.methods.common import Recipe
 from engine.methods.dreamvideo import ComposeConfig
 from engine.planning import MotionPlan, SubjectPlan
@@ -100,7 +100,7 @@ def _stored(info: BaseInfo, part: str) -> int:
     from safetensors import safe_open
 
     total = 0
-    for path in weight_files(info.folder / part):
+    for path in weights_of(info.folder / part).paths:
         if path.suffix == ".bin":
             total += path.stat().st_size // 4
             continue

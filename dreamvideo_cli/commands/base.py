@@ -11,7 +11,8 @@ from dreamvideo_cli.terminal.completion import base_names
 from dreamvideo_cli.terminal.options import BaseArgument, JsonOption
 from dreamvideo_cli.terminal.output import Column, Out
 from dreamvideo_cli.wording import bytes_text, option_name, value_text
-from engine.bases.location import EMBEDDED, BaseInfo, BaseLocation, folder_at, inspect_base
+from engine.bases.hub import folder_at
+from engine.bases.location import EMBEDDED, BaseInfo, BaseLocation, inspect_base
 
 if TYPE_CHECKING:
     from registry import Registry

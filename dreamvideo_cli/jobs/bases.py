@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dreamvideo_cli.terminal.output import Out
-from engine.bases.location import EMBEDDED, BaseInfo, BaseLocation, folder_at, inspect_base
+from engine.bases.hub import folder_at
+from engine.bases.location import EMBEDDED, BaseInfo, BaseLocation, inspect_base
 from engine.errors import AdapterError, BaseError
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 from engine.bases.location import BaseInfo
+from engine.bases.weights import weights_of
 from engine.errors import BaseError
 from engine.remembering import remembered
 
@@ -20,7 +21,7 @@ def fingerprint(info: BaseInfo) -> str:
     Tensors count by shape and values, not by name, so that a copy saved by another version of a library
     keeps its fingerprint. Cached by path, size and modification time of the weights' files.
     """
-    files = {part: weight_files(folder) for part, folder in _folders(info).items()}
+    files = {part: weights_of(folder).paths for part, folder in _folders(info).items()}
     return remembered([(part, file) for part, found in files.items() for file in found], lambda: _whole(files))
 
 
@@ -31,16 +32,6 @@ def _whole(files: Mapping[str, Sequence[Path]]) -> str:
         for digest in sorted(d for f in files.get(part, []) for d in _digests_of(f)):
             whole.update(digest)
     return whole.hexdigest()
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The weights of one component: its safetensors, else its `.bin` files; variants only where alone."""
-    for pattern in ("*.safetensors", "*.bin"):
-        found = sorted(folder.glob(pattern))
-        plain = [f for f in found if ".fp16." not in f.name and ".non_ema." not in f.name]
-        if found:
-            return plain or found
-    raise BaseError(f"{folder} has no weights (*.safetensors or *.bin)")
 
 
 def _folders(info: BaseInfo) -> dict[str, Path]:
@@ -55,7 +46,7 @@ def _digests_of(path: Path) -> list[bytes]:
 
     try:
         return _tensor_digests(path)
-    except (OSError, RuntimeError, SafetensorError, UnpicklingError) as error:
+    except (OSError, EOFError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BaseError(f"the base's weights {path} can't be read: {reason}") from error
 
@@ -71,6 +62,8 @@ def _tensor_digests(path: Path) -> list[bytes]:
 
     if path.suffix == ".bin":
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+            raise ValueError("it must be a plain table of names and tensors, without tables inside")
         return [digest(t) for t in state.values() if t.is_floating_point()]
     with safe_open(path, framework="pt") as file:
         tensors = (file.get_tensor(name) for name in file.keys())  # noqa: SIM118

@@ -7,22 +7,22 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from types import ModuleType
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler
+from diffusers import AutoencoderKL, DDIMScheduler, ModelMixin
 from diffusers.utils import logging as diffusers_logging
-from safetensors import SafetensorError
 from transformers import CLIPImageProcessorPil, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 from transformers.utils import logging as transformers_logging
 
 from engine.bases.base import Base, Objective
-from engine.bases.fingerprint import fingerprint, weight_files
+from engine.bases.fingerprint import fingerprint
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
+from engine.bases.weights import Library, as_the_only_ones, weights_of
 from engine.errors import BaseError, InputError
 from engine.prompts import TOKEN
+from engine.training import raise_if_out_of_memory
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -89,9 +89,11 @@ def load_base(
         image_encoder = None
         if info.image_encoder is not None:
             image_encoder = _load(CLIPVisionModelWithProjection, info.image_encoder, where, precision)
-        tokenizer = CLIPTokenizer.from_pretrained(info.folder / "tokenizer")
-        tokenizer.add_tokens([TOKEN])
-        scheduler = DDIMScheduler.from_pretrained(info.folder / "scheduler")
+        with loading(f"the base's tokenizer in {info.folder / 'tokenizer'}"):
+            tokenizer = CLIPTokenizer.from_pretrained(info.folder / "tokenizer")
+            tokenizer.add_tokens([TOKEN])
+        with loading(f"the base's scheduler in {info.folder / 'scheduler'}"):
+            scheduler = DDIMScheduler.from_pretrained(info.folder / "scheduler")
     return Base(
         info=info,
         fingerprint=fingerprint(info),
@@ -125,16 +127,12 @@ def skeleton(info: BaseInfo) -> Any:
 
 def _load(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """One component. Without safetensors the libraries read `.bin` files with `weights_only=True`."""
-    files = weight_files(folder)
-    safe = files[0].suffix == ".safetensors"
-    variant = "fp16" if ".fp16." in files[0].name else None
-    try:
+    weights = weights_of(folder)
+    library: Library = "diffusers" if issubclass(kind, ModelMixin) else "transformers"
+    with loading(f"the base's {folder.name} in {folder}"), as_the_only_ones(weights, library) as shown:
         model, told = kind.from_pretrained(
-            folder, torch_dtype=dtype, use_safetensors=safe, variant=variant, output_loading_info=True
+            shown, torch_dtype=dtype, use_safetensors=weights.suffix == "safetensors", output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, UnpicklingError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BaseError(f"the base's {folder.name} in {folder} can't be loaded: {reason}") from error
     if missing := sorted(told["missing_keys"]):
         raise BaseError(f"the base's {folder.name} in {folder} lacks {len(missing)} weights, such as {missing[0]}")
     return model.to(device).eval().requires_grad_(False)
@@ -145,8 +143,27 @@ def _image_processor(info: BaseInfo) -> CLIPImageProcessorPil:
     folders = [info.image_encoder, info.folder / "feature_extractor"]
     for folder in folders:
         if folder is not None and (folder / "preprocessor_config.json").exists():
-            return CLIPImageProcessorPil.from_pretrained(folder)
+            with loading(f"the base's {folder.name} in {folder}"):
+                return CLIPImageProcessorPil.from_pretrained(folder)
     return CLIPImageProcessorPil()
+
+
+@contextmanager
+def loading(what: str) -> Iterator[None]:
+    """Turn what a library raises at files that it can't load into a `BaseError` that names them.
+
+    Whatever it is: on damaged or foreign files the libraries raise errors of every kind. Only a device that is too
+    small is no fault of the files.
+    """
+    try:
+        yield
+    except BaseError:
+        raise
+    except Exception as error:
+        if isinstance(error, RuntimeError):
+            raise_if_out_of_memory(error)
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BaseError(f"{what} can't be loaded: {reason}") from error
 
 
 @contextmanager

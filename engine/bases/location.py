@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.bases.hub import local_folder
+from engine.bases.weights import bytes_of
 from engine.errors import BaseError
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 """The folders that a base must have: the layout of `ali-vilab/text-to-video-ms-1.7b`."""
+
+_OTHER_FOLDERS = ("image_encoder", "feature_extractor", "judges/clip", "judges/dino")
+"""What a base may have besides."""
 
 FAMILIES = {"UNet3DConditionModel": "unet3d"}
 """The classes of denoiser that are known, and the file of `engine/bases` that knows each."""
@@ -32,8 +37,8 @@ EMBEDDED = BaseLocation("embedded", str(Path(__file__).parent / "embedded"))
 
 @dataclass(frozen=True)
 class BaseInfo:
-    """What a base's configs tell. `components` are bytes on disk; `recommended` has a table of settings for
-    "subject", "motion" and "compose" each."""
+    """What a base's configs tell. `components` are the bytes of the files that are used; `recommended` has a
+    table of settings for "subject", "motion" and "compose" each."""
 
     location: BaseLocation
     folder: Path
@@ -50,7 +55,7 @@ class BaseInfo:
 
 def inspect_base(location: BaseLocation) -> BaseInfo:
     """Read a base's configs. Raises `BaseError` naming what is missing or not known."""
-    folder = local_folder(location.model)
+    folder = local_folder(location.model, (*PARTS, *_OTHER_FOLDERS))
     for part in PARTS:
         if not (folder / part).is_dir():
             raise BaseError(
@@ -70,8 +75,8 @@ def inspect_base(location: BaseLocation) -> BaseInfo:
         family=FAMILIES[kind],
         prediction_type=str(scheduler.get("prediction_type", "epsilon")),
         scheduler=str(scheduler.get("_class_name")),
-        components={part: _bytes(folder / part) for part in PARTS}
-        | ({"image_encoder": _bytes(image_encoder)} if image_encoder is not None else {}),
+        components={part: bytes_of(folder / part) for part in PARTS}
+        | ({"image_encoder": bytes_of(image_encoder)} if image_encoder is not None else {}),
         recommended=_read_json(recommended) if recommended.exists() else {},
         cross_attention_dim=int(unet["cross_attention_dim"]),
         sample_size=int(unet.get("sample_size") or 32),
@@ -79,42 +84,11 @@ def inspect_base(location: BaseLocation) -> BaseInfo:
     )
 
 
-def folder_at(text: str) -> Path | None:
-    """The absolute path of the folder that a user means, None where there is none."""
-    try:
-        folder = Path(text).expanduser()
-        return folder.resolve() if folder.is_dir() else None
-    except (OSError, RuntimeError):  # too long for a path, out of bounds, or ~nobody
-        return None
-
-
-def local_folder(model: str, *, also: Sequence[str] = ()) -> Path:
-    """The folder of a base or encoder: itself, or the hub's snapshot of an id like `owner/name`.
-
-    Only configs, tokenizers and weights are taken from the hub, never code; `also` are patterns of further
-    files. Raises `BaseError`.
-    """
-    folder = folder_at(model)
-    if folder is not None:
-        return folder
-    if model.count("/") != 1 or model.startswith((".", "/", "~")):
-        raise BaseError(f"there is no folder {model}, and it is not a hub id like owner/name")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    patterns = ["*.json", "*.txt", "*.safetensors", "*/*.bin", *also]
-    try:
-        return Path(snapshot_download(model, allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BaseError(f"the hub gave no model {model}: {reason}") from error
-
-
 def _image_encoder(location: BaseLocation, folder: Path) -> Path | None:
     if location.image_encoder is None:
         own = folder / "image_encoder"
         return own if own.is_dir() else None
-    given = local_folder(location.image_encoder)
+    given = local_folder(location.image_encoder, ("image_encoder",))
     inner = given / "image_encoder"
     return inner if inner.is_dir() else given
 
@@ -134,7 +108,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BaseError(f"the base's file {path} is not a JSON object")
     return content
-
-
-def _bytes(folder: Path) -> int:
-    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTModel
 
-from engine.bases.load import quiet_libraries
+from engine.bases.load import loading, quiet_libraries
 from engine.bases.location import BaseInfo
+from engine.bases.weights import as_the_only_ones, weights_of
 from engine.errors import BaseError
 from engine.evaluation.judge_files import judge_digest, judge_folder
 from engine.evaluation.wanted import PAPER_CLIP, PAPER_DINO
@@ -146,20 +147,17 @@ def _identity(kind: str, folder: Path, device: torch.device) -> str:
     return hashlib.sha256(json.dumps([kind, device.type, libraries, judge_digest(folder)]).encode()).hexdigest()
 
 
-def _load(kind: Any, model: str | Path, **options: Any) -> Any:
-    return _load_part(kind, model, torch_dtype=torch.float32, **options).eval().requires_grad_(False)
+def _load(kind: Any, folder: Path, **options: Any) -> Any:
+    weights = weights_of(folder)
+    with as_the_only_ones(weights, "transformers") as shown:
+        safe = weights.suffix == "safetensors"
+        model = _load_part(kind, shown, folder, torch_dtype=torch.float32, use_safetensors=safe, **options)
+    return model.eval().requires_grad_(False)
 
 
-def _load_part(kind: Any, model: str | Path, **options: Any) -> Any:
-    try:
-        with quiet_libraries():
-            return kind.from_pretrained(str(model), **options)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BaseError(
-            f"the judge {model} can't be loaded ({kind.__name__}): {reason}. Give the folder or hub id of a "
-            "model in transformers' layout"
-        ) from error
+def _load_part(kind: Any, model: str | Path, named: str | Path | None = None, **options: Any) -> Any:
+    with loading(f"the judge {named or model} ({kind.__name__})"), quiet_libraries():
+        return kind.from_pretrained(str(model), **options)
 
 
 def _dino_processor(model: str | Path, size: int) -> CLIPImageProcessorPil:

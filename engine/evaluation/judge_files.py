@@ -6,20 +6,15 @@ import hashlib
 import json
 from pathlib import Path
 
-from engine.bases.location import local_folder
+from engine.bases.hub import local_folder
+from engine.bases.weights import weights_of
 from engine.data.images import sha256_of
-from engine.errors import BaseError
 from engine.remembering import remembered
-
-_WEIGHTS, _OTHERS = ("*.safetensors", "*.bin"), ("*.json", "*.txt")
 
 
 def judge_folder(model: str | Path) -> Path:
     """The folder of a judge, which is given as one or as a hub id, and fetched if need be. Raises `BaseError`."""
-    folder = local_folder(str(model))
-    if not Path(model).expanduser().is_dir() and not any(folder.glob("*.safetensors")):
-        folder = local_folder(str(model), also=["pytorch_model.bin"])
-    return folder
+    return local_folder(str(model))
 
 
 def judge_digest(model: str | Path) -> str:
@@ -28,10 +23,8 @@ def judge_digest(model: str | Path) -> str:
     Cached by path, size and modification time. Raises `BaseError` where there are no weights.
     """
     folder = judge_folder(model)
-    weights = next((found for pattern in _WEIGHTS if (found := sorted(folder.glob(pattern)))), None)
-    if weights is None:
-        raise BaseError(f"the judge {model} has no weights (*.safetensors or *.bin)")
-    files = [*weights, *(file for pattern in _OTHERS for file in sorted(folder.glob(pattern)))]
+    others = (file for pattern in ("*.json", "*.txt") for file in sorted(folder.glob(pattern)))
+    files = [*weights_of(folder).paths, *(file for file in others if not file.name.startswith("open_clip"))]
 
     def whole() -> str:
         return hashlib.sha256(json.dumps([(file.name, sha256_of(file)) for file in files]).encode()).hexdigest()
