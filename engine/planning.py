@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -173,12 +173,16 @@ def plan_motion(
 
 
 def _resolved(method: Method, sources: int, info: BaseInfo, options: Mapping[str, object]) -> Resolved[Any]:
-    """The method's settings: options over what the base recommends over the paper's for so many sources."""
+    """The method's settings: options over what the base recommends over the method's for so many sources.
+
+    What makes the method an ablation has the origin "method".
+    """
     given = {name: value for name, value in options.items() if value is not None}
     check_options(method, given)
     resolved = resolve(method.settings(sources), recommended_for(method, info.recommended), given)
     check_read(resolved.config, given)
-    return resolved
+    own = {name: "method" for name in method.changed if resolved.origins[name] not in ("base", "option")}
+    return replace(resolved, origins={**resolved.origins, **own})
 
 
 def _fitted(width: int, height: int, size: tuple[int, int]) -> tuple[str, str]:

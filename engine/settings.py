@@ -1,4 +1,5 @@
-"""Where a setting comes from: the user's option, else the base's recommendation, else the paper."""
+"""Where a setting comes from: the user's option, else what the base recommends, else its default, whose source its
+field names."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Resolved(Generic[T]):
-    """A complete config, and for each field the place its value came from: "option", "base" or "paper"."""
+    """A complete config, and for each field the place its value came from: "option", "base", or who says the
+    default (see `Origin` in `engine.methods.common`)."""
 
     config: T
     origins: dict[str, str]
@@ -36,7 +38,7 @@ def resolve(defaults: T, recommended: Mapping[str, object], options: Mapping[str
     Raises `InputError` for a key that the config does not have, and for a value that it refuses.
     """
     known = {f.name: getattr(defaults, f.name) for f in fields(defaults)}  # type: ignore[arg-type]
-    origins = dict.fromkeys(known, "paper")
+    origins = {f.name: str(f.metadata["origin"]) for f in fields(defaults)}  # type: ignore[arg-type]
     chosen: dict[str, object] = {}
     for origin, layer in (("base", recommended), ("option", options)):
         for name, value in layer.items():

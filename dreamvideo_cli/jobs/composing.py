@@ -233,7 +233,7 @@ def _announce(job: Job, out: Out) -> None:
     changed = [
         f"{option_name(name)} {value_text(getattr(config, name))} ({origin})"
         for name, origin in origins.items()
-        if origin != "paper" and name in read and getattr(config, name) != getattr(ComposeConfig(), name)
+        if name in read and getattr(config, name) != getattr(ComposeConfig(), name)
     ]
     if changed:
         out.note("also " + ", ".join(changed))

@@ -23,12 +23,12 @@ _PARTS = (
 def show_plan(
     out: Out, id: str, plan: SubjectPlan | MotionPlan, info: BaseInfo, estimate: Estimate, where: str
 ) -> None:
-    """Print the plan on stderr: every source, every setting that isn't the paper's, the work, what it takes."""
+    """Print the plan on stderr: every source, every setting that the paper doesn't say, the work, what it takes."""
     config, origins = plan.settings.config, plan.settings.origins
     changed = [
         {"name": name, "value": value_text(getattr(config, name)), "origin": origin}
         for name, origin in origins.items()
-        if origin != "paper"
+        if origin not in ("paper", "dv")
     ]
     parts = [
         {"part": part, "steps": steps, "parameters": estimate.parameters[part]}
@@ -42,7 +42,7 @@ def show_plan(
         grid(parts, _PARTS),
         pairs(
             {
-                "Other settings": "the paper's",
+                "Other settings": "the paper's, and dv's own neutral ones",
                 "Expected time": f"about {duration_text(estimate.seconds)} {where}",
                 "Expected memory": f"about {bytes_text(estimate.peak_bytes)}",
             }

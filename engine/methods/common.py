@@ -11,6 +11,9 @@ from engine.errors import InputError
 from engine.prompts import PLACEHOLDER
 
 Kind = Literal["subject", "motion"]
+Origin = Literal["paper", "authors", "dv"]
+"""Who says a default: the paper's text; the published code and settings files of its authors, where the paper is
+silent; or dv, for what neither of them has, whose default is neutral."""
 CLASS = "{class}"
 """Where a method's prompt says the class word."""
 
@@ -23,12 +26,14 @@ def setting(
     below: float | None = None,
     choices: tuple[str, ...] = (),
     needs: str = "",
+    origin: Origin = "paper",
 ) -> Any:
     """A field with its help text and the range, or the choice, that its values must lie in.
 
     `needs` is what nothing reads the field without: a flag of the config, or, for composing, a kind of adapter.
+    `origin` is who says the default.
     """
-    about = {"help": text, "least": least, "below": below, "choices": choices, "needs": needs}
+    about = {"help": text, "least": least, "below": below, "choices": choices, "needs": needs, "origin": origin}
     return field(default=default, metadata=about)
 
 
@@ -68,16 +73,25 @@ class Checked:
 
 @dataclass(frozen=True)
 class OptimizerConfig(Checked):
-    """What the learning of subjects and motions has in common (paper, appendix A; authors' code)."""
+    """What the learning of subjects and motions has in common (paper, appendix A, at batch size 4 for subjects)."""
 
     batch_size: int = setting(4, "Samples a step.", least=1)
-    size: tuple[int, int] = setting((256, 256), "Width and height of the training frames.", least=16)
-    offset_noise: float = setting(0.1, "Strength of the noise that is constant over a frame.", least=0)
+    size: tuple[int, int] = setting((256, 256), "Width and height of the training frames.", least=16, origin="authors")
+    offset_noise: float = setting(
+        0.1, "Strength of the noise that is constant over a frame.", least=0, origin="authors"
+    )
     noise_bias: float = setting(
-        1.0, "How much noisy timesteps are preferred; 1 is not at all, below 1 it is the clean ones.", least=0.1
+        1.0,
+        "How much noisy timesteps are preferred; 1 is not at all, below 1 it is the clean ones.",
+        least=0.1,
+        origin="dv",
     )
     learning_rate_decay: float = setting(
-        0.0, "Share of a part's steps, its last ones, over which the learning rate falls to zero.", least=0, below=1
+        0.0,
+        "Share of a part's steps, its last ones, over which the learning rate falls to zero.",
+        least=0,
+        below=1,
+        origin="authors",
     )
     optimizer: Literal["adamw", "muon"] = setting(
         "adamw", "What updates the weights; muon takes the matrices, AdamW the rest.", choices=("adamw", "muon")
@@ -86,20 +100,24 @@ class OptimizerConfig(Checked):
     beta2: float = setting(0.999, "AdamW's second beta.", least=0, below=0.9999999)
     eps: float = setting(1e-8, "AdamW's epsilon.", least=0)
     weight_decay: float = setting(0.0, "AdamW's weight decay.", least=0)
-    max_grad_norm: float | None = setting(None, "Clip the gradient's norm to this.", least=0)
-    gradient_accumulation: int = setting(1, "Micro-batches a step; their mean gradient is applied.", least=1)
-    gradient_checkpointing: bool = setting(False, "Recompute activations: slower, far less memory.")
-    snapshot_every: int = setting(100, "Steps between the snapshots that --resume continues from.", least=1)
-    seed: int = setting(0, "Seed of everything random in the run.", least=0)
+    max_grad_norm: float | None = setting(None, "Clip the gradient's norm to this.", least=0, origin="dv")
+    gradient_accumulation: int = setting(
+        1, "Micro-batches a step; their mean gradient is applied.", least=1, origin="dv"
+    )
+    gradient_checkpointing: bool = setting(False, "Recompute activations: slower, far less memory.", origin="dv")
+    snapshot_every: int = setting(
+        100, "Steps between the snapshots that --resume continues from.", least=1, origin="dv"
+    )
+    seed: int = setting(0, "Seed of everything random in the run.", least=0, origin="dv")
 
 
 @dataclass(frozen=True)
 class SubjectSettings(OptimizerConfig):
     """What all methods of subject learning read."""
 
-    use_masks: bool = setting(True, "Mask the loss where masks are found.")
+    use_masks: bool = setting(True, "Mask the loss where masks are found.", origin="authors")
     shift: float = setting(
-        0.0, "Shift training images at random, by up to this share of their sides.", least=0, below=0.5
+        0.0, "Shift training images at random, by up to this share of their sides.", least=0, below=0.5, origin="dv"
     )
     """What stands in the middle of every photograph is learnt as something that stands in the middle."""
 
@@ -123,14 +141,14 @@ def called(identifier: str) -> str:
 
 @dataclass(frozen=True)
 class MotionSettings(OptimizerConfig):
-    """What all methods of motion learning read (paper, appendix A.2; captions are dropped as the authors do)."""
+    """What all methods of motion learning read (paper, appendix A.2)."""
 
     batch_size: int = setting(2, "Clips a step.", least=1)
     steps: int = setting(1000, "Steps of training.", least=1)
     learning_rate: float = setting(1e-5, "Learning rate.", least=0)
-    frames: int = setting(32, "Frames of a training window.", least=1)
-    fps: float = setting(8.0, "Frame rate to which clips are thinned.", least=0.001)
-    p_zero: float = setting(0.5, "Probability of the empty caption.", least=0, below=1)
+    frames: int = setting(32, "Frames of a training window.", least=1, origin="authors")
+    fps: float = setting(8.0, "Frame rate to which clips are thinned.", least=0.001, origin="authors")
+    p_zero: float = setting(0.5, "Probability of the empty caption.", least=0, below=1, origin="authors")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""DreamVideo (arXiv 2312.04433): its settings. Defaults are the paper's, or its authors' where the paper is silent."""
+"""DreamVideo (arXiv 2312.04433): its settings. Defaults are the paper's, or its authors' where the paper is silent.
+
+The authors' are those of their published settings files for several videos ("playing guitar") and for one ("car turn").
+"""
 
 from __future__ import annotations
 
@@ -78,9 +81,9 @@ def subject_recipe(config: SubjectConfig) -> Recipe:
 
 @dataclass(frozen=True)
 class MotionConfig(AdapterSettings, MotionSettings):
-    """Motion learning: the motion adapter with appearance guidance (paper, section 3.3).
+    """Motion learning: the motion adapter with appearance guidance (paper, section 3.2, A.2).
 
-    Defaults are the authors' shipped settings for several videos; `for_clips` gives those for one.
+    Defaults are those for several videos; `for_clips` gives those for one.
     """
 
     layers: Literal["all", "attention", "feed-forward"] = setting(
@@ -88,19 +91,34 @@ class MotionConfig(AdapterSettings, MotionSettings):
     )
     appearance_guidance: bool = setting(True, "Give the adapter the image embedding of a random frame.")
     p_image_zero: float = setting(
-        0.0, "Probability of a zero image embedding.", least=0, below=1, needs="appearance_guidance"
+        0.0,
+        "Probability of a zero image embedding.",
+        least=0,
+        below=1,
+        needs="appearance_guidance",
+        origin="authors",
     )
-    appearance_strength: float = setting(1.0, "Strength of appearance guidance.", least=0, needs="appearance_guidance")
+    appearance_strength: float = setting(
+        1.0, "Strength of appearance guidance.", least=0, needs="appearance_guidance", origin="authors"
+    )
     unconditional_appearance_strength: float = setting(
-        0.0, "The same on the unconditional branch when sampling.", least=0, needs="appearance_guidance"
+        0.0,
+        "The same on the unconditional branch when sampling.",
+        least=0,
+        needs="appearance_guidance",
+        origin="authors",
     )
 
     @classmethod
     def for_clips(cls, count: int) -> MotionConfig:
-        """The authors' settings for `count` clips: several ("playing guitar") or a single one ("car turn")."""
+        """The defaults for `count` clips. A single one has batches of 1 (A.2), and the authors' own strengths.
+
+        Steps are the paper's for both: about 1000 (A.2). The authors' file for a single clip trains 3000 and then
+        composes with what was learnt after 1500.
+        """
         if count > 1:
             return cls()
-        return cls(batch_size=1, steps=3000, p_image_zero=0.5, unconditional_appearance_strength=1.0)
+        return cls(batch_size=1, p_image_zero=0.5, unconditional_appearance_strength=1.0)
 
 
 _LAYERS = {
@@ -132,7 +150,7 @@ MOTION = Method(
     MotionConfig,
     motion_recipe,
     "adapters at temporal attention and feed-forward, with appearance guidance",
-    "section 3.3, A.2, authors' code",
+    "section 3.2, A.2",
     MotionConfig.for_clips,
 )
 _A4 = "Table A4, C.2"
@@ -158,28 +176,42 @@ METHODS = (
 
 @dataclass(frozen=True)
 class ComposeConfig(Checked):
-    """Sampling (paper, section 4.1 and appendix A; the strengths are the authors')."""
+    """Sampling (paper, section 4.1 and appendix A)."""
 
     steps: int = setting(50, "DDIM steps.", least=1, below=1000)
     guidance_scale: float = setting(9.0, "Classifier-free guidance; 1 is off.", least=0)
-    negative_prompt: str = setting("", "What guidance leads away from.")
+    negative_prompt: str = setting("", "What guidance leads away from.", origin="authors")
     frames: int = setting(32, "Frames of the video.", least=1)
     size: tuple[int, int] = setting((256, 256), "Width and height of the video.", least=16)
     fps: float = setting(8.0, "Frames a second of the file.", least=0.001)
     eta: float = setting(0.0, "DDIM's eta: 0 is deterministic, 1 is DDPM.", least=0, below=1)
-    offset_noise: float = setting(0.1, "Strength of the starting noise that is constant over a frame.", least=0)
+    offset_noise: float = setting(
+        0.1, "Strength of the starting noise that is constant over a frame.", least=0, origin="authors"
+    )
     subject_strength: float = setting(1.0, "Strength of the identity adapter; 0 leaves it out.", needs="subject")
     subject_delay: float = setting(
-        0.0, "Share of the DDIM steps that pass before the identity adapter acts.", least=0, below=1, needs="subject"
+        0.0,
+        "Share of the DDIM steps that pass before the identity adapter acts.",
+        least=0,
+        below=1,
+        needs="subject",
+        origin="dv",
     )
     """The early steps decide who moves where, the late ones what it looks like: delayed subject conditioning
     (FastComposer, arXiv 2305.10431, section 4.3)."""
     motion_strength: float = setting(1.0, "Strength of the motion adapter; 0 leaves it out.", needs="motion")
     motion_until: float = setting(
-        1.0, "Share of the DDIM steps after which the motion adapter no longer acts.", least=0, below=1, needs="motion"
+        1.0,
+        "Share of the DDIM steps after which the motion adapter no longer acts.",
+        least=0,
+        below=1,
+        needs="motion",
+        origin="dv",
     )
     """Ours: the early steps decide what moves where; in the late ones a motion adapter mostly disturbs the looks."""
-    appearance_strength: float = setting(1.0, "Strength of appearance guidance.", least=0, needs="motion")
+    appearance_strength: float = setting(
+        1.0, "Strength of appearance guidance.", least=0, needs="motion", origin="authors"
+    )
     unconditional_appearance_strength: float = setting(
-        0.0, "The same on the unconditional branch.", least=0, needs="motion"
+        0.0, "The same on the unconditional branch.", least=0, needs="motion", origin="authors"
     )

@@ -26,7 +26,7 @@ class LoraSubjectConfig(RankSettings, IdentifierSettings):
 
 @dataclass(frozen=True)
 class LoraMotionConfig(RankSettings, MotionSettings):
-    """Steps and learning rate of the motion adapter, by the number of clips; no appearance guidance.
+    """Steps and learning rate of the motion adapter; no appearance guidance.
 
     The paper says "all attention layers" (A.3) and "temporal LoRAs" (section 4.1). The former is taken at its
     word: on ModelScope these are 6,770,688 parameters; the temporal layers' alone are 3,325,952.
@@ -38,7 +38,7 @@ class LoraMotionConfig(RankSettings, MotionSettings):
 
 
 def _for_clips(count: int) -> LoraMotionConfig:
-    return LoraMotionConfig() if count > 1 else LoraMotionConfig(batch_size=1, steps=3000)
+    return LoraMotionConfig() if count > 1 else LoraMotionConfig(batch_size=1)
 
 
 def subject_recipe(config: LoraSubjectConfig) -> Recipe:

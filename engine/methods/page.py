@@ -1,14 +1,16 @@
-"""The table of `docs/methods.md`, from the table of methods. `python -m engine.methods.page FILE` renews it."""
+"""The tables of `docs/methods.md`, from the table of methods. `python -m engine.methods.page FILE` renews it."""
 
 from __future__ import annotations
 
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from engine.methods.common import CLASS, Method
-from engine.methods.table import METHODS
+from engine.methods.common import CLASS, Method, OptimizerConfig
+from engine.methods.dreamvideo import ComposeConfig, MotionConfig
+from engine.methods.table import DEFAULT, METHODS, method_named
 
 MODELSCOPE: dict[str, Any] = {
     "in_channels": 4,
@@ -20,7 +22,11 @@ MODELSCOPE: dict[str, Any] = {
 }
 """The configuration of ModelScope's denoiser (`ali-vilab/text-to-video-ms-1.7b`), whose image embeddings for
 appearance guidance are 1024 wide too."""
-_BEGIN, _END = "<!-- methods -->", "<!-- /methods -->"
+_SOURCES = {
+    "paper": "the paper's text (`paper`)",
+    "authors": "its authors' published code and settings files (`authors`)",
+    "dv": "neither: dv's own, neutral (`dv`)",
+}
 
 
 def modelscope_skeleton() -> Any:
@@ -54,9 +60,45 @@ def methods_table() -> str:
     return "\n\n".join(tables)
 
 
-def with_table(page: str, table: str) -> str:
-    """The page with `table` between its marks."""
-    return re.sub(f"{_BEGIN}.*{_END}", lambda _: f"{_BEGIN}\n{table}\n{_END}", page, flags=re.DOTALL)
+def origins_table() -> str:
+    """DreamVideo's settings and those of composing by who says their defaults, as a Markdown table."""
+    configs: dict[str, OptimizerConfig | ComposeConfig] = {
+        "learning a subject": method_named("subject", DEFAULT).settings(),
+        "learning a motion": method_named("motion", DEFAULT).settings(),
+        "composing": ComposeConfig(),
+    }
+    lines = ["| Defaults for | from | |", "|---|---|---|"]
+    for purpose, config in configs.items():
+        lines += [f"| {purpose} | {source} | {', '.join(_values(config, o))} |" for o, source in _SOURCES.items()]
+    return "\n".join(lines)
+
+
+def renewed(page: str) -> str:
+    """The page with its tables as they are now, each between its marks."""
+    for name, table in (("methods", methods_table()), ("origins", origins_table())):
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        before, _, rest = page.partition(begin)
+        page = f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
+    return page
+
+
+def _values(config: OptimizerConfig | ComposeConfig, origin: str) -> list[str]:
+    """The settings whose default is of one origin, with their values."""
+    one = MotionConfig.for_clips(1)
+    found = []
+    for f in (f for f in fields(config) if f.metadata["origin"] == origin):
+        value = getattr(config, f.name)
+        alone = getattr(one, f.name) if isinstance(config, MotionConfig) else value
+        found.append(f"`{f.name}` {_shown(value)}" + (f" ({_shown(alone)} for one clip)" if alone != value else ""))
+    return found
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return " x ".join(map(str, value))
+    if isinstance(value, str):
+        return f'"{value}"'
+    return str(value).lower()
 
 
 def _prompt(method: Method) -> str:
@@ -76,4 +118,4 @@ def _rate(rate: float) -> str:
 
 if __name__ == "__main__":
     file = Path(sys.argv[1])
-    file.write_text(with_table(file.read_text(encoding="utf-8"), methods_table()), encoding="utf-8")
+    file.write_text(renewed(file.read_text(encoding="utf-8")), encoding="utf-8")

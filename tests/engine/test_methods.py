@@ -27,7 +27,7 @@ from engine.estimating import trainable_parameters
 from engine.learning import Learned, OnProgress, learn_motion, learn_subject
 from engine.media.video import write_video
 from engine.methods.common import Method, switch_of
-from engine.methods.page import methods_table, modelscope_skeleton, with_table
+from engine.methods.page import modelscope_skeleton, renewed
 from engine.methods.table import METHODS, method_named, methods_of, reads, recommended_for
 from engine.planning import plan_motion, plan_subject
 from engine.settings import resolve
@@ -302,6 +302,8 @@ def test_an_option_of_other_methods_says_whose_it_is(base: Base, material: Path)
     with pytest.raises(InputError, match=r"--placement is what --method dreamvideo-serial is about, .* at serial"):
         plan_of(methods_of("motion")["dreamvideo-serial"], base, material, placement="parallel")
     plan_of(methods_of("motion")["dreamvideo-serial"], base, material, placement="serial")
+    plan = plan_of(methods_of("motion")["dreamvideo-serial"], base, material)
+    assert plan.settings.origins["placement"] == "method"
 
 
 def test_the_bases_recommendation_is_dreamvideos_and_its_size_is_everybodys() -> None:
@@ -345,7 +347,7 @@ def test_baselines_have_the_papers_settings() -> None:
     assert of("subject", "custom-diffusion", "steps", "learning_rate", "token_start_id") == (250, 4e-5, 42170)
     assert of("subject", "lora", "steps", "learning_rate", "rank") == (800, 1e-5, 32)
     assert of("motion", "lora", "steps", "learning_rate", "rank", "batch_size") == (1000, 1e-5, 32, 2)
-    assert of("motion", "lora", "steps", "batch_size", sources=1) == (3000, 1)
+    assert of("motion", "lora", "steps", "batch_size", sources=1) == (1000, 1)
     assert of("motion", "modelscope", "steps", "learning_rate", "batch_size", sources=1) == (1000, 1e-5, 1)
     assert prompts("textual-inversion") == ["a *"]
     assert prompts("dreamix") == prompts("lora") == prompts("dreamvideo-width-32") == ["a sks {class}"]
@@ -354,5 +356,5 @@ def test_baselines_have_the_papers_settings() -> None:
 
 def test_the_pages_table_is_current() -> None:
     page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
-    assert page == with_table(page, methods_table()), "renew it: python -m engine.methods.page docs/methods.md"
+    assert page == renewed(page), "renew it: python -m engine.methods.page docs/methods.md"
     assert "863,860,164" in page

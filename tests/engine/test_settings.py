@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.errors import InputError
 from engine.methods.common import OptimizerConfig
 from engine.methods.dreamvideo import ComposeConfig, MotionConfig, SubjectConfig
-from engine.methods.table import METHODS
+from engine.methods.table import METHODS, configs_of
 from engine.settings import as_values, resolve
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,8 @@ def test_an_option_beats_the_base_which_beats_the_paper() -> None:
     assert (config.guidance_scale, origins["guidance_scale"]) == (5.0, "base")
     assert (config.size, origins["size"]) == ((64, 64), "base")
     assert (config.steps, origins["steps"]) == (50, "paper")
+    assert (config.offset_noise, origins["offset_noise"]) == (0.1, "authors")
+    assert (config.motion_until, origins["motion_until"]) == (1.0, "dv")
     assert origins.keys() == {f.name for f in fields(config)}
 
 
@@ -97,10 +100,28 @@ def test_defaults_are_the_papers_and_its_authors() -> None:
     assert (subject.beta1, subject.beta2, subject.eps, subject.weight_decay) == (0.9, 0.999, 1e-8, 0.0)
 
 
-def test_one_clip_and_several_have_the_authors_two_settings() -> None:
+@pytest.mark.parametrize("config", [*configs_of("subject").values(), *configs_of("motion").values(), ComposeConfig])
+def test_only_what_the_paper_says_is_called_the_papers(config: type[Any]) -> None:
+    """What its text doesn't have: its authors' files do (appendix A has AdamW's settings, and batches of 1), or dv."""
+    origins = {f.name: f.metadata["origin"] for f in fields(config)}
+    authors = {
+        "offset_noise", "size", "learning_rate_decay", "use_masks", "frames", "fps", "p_zero", "p_image_zero",
+        "appearance_strength", "unconditional_appearance_strength", "negative_prompt",
+    }  # fmt: skip
+    dv = {
+        "noise_bias", "max_grad_norm", "gradient_accumulation", "gradient_checkpointing", "snapshot_every", "seed",
+        "shift", "subject_delay", "motion_until",
+    }  # fmt: skip
+    if config is ComposeConfig:
+        authors -= {"size", "frames", "fps"}
+    assert {name for name, origin in origins.items() if origin == "authors"} == authors & origins.keys()
+    assert {name for name, origin in origins.items() if origin == "dv"} == dv & origins.keys()
+
+
+def test_one_clip_takes_the_papers_steps_and_the_authors_strengths() -> None:
     assert MotionConfig.for_clips(2) == MotionConfig()
     one = MotionConfig.for_clips(1)
-    assert (one.batch_size, one.steps, one.p_image_zero) == (1, 3000, 0.5)
+    assert (one.batch_size, one.steps, one.p_image_zero) == (1, 1000, 0.5)
     assert (one.appearance_strength, one.unconditional_appearance_strength) == (1.0, 1.0)
 
 

@@ -36,4 +36,4 @@ def test_a_motion_keeps_the_strengths_that_were_asked_for(
 def test_without_a_motion_the_base_and_the_paper_are_asked() -> None:
     settings = settings_for({"appearance_strength": 0.25}, None, {})
     assert [getattr(settings.config, name) for name in STRENGTHS] == [0.25, 0.0]
-    assert [settings.origins[name] for name in STRENGTHS] == ["base", "paper"]
+    assert [settings.origins[name] for name in STRENGTHS] == ["base", "authors"]

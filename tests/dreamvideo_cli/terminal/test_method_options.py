@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,6 +70,13 @@ def test_a_dry_run_tells_the_method_its_parts_and_its_settings(dv: Dv) -> None:
     assert (code, told["method"], told["steps"].keys()) == (0, "lora", {"lora"})
     assert told["settings"]["rank"] == {"value": 4, "origin": "option"}
     assert "token_steps" not in told["settings"]
+
+
+def test_a_dry_run_shows_what_only_the_authors_files_say(dv: Dv) -> None:
+    code, _, shown = dv(*ZIGZAG, "--method", "dreamvideo-attention", "--dry-run")
+    assert code == 0
+    assert re.search(r"appearance_strength +1 +authors", shown) and re.search(r"layers +attention +method", shown)
+    assert not re.search(r"\bpaper$|\bdv$", shown, re.MULTILINE)
 
 
 def test_an_identifier_calls_the_subject_in_a_prompt_of_any_form(dv: Dv, tmp_path: Path) -> None:
