@@ -250,7 +250,7 @@ def _publish(name: str, kind: Any, base: Any, here: Path) -> None:
     photo = here / "photos" / "1.png"
     sites = identity_sites if kind == "subject" else motion_sites
     made = AdapterSet.create(sites(base.sites), 0.5, condition_width=None, seed=0)
-    token = torch.zeros(base.text_encoder.get_input_embeddings().embedding_dim)
+    token = torch.zeros(base.text.token_width)
     adapter = Adapter(
         kind, "dreamvideo", base.fingerprint, made.state(), made.widths, token if kind == "subject" else None, None
     )

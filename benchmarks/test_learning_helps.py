@@ -20,10 +20,11 @@ import dreamvideo_cli
 from engine.adapters.bottleneck import AdapterSet
 from engine.adapters.storage import Adapter, read_adapter
 from engine.bases.base import Base
+from engine.bases.family import Conditioning
 from engine.bases.load import load_base
 from engine.bases.location import EMBEDDED, inspect_base
 from engine.composing import compose
-from engine.data.clips import read_clip
+from engine.data.clips import FrameSampling, read_clip
 from engine.data.encoding import encode_clip, encode_images
 from engine.data.images import find_images, read_image
 from engine.evaluation.features import judges_of
@@ -66,15 +67,13 @@ def base() -> Base:
 
 
 @torch.no_grad()
-def loss_on_fixed_pairs(base: Base, clean_at: Callable[[Tensor, torch.Generator], Tensor], text: Tensor) -> float:
+def loss_on_fixed_pairs(base: Base, clean_at: Callable[[Tensor, torch.Generator], Tensor], text: Conditioning) -> float:
     """The mean loss on 64 pairs of noise and timestep that are the same at every call."""
     total = 0.0
     for start in range(0, PAIRS, BATCH):
         generator = generator_at(17, start, "fixed pairs")
         clean = clean_at(torch.arange(start, start + BATCH), generator)
-        total += float(
-            denoising_loss(base, SubjectConfig(offset_noise=0.0), clean, text.expand(BATCH, -1, -1), generator)
-        )
+        total += float(denoising_loss(base, SubjectConfig(offset_noise=0.0), clean, text.expand(BATCH), generator))
     return total / (PAIRS // BATCH)
 
 
@@ -90,11 +89,11 @@ def test_token_and_identity_lower_the_loss(base: Base, learnt: Learnt) -> None:
     fox = read_adapter(learnt.subject)
 
     def pictures(indices: Tensor, generator: torch.Generator) -> Tensor:
-        return images.latents.sample(indices % len(images.latents.mean), generator).unsqueeze(2)
+        return images.latents.sample(indices % len(images.latents.mean), generator)
 
     with torch.no_grad():
-        class_word = base.encode_text(["a *"], base.word_embedding("dog"))
-        token = base.encode_text(["a *"], fox.token)
+        class_word = base.text.encode(["a *"], base.text.start_embedding(None, "dog"))
+        token = base.text.encode(["a *"], fox.token)
     before = loss_on_fixed_pairs(base, pictures, class_word)
     with_token = loss_on_fixed_pairs(base, pictures, token)
     with attached(base, fox):
@@ -107,15 +106,15 @@ def test_the_motion_adapter_lowers_the_loss(base: Base, learnt: Learnt) -> None:
     path = MATERIAL / "zigzag" / "dog.mp4"
     prompt = path.with_suffix(".txt").read_text(encoding="utf-8").strip()
     clip = encode_clip(
-        base, path, prompt=prompt, fps=8, size=(64, 64), start=0, end=None, source_fps=None, appearance=True
-    )
+        base, path, FrameSampling(1000, 8), prompt=prompt, fps=8, size=(64, 64), start=0, end=None, source_fps=None,
+        appearance=True,
+    )  # fmt: skip
 
     def whole(_indices: Tensor, generator: torch.Generator) -> Tensor:
-        frames = torch.arange(len(clip.latents.mean))
-        return torch.stack([clip.latents.sample(frames, generator).transpose(0, 1) for _ in range(BATCH)])
+        return torch.stack([clip.windows.draw(generator) for _ in range(BATCH)])
 
     with torch.no_grad():
-        text = base.encode_text([prompt])
+        text = base.text.encode([prompt])
     before = loss_on_fixed_pairs(base, whole, text)
     assert clip.embeddings is not None
     with attached(base, read_adapter(learnt.motion), clip.embeddings[:1]):

@@ -130,9 +130,8 @@ def _sample(
         prompts = [config.negative_prompt] * len(shots) + prompts
     if subject is not None:
         prompts = [said(text, subject.word) for text in prompts]
-    text = base.encode_text(prompts, token)
-    width, height = config.size
-    shape = (1, base.latent_channels, config.frames, height // base.latent_scale, width // base.latent_scale)
+    text = base.text.encode(prompts, token)
+    shape = (1, *base.layout.shape(config.frames, config.size))
     generators = [generator_at(shot.seed, 0, "sampling") for shot in shots]
     start = torch.cat([offset_noise(shape, config.offset_noise, g) for g in generators]).to(base.device)
     timesteps, final_alpha = schedule(base.scheduler_config, config.steps)
@@ -152,9 +151,8 @@ def _sample(
             guided(denoise, config.guidance_scale), start, timesteps, base.objective,
             final_alpha=final_alpha, eta=config.eta, generators=generators, callback=after_step,
         )  # fmt: skip
-    pictures = base.decode_latents(latents.transpose(1, 2).flatten(0, 1))
-    pixels = ((pictures + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
-    videos: npt.NDArray[np.uint8] = pixels.unflatten(0, (len(shots), -1)).numpy()
+    pixels = ((base.codec.decode(latents) + 1) * 127.5).round().to(torch.uint8)
+    videos: npt.NDArray[np.uint8] = pixels.permute(0, 2, 3, 4, 1).contiguous().numpy()
     return videos
 
 
@@ -179,7 +177,7 @@ def _attached(
         seen = torch.cat([torch.zeros_like(conditional), conditional][-branches:])
         weights["motion"].condition(seen, lambdas[-branches:].repeat_interleave(len(looks)).to(base.device))
     with ExitStack() as attached:
-        attached.enter_context(base.autocast())
+        attached.enter_context(base.compute.autocast())
         for each in weights.values():
             attached.enter_context(each.attached(base))
         yield weights
@@ -216,18 +214,20 @@ def _check(prompt: str, config: ComposeConfig, base: Base, subject: Adapter | No
     placed = prompt if subject is None else said(prompt, subject.word)
     if PLACEHOLDER in placed and (subject is None or subject.token is None):
         raise InputError(f'the prompt "{prompt}" has a * and nothing that was learnt stands for it')
-    if any(side % base.size_multiple for side in config.size):
+    if any(side % base.layout.size_multiple for side in config.size):
         raise InputError(
             f"--size {config.size[0]}x{config.size[1]} does not fit the base {base.name}: width and height "
-            f"must be multiples of {base.size_multiple}"
+            f"must be multiples of {base.layout.size_multiple}"
         )
+    if not base.layout.fits(config.frames):
+        raise InputError(f"`frames` is {config.frames}: {base.layout.frames_told(config.frames)}")
 
 
 def _check_widths(base: Base, learnt: dict[str, Adapter | None]) -> None:
     """Refuse a token that this base's text encoder has no room for, as `attached` refuses weights."""
     subject = learnt["subject"]
     if subject is not None and subject.token is not None:
-        width = base.text_encoder.get_input_embeddings().embedding_dim
+        width = base.text.token_width
         if len(subject.token) != width:
             raise AdapterError(
                 f"the subject's token does not fit the base {base.name}: it has width {len(subject.token)}, "

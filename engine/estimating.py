@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from math import prod
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from engine.adapters.choosing import FullWeights
 from engine.adapters.forms import fresh
-from engine.bases.load import choose_device, choose_dtype, family_of, notes_on, skeleton
+from engine.bases.families import family_named
+from engine.bases.family import Conditioning, Family
+from engine.bases.load import choose_device, choose_dtype, notes_on
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.bases.weights import weights_of
 from engine.methods.common import Recipe
@@ -56,7 +57,7 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
     latents = _latents(location, config.batch_size, frames, config.size)
     flops, saved = _cost(location, latents, config.gradient_checkpointing)
     bytes_each = torch.finfo(precision).bits // 8
-    weights = sum(_stored(info, part) for part in ("unet", "text_encoder", "vae")) * bytes_each
+    weights = sum(_stored(info, part) for part in family.parts.weights) * bytes_each
     trained = sum(parameters.values()) * 4 * 4  # weight, gradient and AdamW's two averages, in float32
     if isinstance(recipe.weights, FullWeights):
         weights += sum(parameters.values()) * bytes_each  # the frozen ones stay beside their trained selves
@@ -74,7 +75,7 @@ def composing_seconds(config: ComposeConfig, location: BaseLocation, *, device: 
 
 
 def trainable_parameters(
-    recipe: Recipe, denoiser: Any, family: Any, text_width: int, condition_width: int | None
+    recipe: Recipe, denoiser: nn.Module, family: Family, text_width: int, condition_width: int | None
 ) -> dict[str, int]:
     """The number of trainable values of each part, on a denoiser without weights.
 
@@ -110,23 +111,16 @@ def _stored(info: BaseInfo, part: str) -> int:
 
 
 @cache
-def _counted(location: BaseLocation) -> tuple[BaseInfo, Any, Any]:
+def _counted(location: BaseLocation) -> tuple[BaseInfo, nn.Module, Family]:
     """A base's denoiser without weights, and its family. Those who plan many runs ask often."""
     info = inspect_base(location)
-    return info, skeleton(info), family_of(info)
+    family = family_named(info.family)
+    return info, family.skeleton(info.folder), family
 
 
 def _latents(location: BaseLocation, batch: int, frames: int, size: tuple[int, int]) -> tuple[int, ...]:
-    """The shape of a batch of latents `(B, C, F, h, w)`."""
-    info, model, _ = _counted(location)
-    sides = (side // _latent_scale(info) for side in size[::-1])
-    return (batch, model.config.in_channels, frames, *sides)
-
-
-def _latent_scale(info: BaseInfo) -> int:
-    from diffusers import AutoencoderKL
-
-    return int(2 ** (len(AutoencoderKL.load_config(info.folder / "vae")["block_out_channels"]) - 1))
+    """The shape of a batch of latents `(B, C, f, h, w)`."""
+    return (batch, *_counted(location)[0].layout.shape(frames, size))
 
 
 @cache
@@ -146,14 +140,15 @@ def _cost(location: BaseLocation, latents: tuple[int, ...], checkpointing: bool)
         return tensor
 
     inputs = torch.empty(latents, device="meta")
-    text = torch.empty((latents[0], 77, info.cross_attention_dim), device="meta", requires_grad=True)
+    shape = (latents[0], info.text_tokens, info.cross_attention_dim)
+    text = Conditioning(torch.empty(shape, device="meta", requires_grad=True))
     timesteps = torch.empty((latents[0],), device="meta")
     with ExitStack() as stack:
         counter = stack.enter_context(FlopCounterMode(display=False))
         stack.enter_context(torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t))
         if checkpointing:
             stack.enter_context(family.checkpointed(model))
-        model(inputs, timesteps, text)
+        family.predict(model, inputs, timesteps, text)
     return counter.get_total_flops(), kept
 
 

@@ -18,7 +18,7 @@ from engine.adapters.forms import fresh
 from engine.adapters.learnt import Learnt
 from engine.adapters.storage import Adapter, write_adapter
 from engine.bases.base import Base
-from engine.bases.load import family_of
+from engine.bases.family import Conditioning
 from engine.data.clips import FrameSampling
 from engine.data.encoding import EncodedClip, EncodedImages, encode_clip, encode_images
 from engine.methods.common import CLASS, MotionSettings, OptimizerConfig, Part, SubjectSettings
@@ -80,15 +80,15 @@ def learn_subject(
     session = _Session(base, plan, run, on_progress)
     recipe, token = session.recipe, None
     if recipe.token is not None:
-        token = nn.Parameter(base.start_embedding(recipe.token.start_id, plan.class_word).to(base.device))
+        token = nn.Parameter(base.text.start_embedding(recipe.token.start_id, plan.class_word).to(base.device))
     weights = session.fresh_weights(None)
 
     def loss_of(part: Part) -> Loss:
         prompts = [part.prompt.replace(CLASS, plan.class_word)]
         if "token" in part.trains:
-            return lambda generator: _subject_loss(base, config, images, base.encode_text(prompts, token), generator)
+            return lambda generator: _subject_loss(base, config, images, base.text.encode(prompts, token), generator)
         with torch.no_grad():
-            text = base.encode_text(prompts, token)
+            text = base.text.encode(prompts, token)
         if part is recipe.parts[-1]:
             base.release_encoders()
         return lambda generator: _subject_loss(base, config, images, text, generator)
@@ -108,17 +108,18 @@ def learn_motion(
     """Learn a motion by the plan's method (the paper's own: section 3.3) and write the adapter's files into
     `folder`; see `learn_subject`."""
     config, guidance = plan.settings.config, plan.method.recipe(plan.settings.config).guidance
+    sampling = FrameSampling(config.frames, config.fps, base.layout.frame_step)
     clips = _encoded(
         lambda: [
             encode_clip(
-                base, s.path, prompt=s.prompt or plan.prompt, fps=s.fps or config.fps, size=config.size,
+                base, s.path, sampling, prompt=s.prompt or plan.prompt, fps=s.fps or config.fps, size=config.size,
                 start=plan.start, end=plan.end, source_fps=plan.source_fps, appearance=guidance is not None,
             )
             for s in plan.sources
         ]
     )  # fmt: skip
     with torch.no_grad():
-        texts = base.encode_text(["", *(clip.prompt for clip in clips)])
+        texts = base.text.encode(["", *(clip.prompt for clip in clips)])
     width = clips[0].embeddings.shape[1] if clips[0].embeddings is not None else None
     base.release_encoders()
     session = _Session(base, plan, run, on_progress)
@@ -215,7 +216,7 @@ class _Session:
 
         with ExitStack() as stack:
             if config.gradient_checkpointing:
-                stack.enter_context(family_of(self.base.info).checkpointed(self.base.denoiser))
+                stack.enter_context(self.base.family.checkpointed(self.base.denoiser))
             return train(
                 parameters,
                 lambda step, micro: loss(generator_at(config.seed, step, f"{part}/{micro}")),
@@ -260,31 +261,30 @@ def _particulars(plan: SubjectPlan | MotionPlan) -> list[object]:
 
 
 def _subject_loss(
-    base: Base, config: SubjectSettings, images: EncodedImages, text: Tensor, generator: torch.Generator
+    base: Base, config: SubjectSettings, images: EncodedImages, text: Conditioning, generator: torch.Generator
 ) -> Tensor:
     """The denoising loss on a batch of images, each a video of one frame; inside the masks where given."""
     chosen = torch.randint(len(images.latents.mean), (config.batch_size,), generator=generator)
-    clean = images.latents.sample(chosen, generator).unsqueeze(2)
+    clean = images.latents.sample(chosen, generator)
     mask = images.masks[chosen].unsqueeze(2).to(base.device) if images.masks is not None else None
-    return denoising_loss(base, config, clean, text.expand(len(chosen), -1, -1), generator, mask)
+    return denoising_loss(base, config, clean, text.expand(len(chosen)), generator, mask)
 
 
 def _motion_loss(
     base: Base,
     config: MotionSettings,
     clips: list[EncodedClip],
-    texts: Tensor,
+    texts: Conditioning,
     weights: Learnt | None,
     guidance: Guidance | None,
     generator: torch.Generator,
 ) -> Tensor:
     """The denoising loss on a batch of windows, drawn anew, under appearance guidance by a random frame.
 
-    `texts` is `(1 + clips, L, D)`, the empty prompt first. A batch holds windows of one length, that of the
+    `texts` are of the empty prompt and then of each clip's. A batch holds windows of one length, that of the
     clip drawn first, so each clip is still drawn as often as any other.
     """
-    sampling = FrameSampling(config.frames, config.fps)
-    lengths = [min(config.frames, len(clip.latents.mean)) for clip in clips]
+    lengths = [clip.windows.frames for clip in clips]
     first = int(torch.randint(len(clips), (), generator=generator))
     alike = [i for i, length in enumerate(lengths) if length == lengths[first]]
     others = torch.randint(len(alike), (config.batch_size - 1,), generator=generator).tolist()
@@ -292,19 +292,16 @@ def _motion_loss(
     samples, embeddings = [], []
     for index in chosen:
         clip = clips[index]
-        available = len(clip.latents.mean)
-        start = int(torch.randint(sampling.windows(available, clip.fps), (), generator=generator))
-        window = torch.from_numpy(sampling.indices(start, available, clip.fps))
-        samples.append(clip.latents.sample(window, generator).transpose(0, 1))
+        samples.append(clip.windows.draw(generator))
         if clip.embeddings is not None:
-            embeddings.append(clip.embeddings[int(torch.randint(available, (), generator=generator))])
+            embeddings.append(clip.embeddings[int(torch.randint(len(clip.embeddings), (), generator=generator))])
     captioned = torch.rand(len(chosen), generator=generator) >= config.p_zero
     draw = torch.rand(len(chosen), generator=generator)
-    text = texts[torch.where(captioned, 1 + torch.tensor(chosen), 0)]
+    text = texts.take(torch.where(captioned, 1 + torch.tensor(chosen), 0))
     if embeddings and weights is not None and guidance is not None:
         strength = torch.full((len(chosen),), guidance.strength, device=base.device)
         seen = torch.stack(embeddings) * (draw >= guidance.p_image_zero)[:, None]
-        with base.autocast():
+        with base.compute.autocast():
             weights.condition(seen.to(base.device), strength)
     return denoising_loss(base, config, torch.stack(samples), text, generator)
 
@@ -313,13 +310,13 @@ def denoising_loss(
     base: Base,
     config: OptimizerConfig,
     clean: Tensor,
-    text: Tensor,
+    text: Conditioning,
     generator: torch.Generator,
     mask: Tensor | None = None,
 ) -> Tensor:
     """Mean squared error of the base's prediction at random timesteps, with the noise that `config` asks for.
 
-    `clean` is `(B, C, F, h, w)`, `text` `(B, L, D)`; a `mask` `(B, 1, 1, h, w)` multiplies prediction and
+    `clean` is `(B, C, f, h, w)`, `text` of B prompts; a `mask` `(B, 1, 1, h, w)` multiplies prediction and
     target, and the mean is still over everything (the authors' code).
     """
     noise = offset_noise(tuple(clean.shape), config.offset_noise, generator).to(base.device)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.bases.families import family_named
 from engine.bases.location import BaseInfo
 from engine.data.clips import FrameSampling, caption_beside, find_clips, probe_clip
 from engine.data.images import find_images, find_masks, probe_image, read_mask, sha256_of, unused_files
 from engine.errors import InputError
-from engine.methods.common import Method, MotionSettings, SubjectSettings, check_read
+from engine.methods.common import Method, MotionSettings, OptimizerConfig, SubjectSettings, check_read
 from engine.methods.table import DEFAULT, check_options, method_named, recommended_for
 from engine.settings import Resolved, resolve
 
@@ -135,7 +136,9 @@ def plan_motion(
             f"the base {info.location.name} has no image encoder, which appearance guidance needs: add the base "
             "with --image-encoder, or learn with --no-appearance-guidance"
         )
-    sampling = FrameSampling(config.frames, config.fps)
+    if not info.layout.fits(config.frames):
+        raise InputError(f"`frames` is {config.frames}: {info.layout.frames_told(config.frames)}")
+    sampling = FrameSampling(config.frames, config.fps, info.layout.frame_step)
     sources, notes = [], []
     for path in found:
         clip = probe_clip(path, source_fps=source_fps, start=start, end=end)
@@ -181,8 +184,20 @@ def _resolved(method: Method, sources: int, info: BaseInfo, options: Mapping[str
     check_options(method, given)
     resolved = resolve(method.settings(sources), recommended_for(method, info.recommended), given)
     check_read(resolved.config, given)
+    _check_places(method, resolved.config, info)
     own = {name: "method" for name in method.changed if resolved.origins[name] not in ("base", "option")}
     return replace(resolved, origins={**resolved.origins, **own})
+
+
+def _check_places(method: Method, config: OptimizerConfig, info: BaseInfo) -> None:
+    """Refuse a method that would find nothing to train in a base of this family."""
+    weights, family = method.recipe(config).weights, family_named(info.family)
+    lacking = weights.where.lacks(family) if weights is not None else None
+    if lacking is not None:
+        raise InputError(
+            f"the method {method.name} can't learn a {method.kind} on the base {info.location.name}: bases of the "
+            f"family {family.name} have no {lacking}; choose another method or base"
+        )
 
 
 def _fitted(width: int, height: int, size: tuple[int, int]) -> tuple[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Callable
 
 from engine.errors import InputError
 
@@ -72,3 +74,13 @@ def said(prompt: str, word: str) -> str:
     _, _, class_word = word.partition(" ")
     doubled = rf"(?:\s+{re.escape(class_word)}(?!\w))?" if class_word else ""
     return re.sub(re.escape(PLACEHOLDER) + doubled, lambda _: word, prompt, flags=re.IGNORECASE)
+
+
+def words_beyond(text: str, count: Callable[[str], int], limit: int) -> str:
+    """The words of `text`, from the first that is cut on, that an encoder of at most `limit` tokens never reads;
+    "" for none. `count` tells the tokens of a text, the marks of start and end among them."""
+    if count(text) <= limit:
+        return ""
+    words = text.split()
+    fitting = bisect_right(range(len(words)), limit, key=lambda kept: count(" ".join(words[:kept])))
+    return " ".join(words[max(fitting - 1, 0) :])

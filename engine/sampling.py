@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from diffusers import DDIMScheduler
@@ -64,7 +63,7 @@ def guided(denoise: Callable[[Tensor, int], Tensor], scale: float) -> Denoise:
     return both
 
 
-def schedule(scheduler_config: dict[str, Any], steps: int) -> tuple[list[int], float]:
+def schedule(scheduler_config: Mapping[str, object], steps: int) -> tuple[list[int], float]:
     """The timesteps of a base's own spacing, and the cumulative alpha that the last step leads to."""
     scheduler = DDIMScheduler.from_config(scheduler_config)
     scheduler.set_timesteps(steps)

@@ -23,9 +23,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from engine.adapters.choosing import SPATIAL_CROSS_ATTENTION, TEMPORAL, Form
+from engine.adapters.choosing import IDENTITY, MOTION, Form
 from engine.adapters.learnt import Learnt, grouped, load_whole, parameters_of
-from engine.bases.base import Base, Site
+from engine.bases.base import Base
+from engine.bases.family import Site
 from engine.errors import AdapterError
 
 
@@ -171,23 +172,24 @@ class AdapterSet(Learnt):
             hidden_states = entering.pop()
             if self.strength == 0:
                 return None
-            addition: Tensor = adapter(self._read(hidden_states, output), self._biases.get(site.name))
+            addition: Tensor = adapter(self._read(site, hidden_states, output), self._biases.get(site.name))
             return output + (self.strength * addition).to(output.dtype)
 
         return [site.norm.register_forward_pre_hook(remember), site.layer.register_forward_hook(add)]
 
-    def _read(self, hidden_states: Tensor, output: Tensor) -> Tensor:
+    def _read(self, site: Site, hidden_states: Tensor, output: Tensor) -> Tensor:
         """What an adapter reads, of the state before the layer's norm and the layer's output, both `(N, T, C)`."""
         if self.form == "bottlenecks":
             return hidden_states
-        return output if self.form == "serial-bottlenecks" else hidden_states + output
+        return output if self.form == "serial-bottlenecks" or site.gives_sum else hidden_states + output
 
 
 def identity_sites(sites: Iterable[Site]) -> list[Site]:
-    """Every spatial cross-attention (paper, section 3.2)."""
-    return SPATIAL_CROSS_ATTENTION.sites(sites)
+    """Every spatial cross-attention (paper, section 3.2), or what a family has for it."""
+    return IDENTITY.sites(sites)
 
 
 def motion_sites(sites: Iterable[Site]) -> list[Site]:
-    """Both self-attentions and the feed-forward of every temporal transformer (paper, section 3.3)."""
-    return TEMPORAL.sites(sites)
+    """Both self-attentions and the feed-forward of every temporal transformer (paper, section 3.3), or what a family
+    has for them."""
+    return MOTION.sites(sites)

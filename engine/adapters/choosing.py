@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from engine.bases.base import Axis, Label, LayerKind, Projection, Site
+    from engine.bases.family import Axis, Family, Label, LayerKind, Projection, Role, Site
 
 Placement = Literal["parallel", "serial"]
 Form = Literal["bottlenecks", "residual-serial-bottlenecks", "serial-bottlenecks", "low-rank", "weight-deltas"]
@@ -17,15 +17,19 @@ Form = Literal["bottlenecks", "residual-serial-bottlenecks", "serial-bottlenecks
 
 @dataclass(frozen=True)
 class Where:
-    """A choice among a base's sites and parameters by their labels. No axis, `kinds` or `projections`: all."""
+    """A choice among a base's sites and parameters. No `axes`, `kinds` or `projections`: all of them.
 
-    axis: Axis | None
+    With a `role`, it is the sites where the family has adapters of that role.
+    """
+
+    axes: tuple[Axis, ...] = ()
     kinds: tuple[LayerKind, ...] = ()
     projections: tuple[Projection, ...] = ()
+    role: Role | None = None
 
     def sites(self, sites: Iterable[Site]) -> list[Site]:
         """The layers chosen."""
-        return [s for s in sites if self._holds(s)]
+        return [s for s in sites if self._holds(s) and self.role in (None, s.role)]
 
     def names(self, labels: Mapping[str, Label]) -> list[str]:
         """The names of the parameters chosen."""
@@ -35,15 +39,26 @@ class Where:
             if self._holds(label) and (not self.projections or label.projection in self.projections)
         ]
 
+    def lacks(self, family: Family) -> str | None:
+        """What a family would need for anything to be chosen; None where it has it."""
+        if self.role is not None and self.role not in family.roles:
+            return f"places for {self.role} adapters"
+        if self.axes and not family.axes & set(self.axes):
+            return f"{' or '.join(self.axes)} layers"
+        return None
+
     def _holds(self, place: Site | Label) -> bool:
-        return self.axis in (None, place.axis) and (not self.kinds or place.kind in self.kinds)
+        return (not self.axes or place.axis in self.axes) and (not self.kinds or place.kind in self.kinds)
 
 
-SPATIAL, TEMPORAL = Where("spatial"), Where("temporal")
-SPATIAL_CROSS_ATTENTION = Where("spatial", ("cross_attention",))
-SPATIAL_CROSS_ATTENTION_KV = Where("spatial", ("cross_attention",), ("key", "value"))
-TEMPORAL_ATTENTION_KV = Where("temporal", ("self_attention",), ("key", "value"))
-ATTENTION_KV = Where(None, ("cross_attention", "self_attention"), ("key", "value"))
+# Where space and time are mixed by the same layers ("joint"), these are a subject's as well as a motion's.
+SPATIAL, TEMPORAL = Where(("spatial", "joint")), Where(("temporal", "joint"))
+IDENTITY, MOTION = Where(role="identity"), Where(role="motion")
+MOTION_ATTENTION = Where(role="motion", kinds=("self_attention",))
+MOTION_FEED_FORWARD = Where(role="motion", kinds=("feed_forward",))
+SPATIAL_CROSS_ATTENTION_KV = Where(("spatial", "joint"), ("cross_attention",), ("key", "value"))
+TEMPORAL_ATTENTION_KV = Where(("temporal", "joint"), ("self_attention",), ("key", "value"))
+ATTENTION_KV = Where((), ("cross_attention", "self_attention"), ("key", "value"))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from engine.adapters.choosing import Bottlenecks, LowRank, Trained
 from engine.adapters.learnt import Learnt
 from engine.adapters.low_rank import LowRankSet
 from engine.adapters.weight_deltas import WeightDeltas
-from engine.bases.base import Label, Site
+from engine.bases.family import Label, Site
 from engine.errors import AdapterError
 
 _FORMS: dict[str, Callable[[Mapping[str, Tensor]], Learnt]] = {

@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
+from engine.bases.families import family_named
 from engine.bases.location import BaseInfo
 from engine.bases.weights import weights_of
 from engine.errors import BaseError
 from engine.remembering import remembered
 
-_PARTS = ("unet", "text_encoder", "vae", "image_encoder")
-
 
 def fingerprint(info: BaseInfo) -> str:
-    """Hex SHA-256 over the float16 values of UNet, text encoder, VAE and image encoder.
+    """Hex SHA-256 over the float16 values of the family's parts with weights, in its order, and the image encoder.
 
     Tensors count by shape and values, not by name, so that a copy saved by another version of a library
     keeps its fingerprint. Cached by path, size and modification time of the weights' files.
@@ -27,7 +26,7 @@ def fingerprint(info: BaseInfo) -> str:
 
 def _whole(files: Mapping[str, Sequence[Path]]) -> str:
     whole = hashlib.sha256()
-    for part in _PARTS:
+    for part in (*(part for part in files if part != "image_encoder"), "image_encoder"):
         whole.update(f"{part}:".encode())
         for digest in sorted(d for f in files.get(part, []) for d in _digests_of(f)):
             whole.update(digest)
@@ -35,7 +34,7 @@ def _whole(files: Mapping[str, Sequence[Path]]) -> str:
 
 
 def _folders(info: BaseInfo) -> dict[str, Path]:
-    folders = {part: info.folder / part for part in ("unet", "text_encoder", "vae")}
+    folders = {part: info.folder / part for part in family_named(info.family).parts.weights}
     if info.image_encoder is not None:
         folders["image_encoder"] = info.image_encoder
     return folders

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, ModelMixin
+from diffusers import ModelMixin
 from diffusers.utils import logging as diffusers_logging
-from transformers import CLIPImageProcessorPil, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
+from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from engine.bases.base import Base, Objective
+from engine.bases.base import Base
+from engine.bases.families import family_named
+from engine.bases.family import Compute, Prompts
 from engine.bases.fingerprint import fingerprint
+from engine.bases.image_encoder import ImageEncoder
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.bases.weights import Library, as_the_only_ones, weights_of
 from engine.errors import BaseError, InputError
-from engine.prompts import TOKEN
 from engine.training import raise_if_out_of_memory
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -76,66 +76,59 @@ def load_base(
     `deterministic` makes CUDA's kernels repeatable (on a CPU they are, for a number of threads).
     Raises `BaseError` for a base that is missing or damaged, `InputError` for an unknown device or dtype.
     """
-    where, precision = choose_device(device), choose_dtype(dtype)
+    compute = Compute(choose_device(device), choose_dtype(dtype))
     if deterministic:
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True)
     info = inspect_base(location)
-    family = family_of(info)
+    family = family_named(info.family)
     with quiet_libraries():
-        denoiser = _load(family.DENOISER, info.folder / "unet", where, precision)
-        vae = _load(AutoencoderKL, info.folder / "vae", where, precision)
-        text_encoder = _load(CLIPTextModel, info.folder / "text_encoder", where, precision)
+        loaded = family.load(info, lambda kind, part: _load(kind, info.folder / part, compute), compute)
         image_encoder = None
         if info.image_encoder is not None:
-            image_encoder = _load(CLIPVisionModelWithProjection, info.image_encoder, where, precision)
-        with loading(f"the base's tokenizer in {info.folder / 'tokenizer'}"):
-            tokenizer = CLIPTokenizer.from_pretrained(info.folder / "tokenizer")
-            tokenizer.add_tokens([TOKEN])
-        with loading(f"the base's scheduler in {info.folder / 'scheduler'}"):
-            scheduler = DDIMScheduler.from_pretrained(info.folder / "scheduler")
+            model = _load(CLIPVisionModelWithProjection, info.image_encoder, compute)
+            image_encoder = ImageEncoder(model, _image_processor(info), compute)
     return Base(
         info=info,
         fingerprint=fingerprint(info),
-        device=where,
-        dtype=precision,
-        denoiser=denoiser,
-        vae=vae,
-        text_encoder=text_encoder,
-        tokenizer=tokenizer,
+        family=family,
+        compute=compute,
+        denoiser=loaded.denoiser,
+        codec=loaded.codec,
+        text=loaded.text,
         image_encoder=image_encoder,
-        image_processor=_image_processor(info) if image_encoder is not None else None,
-        scheduler_config=dict(scheduler.config),
-        objective=Objective(scheduler.alphas_cumprod, info.prediction_type),
-        sites=family.sites(denoiser),
-        labels=family.labels(denoiser),
+        objective=loaded.objective,
+        scheduler_config=loaded.scheduler_config,
+        sites=family.sites(loaded.denoiser),
+        labels=family.labels(loaded.denoiser),
     )
 
 
-def family_of(info: BaseInfo) -> ModuleType:
-    """The module of `engine/bases` that knows this base's denoiser."""
-    return importlib.import_module(f"engine.bases.{info.family}")
+def prompts_of(info: BaseInfo) -> Prompts:
+    """How the base's prompts become tokens, without its weights. Raises `BaseError`."""
+    with quiet_libraries():
+        return family_named(info.family).prompts(info, lambda kind, part: _read(kind, info.folder / part))
 
 
-def skeleton(info: BaseInfo) -> Any:
-    """The base's denoiser without weights, on the meta device: for counting."""
-    family = family_of(info)
-    with torch.device("meta"):
-        model = family.DENOISER.from_config(family.DENOISER.load_config(info.folder / "unet"))
-    return model.eval().requires_grad_(False)
+def _read(kind: Any, folder: Path) -> Any:
+    """One component without weights: a tokenizer, a scheduler."""
+    with loading(f"the base's {folder.name} in {folder}"):
+        return kind.from_pretrained(folder)
 
 
-def _load(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+def _load(kind: Any, folder: Path, compute: Compute) -> Any:
     """One component. Without safetensors the libraries read `.bin` files with `weights_only=True`."""
+    if not issubclass(kind, ModelMixin | PreTrainedModel):
+        return _read(kind, folder)
     weights = weights_of(folder)
     library: Library = "diffusers" if issubclass(kind, ModelMixin) else "transformers"
     with loading(f"the base's {folder.name} in {folder}"), as_the_only_ones(weights, library) as shown:
         model, told = kind.from_pretrained(
-            shown, torch_dtype=dtype, use_safetensors=weights.suffix == "safetensors", output_loading_info=True
+            shown, torch_dtype=compute.dtype, use_safetensors=weights.suffix == "safetensors", output_loading_info=True
         )
     if missing := sorted(told["missing_keys"]):
         raise BaseError(f"the base's {folder.name} in {folder} lacks {len(missing)} weights, such as {missing[0]}")
-    return model.to(device).eval().requires_grad_(False)
+    return model.to(compute.device).eval().requires_grad_(False)
 
 
 def _image_processor(info: BaseInfo) -> CLIPImageProcessorPil:

@@ -8,18 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.bases.families import FAMILIES
+from engine.bases.family import Family, Layout
 from engine.bases.hub import local_folder
 from engine.bases.weights import bytes_of
 from engine.errors import BaseError
 
-PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-"""The folders that a base must have: the layout of `ali-vilab/text-to-video-ms-1.7b`."""
-
 _OTHER_FOLDERS = ("image_encoder", "feature_extractor", "judges/clip", "judges/dino")
-"""What a base may have besides."""
-
-FAMILIES = {"UNet3DConditionModel": "unet3d"}
-"""The classes of denoiser that are known, and the file of `engine/bases` that knows each."""
+"""What a base may have besides its family's parts."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,8 @@ EMBEDDED = BaseLocation("embedded", str(Path(__file__).parent / "embedded"))
 @dataclass(frozen=True)
 class BaseInfo:
     """What a base's configs tell. `components` are the bytes of the files that are used; `recommended` has a
-    table of settings for "subject", "motion" and "compose" each."""
+    table of settings for "subject", "motion" and "compose" each; `cross_attention_dim` is the width of the text
+    conditioning, of at most `text_tokens` tokens."""
 
     location: BaseLocation
     folder: Path
@@ -51,37 +48,58 @@ class BaseInfo:
     cross_attention_dim: int
     sample_size: int
     image_embedding_width: int | None
+    layout: Layout
+    text_tokens: int
 
 
 def inspect_base(location: BaseLocation) -> BaseInfo:
     """Read a base's configs. Raises `BaseError` naming what is missing or not known."""
-    folder = local_folder(location.model, (*PARTS, *_OTHER_FOLDERS))
-    for part in PARTS:
+    wanted = dict.fromkeys(part for family in FAMILIES.values() for part in family.parts.folders)
+    folder = local_folder(location.model, (*wanted, *_OTHER_FOLDERS))
+    family = _family_at(folder, location)
+    for part in family.parts.folders:
         if not (folder / part).is_dir():
-            raise BaseError(
-                f"the base {location.name} ({location.model}) has no {part}/ folder: is it a diffusers model?"
-            )
-    unet = _read_json(folder / "unet" / "config.json")
-    scheduler = _read_json(folder / "scheduler" / "scheduler_config.json")
-    kind = str(unet.get("_class_name"))
-    if kind not in FAMILIES:
-        raise BaseError(f"the base {location.name} has a {kind}; known are: {', '.join(FAMILIES)}")
-    recommended = folder / "recommended.json"
+            raise _lacking(location, part)
+    configs = {part: _config(folder / part) for part in family.parts.folders if part != "tokenizer"}
+    facts, recommended = family.facts(configs), folder / "recommended.json"
     image_encoder = _image_encoder(location, folder)
     return BaseInfo(
         location=location,
         folder=folder,
         image_encoder=image_encoder,
-        family=FAMILIES[kind],
-        prediction_type=str(scheduler.get("prediction_type", "epsilon")),
-        scheduler=str(scheduler.get("_class_name")),
-        components={part: bytes_of(folder / part) for part in PARTS}
+        family=family.name,
+        prediction_type=facts.prediction_type,
+        scheduler=str(configs["scheduler"].get("_class_name")),
+        components={part: bytes_of(folder / part) for part in family.parts.folders}
         | ({"image_encoder": bytes_of(image_encoder)} if image_encoder is not None else {}),
         recommended=_read_json(recommended) if recommended.exists() else {},
-        cross_attention_dim=int(unet["cross_attention_dim"]),
-        sample_size=int(unet.get("sample_size") or 32),
+        cross_attention_dim=facts.text_width,
+        sample_size=facts.sample_size,
         image_embedding_width=_embedding_width(image_encoder),
+        layout=facts.layout,
+        text_tokens=facts.text_tokens,
     )
+
+
+def _family_at(folder: Path, location: BaseLocation) -> Family:
+    """The family whose denoiser lies in `folder`, by the class that its config names."""
+    places = sorted({family.parts.denoiser for family in FAMILIES.values()})
+    place = next((place for place in places if (folder / place).is_dir()), None)
+    if place is None:
+        raise _lacking(location, "/ or ".join(places))
+    kind = str(_config(folder / place).get("_class_name"))
+    if kind not in FAMILIES:
+        raise BaseError(f"the base {location.name} has a {kind}; known are: {', '.join(FAMILIES)}")
+    return FAMILIES[kind]
+
+
+def _lacking(location: BaseLocation, part: str) -> BaseError:
+    return BaseError(f"the base {location.name} ({location.model}) has no {part}/ folder: is it a diffusers model?")
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """A component's config; a scheduler's has a name of its own."""
+    return _read_json(folder / ("scheduler_config.json" if folder.name == "scheduler" else "config.json"))
 
 
 def _image_encoder(location: BaseLocation, folder: Path) -> Path | None:

@@ -29,6 +29,7 @@ VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"),
     *(".ts", ".mts", ".m2ts", ".3gp", ".ogv", ".gif"),
 )
+WINDOWS_AHEAD = 16
 DEFAULT_SOURCE_FPS = 8.0  # The rate the paper trains at (section 4.1), so that every frame is used.
 
 
@@ -265,11 +266,13 @@ class FrameSampling:
 
     The paper's are 32 frames at 8 fps (section 4.1). As the authors do, a clip with no more frames than
     are asked for is taken at stride 1. Where the stride that gives `fps` is too wide for the clip, the
-    widest one that still fits all frames is taken instead.
+    widest one that still fits all frames is taken instead. A window holds `frame_step` * k + 1 frames, as the base
+    asks for: at 1 any number.
     """
 
     frames: int
     fps: float
+    frame_step: int = 1
 
     def stride(self, source_fps: float, available: int) -> int:
         """Every how many frames of the clip one is taken."""
@@ -289,16 +292,28 @@ class FrameSampling:
         steps = np.arange(self._used(available), dtype=np.int64)
         return start + self.stride(source_fps, available) * steps
 
+    def starts_ahead(self, available: int, source_fps: float) -> list[int]:
+        """Starts of the windows that are encoded before the first step where latents can't be cut at will: up to
+        `WINDOWS_AHEAD`, spread evenly over the clip."""
+        windows = self.windows(available, source_fps)
+        return [round(start) for start in np.linspace(0, windows - 1, min(WINDOWS_AHEAD, windows))]
+
     def describe(self, info: ClipInfo) -> tuple[str, str]:
         """What is used of a clip, and what is dropped and why, in a few words each."""
         stride, wanted = self.stride(info.fps, info.frames), self._wanted_stride(info.fps)
         windows = self.windows(info.frames, info.fps)
         if info.frames < self.frames:
-            used = f"all {_count(info.frames, 'frame')} ({self.frames} asked for)"
+            taken = self._used(info.frames)
+            all_or_so_many = (
+                f"all {_count(taken, 'frame')}" if taken == info.frames else f"{taken} of {info.frames} frames"
+            )
+            used = f"{all_or_so_many} ({self.frames} asked for)"
         else:
             used = f"{_count(self.frames, 'frame')} at {info.fps / stride:.3g} fps, {_count(windows, 'start')}"
         if stride < wanted and self.frames > 1:
             used += f"; too short for {self.fps:g} fps"
+        if self.frame_step > 1:
+            used += f"; {_count(len(self.starts_ahead(info.frames, info.fps)), 'window')} encoded ahead"
         dropped = []
         outside = info.frames_in_file - info.frames
         if outside:
@@ -312,7 +327,8 @@ class FrameSampling:
         return max(1, round(source_fps / self.fps))
 
     def _used(self, available: int) -> int:
-        return min(self.frames, available)
+        most = min(self.frames, available)
+        return most - (most - 1) % self.frame_step
 
 
 def _count(number: int, noun: str) -> str:

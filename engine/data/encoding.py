@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from engine.bases.base import Base
-from engine.data.clips import read_clip
+from engine.data.clips import FrameSampling, read_clip
 from engine.data.images import fit, fit_mask, read_image, read_mask, shifted
 
 _SHIFTED_VIEWS = 16
@@ -20,7 +21,7 @@ _SHIFTED_VIEWS = 16
 
 @dataclass(frozen=True)
 class Latents:
-    """Scaled latents of N pictures or frames, mean and standard deviation `(N, C, h, w)` each.
+    """Latents of N frames `(N, C, h, w)`, or of N windows `(N, C, f, h, w)`: mean and standard deviation.
 
     Both are kept, so that sampling the autoencoder at each step stays honest.
     """
@@ -29,15 +30,15 @@ class Latents:
     std: Tensor
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw the latents of `indices` `(K,)`: `(K, C, h, w)`."""
+        """Draw the latents of `indices` `(K,)`: `(K, C, ...)`."""
         noise = torch.randn((len(indices), *self.mean.shape[1:]), generator=generator)
         return self.mean[indices] + self.std[indices] * noise
 
 
 @dataclass(frozen=True)
 class EncodedImages:
-    """Training images: latents of N views, loss masks `(N, 1, h, w)` at latent resolution, and image embeddings
-    `(K, C')` of the K images themselves."""
+    """Training images: latents of N views `(N, C, 1, h, w)`, loss masks `(N, 1, h, w)` at latent resolution, and image
+    embeddings `(K, C')` of the K images themselves."""
 
     latents: Latents
     masks: Tensor | None
@@ -45,18 +46,54 @@ class EncodedImages:
 
 
 @dataclass(frozen=True)
-class EncodedClip:
-    """A training clip, all its frames: latents `(N, ...)`, image embeddings `(N, C')`, frame rate, prompt."""
+class CutWindows:
+    """Windows of a clip whose frames are encoded one by one: cut from the latents of N frames, wherever they start."""
 
     latents: Latents
+    sampling: FrameSampling
+    source_fps: float
+
+    @property
+    def frames(self) -> int:
+        """Frames of a window's latents."""
+        return len(self.sampling.indices(0, len(self.latents.mean), self.source_fps))
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """The latents of a random window, `(C, f, h, w)`."""
+        available = len(self.latents.mean)
+        start = int(torch.randint(self.sampling.windows(available, self.source_fps), (), generator=generator))
+        frames = torch.from_numpy(self.sampling.indices(start, available, self.source_fps))
+        return self.latents.sample(frames, generator).transpose(0, 1)
+
+
+@dataclass(frozen=True)
+class StoredWindows:
+    """Windows of a clip for a codec that encodes them whole: latents of K windows that were chosen ahead."""
+
+    latents: Latents
+
+    @property
+    def frames(self) -> int:
+        """Frames of a window's latents."""
+        return self.latents.mean.shape[2]
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """The latents of a random window, `(C, f, h, w)`."""
+        return self.latents.sample(torch.randint(len(self.latents.mean), (1,), generator=generator), generator)[0]
+
+
+@dataclass(frozen=True)
+class EncodedClip:
+    """A training clip: its windows, the image embeddings `(N, C')` of its frames, its prompt."""
+
+    windows: CutWindows | StoredWindows
     embeddings: Tensor | None
-    fps: float
     prompt: str
 
 
-def to_pixels(frames: np.ndarray) -> Tensor:
-    """Frames `(N, H, W, 3)` uint8 to `(N, 3, H, W)` in [-1, 1]."""
-    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
+def to_window(frames: npt.NDArray[np.uint8]) -> Tensor:
+    """Frames `(F, H, W, 3)` uint8 to a window `(3, F, H, W)` in [-1, 1]."""
+    return torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 127.5 - 1
 
 
 def encode_images(
@@ -74,10 +111,10 @@ def encode_images(
     """
     originals = [read_image(path) for path in images]
     pictures = [fit(pixels, size) for pixels in originals]
-    scale = base.latent_scale
+    scale = base.layout.scale
     offsets = _offsets(len(pictures), (size[0] // scale, size[1] // scale), shift, generator)
     views = [shifted(pictures[k], x * scale, y * scale) for k, x, y in offsets]
-    mean, std = base.encode_latents(to_pixels(np.stack(views)))
+    mean, std = base.codec.encode(to_window(np.stack(views)).transpose(0, 1).unsqueeze(2))
     fitted = None
     if masks:
         small = (mean.shape[-1], mean.shape[-2])
@@ -105,6 +142,7 @@ def _offsets(
 def encode_clip(
     base: Base,
     path: Path,
+    sampling: FrameSampling,
     *,
     prompt: str,
     fps: float,
@@ -114,8 +152,17 @@ def encode_clip(
     source_fps: float | None,
     appearance: bool,
 ) -> EncodedClip:
-    """Decode and encode a clip, all frames that a window may hold."""
+    """Decode and encode a clip: all frames that a window may hold, or, for a codec that takes windows whole, windows
+    spread over the clip."""
     frames = read_clip(path, start=start, end=end, source_fps=source_fps, size=size)
-    mean, std = base.encode_latents(to_pixels(frames))
+    windows: CutWindows | StoredWindows
+    if base.layout.frame_step == 1:
+        mean, std = (latents[0].transpose(0, 1) for latents in base.codec.encode(to_window(frames)[None]))
+        windows = CutWindows(Latents(mean, std), sampling, fps)
+    else:
+        starts = sampling.starts_ahead(len(frames), fps)
+        chosen = [frames[sampling.indices(first, len(frames), fps)] for first in starts]
+        means, stds = zip(*(base.codec.encode(to_window(window)[None]) for window in chosen), strict=True)
+        windows = StoredWindows(Latents(torch.cat(means), torch.cat(stds)))
     embeddings = base.encode_images(list(frames)) if appearance else None
-    return EncodedClip(Latents(mean, std), embeddings, fps, prompt)
+    return EncodedClip(windows, embeddings, prompt)

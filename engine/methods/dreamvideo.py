@@ -8,7 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.adapters.choosing import SPATIAL_CROSS_ATTENTION, TEMPORAL, Bottlenecks, Guidance, Token, Where
+from engine.adapters.choosing import (
+    IDENTITY,
+    MOTION_ATTENTION,
+    MOTION_FEED_FORWARD,
+    Bottlenecks,
+    Guidance,
+    Token,
+)
+from engine.adapters.choosing import MOTION as MOTION_SITES
 from engine.errors import InputError
 from engine.methods.common import (
     Checked,
@@ -71,7 +79,7 @@ def subject_recipe(config: SubjectConfig) -> Recipe:
     prompt = config.token_prompt if config.textual_identity else f"a {called(config.identifier)}"
     token = Part("token", ("token",), config.token_steps, config.token_learning_rate, prompt)
     identity = Part("identity", ("weights",), config.adapter_steps, config.adapter_learning_rate, prompt)
-    adapters = Bottlenecks(SPATIAL_CROSS_ATTENTION, config.hidden_ratio, config.hidden_width, config.placement)
+    adapters = Bottlenecks(IDENTITY, config.hidden_ratio, config.hidden_width, config.placement)
     if not config.textual_identity:
         return Recipe((identity,), weights=adapters, word=called(config.identifier))
     if not config.identity_adapter:
@@ -122,9 +130,9 @@ class MotionConfig(AdapterSettings, MotionSettings):
 
 
 _LAYERS = {
-    "all": TEMPORAL,
-    "attention": Where("temporal", ("self_attention",)),
-    "feed-forward": Where("temporal", ("feed_forward",)),
+    "all": MOTION_SITES,
+    "attention": MOTION_ATTENTION,
+    "feed-forward": MOTION_FEED_FORWARD,
 }
 
 

@@ -40,7 +40,7 @@ def modelscope_skeleton() -> Any:
 
 def methods_table() -> str:
     """All methods as two Markdown tables, of subjects and of motions."""
-    from engine.bases import unet3d
+    from engine.bases.unet3d import UNET3D
     from engine.estimating import trainable_parameters
 
     model, width = modelscope_skeleton(), MODELSCOPE["cross_attention_dim"]
@@ -52,7 +52,7 @@ def methods_table() -> str:
         ]
         for method in (m for m in METHODS if m.kind == kind):
             recipe = method.recipe(method.settings())
-            count = sum(trainable_parameters(recipe, model, unet3d, width, width).values())
+            count = sum(trainable_parameters(recipe, model, UNET3D, width, width).values())
             own = _prompt(method) if kind == "subject" else _steps(method, 1)
             cells = (f"`{method.name}`", method.summary, own, _steps(method, 2), f"{count:,}", method.source)
             lines.append(f"| {' | '.join(cells)} |")

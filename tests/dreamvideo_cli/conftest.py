@@ -175,7 +175,7 @@ def adapters(base: Any, publish: Publish) -> None:
         with torch.no_grad():
             for parameter in made.parameters().values():
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
-        token = torch.randn(base.text_encoder.get_input_embeddings().embedding_dim, generator=generator)
+        token = torch.randn(base.text.token_width, generator=generator)
         adapter = Adapter(
             kind, "dreamvideo", base.fingerprint, made.state(), made.widths, token if kind == "subject" else None, None
         )

@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn.functional import gelu
 
 from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
-from engine.bases import unet3d
-from engine.bases.base import Base, Site
+from engine.bases.base import Base
+from engine.bases.family import Conditioning, Site
+from engine.bases.unet3d import UNET3D
 from engine.errors import AdapterError
 
 CONDITION = 24
@@ -57,11 +58,11 @@ def motion_of(base: Base, seed: int = 2) -> AdapterSet:
     return filled(AdapterSet.create(motion_sites(base.sites), 0.5, condition_width=CONDITION, seed=0), seed)
 
 
-def inputs(batch: int = 2, frames: int = 3) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(batch: int = 2, frames: int = 3) -> tuple[Tensor, Tensor, Conditioning]:
     generator = torch.Generator().manual_seed(0)
     noisy = torch.randn((batch, 4, frames, 8, 8), generator=generator)
     text = torch.randn((batch, 16, 32), generator=generator)
-    return noisy, torch.arange(batch) * 300 + 20, text
+    return noisy, torch.arange(batch) * 300 + 20, Conditioning(text)
 
 
 @torch.no_grad()
@@ -77,7 +78,7 @@ def number_of(adapters: AdapterSet) -> int:
 
 
 def test_modelscope_has_16_spatial_and_17_temporal_transformers(modelscope: UNet3DConditionModel) -> None:
-    sites = unet3d.sites(modelscope)
+    sites = UNET3D.sites(modelscope)
     assert len(identity_sites(sites)) == 16
     assert len(motion_sites(sites)) == 17 * 3
     widths = [s.width for s in identity_sites(sites)]
@@ -86,7 +87,7 @@ def test_modelscope_has_16_spatial_and_17_temporal_transformers(modelscope: UNet
 
 
 def test_trainable_parameters_are_the_papers(modelscope: UNet3DConditionModel) -> None:
-    sites = unet3d.sites(modelscope)
+    sites = UNET3D.sites(modelscope)
     with torch.device("meta"):
         identity = AdapterSet.create(identity_sites(sites), 0.5, condition_width=None, seed=0)
         motion = AdapterSet.create(motion_sites(sites), 0.5, condition_width=1024, seed=0)
@@ -97,7 +98,7 @@ def test_trainable_parameters_are_the_papers(modelscope: UNet3DConditionModel) -
 
 
 def test_labels_sum_to_the_papers_figures(modelscope: UNet3DConditionModel) -> None:
-    labels = unet3d.labels(modelscope)
+    labels = UNET3D.labels(modelscope)
     sizes = {name: p.numel() for name, p in modelscope.named_parameters()}
     assert labels.keys() == sizes.keys()
     assert sum(sizes.values()) == 1_411_233_860
@@ -230,7 +231,7 @@ def test_each_sample_is_seen_with_its_own_embedding(base: Base) -> None:
         together = base.predict(noisy, timesteps, text)
         for i in range(2):
             motion.condition(embedding[i : i + 1], strength[i : i + 1])
-            alone = base.predict(noisy[i : i + 1], timesteps[i : i + 1], text[i : i + 1])
+            alone = base.predict(noisy[i : i + 1], timesteps[i : i + 1], text.take(torch.tensor([i])))
             torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=1e-4)
 
 
@@ -306,18 +307,18 @@ def test_only_adapters_get_gradients(base: Base) -> None:
         for name, parameter in adapters.parameters().items():
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name
-    frozen = [*base.denoiser.parameters(), *base.text_encoder.parameters(), *base.vae.parameters()]
+    frozen = [*base.denoiser.parameters(), *base.text.encoder.parameters(), *base.codec.vae.parameters()]
     assert all(p.grad is None and not p.requires_grad for p in frozen)
 
 
 def test_only_the_token_gets_gradients(base: Base) -> None:
     noisy, timesteps, _ = inputs()
-    token = base.word_embedding("dog").requires_grad_()
-    text = base.encode_text(["a *"], token).expand(2, -1, -1)
+    token = base.text.start_embedding(None, "dog").requires_grad_()
+    text = base.text.encode(["a *"], token).expand(2)
     base.predict(noisy, timesteps, text).square().mean().backward()
     assert token.grad is not None
     assert token.grad.abs().sum() > 0
-    assert all(p.grad is None for p in [*base.denoiser.parameters(), *base.text_encoder.parameters()])
+    assert all(p.grad is None for p in [*base.denoiser.parameters(), *base.text.encoder.parameters()])
 
 
 def test_checkpointing_recomputes_and_gives_equal_gradients(base: Base) -> None:
@@ -328,7 +329,7 @@ def test_checkpointing_recomputes_and_gives_equal_gradients(base: Base) -> None:
         with adapters.attached(base):
             plain = gradients(base, adapters)
             once = len(calls)
-            with unet3d.checkpointed(base.denoiser):
+            with base.family.checkpointed(base.denoiser):
                 recomputed = gradients(base, adapters)
             assert len(calls) - once == 2 * once
             assert gradients(base, adapters).keys() == plain.keys()

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 import engine.bases.fingerprint as fingerprints
 from engine import remembering
 from engine.bases.base import Base
+from engine.bases.family import Layout
 from engine.bases.fingerprint import fingerprint
 from engine.bases.load import load_base
 from engine.bases.location import BaseLocation, inspect_base
@@ -149,11 +150,11 @@ def test_fingerprint_does_without_a_cache(folder: Path, tmp_path: Path, monkeypa
 
 
 def test_a_loaded_base_is_frozen_and_in_eval_mode(base: Base) -> None:
-    for model in (base.denoiser, base.vae, base.text_encoder, base.image_encoder):
+    for model in (base.denoiser, base.codec.vae, base.text.encoder, base.image_encoder.model):
         assert not any(module.training for module in model.modules())
         assert not any(p.requires_grad for p in model.parameters())
     assert base.fingerprint == fingerprint(base.info)
-    assert (base.latent_scale, base.size_multiple, base.latent_channels) == (2, 4, 4)
+    assert base.layout == Layout(channels=4, scale=2, size_multiple=4)
 
 
 @pytest.mark.parametrize("path", [UNET, TEXT])
@@ -161,8 +162,8 @@ def test_bin_weights_load_as_data(make_base: MakeBase, folder: Path, base: Base,
     as_bin(folder / path)
     mine = loaded(folder)
     assert mine.fingerprint == base.fingerprint
-    text = base.encode_text(["a dog"])
-    assert torch.equal(mine.encode_text(["a dog"]), text)
+    text = base.text.encode(["a dog"])
+    assert torch.equal(mine.text.encode(["a dog"]).embeddings, text.embeddings)
     noisy, timesteps = torch.ones(1, 4, 2, 8, 8), torch.tensor([500])
     assert torch.equal(mine.predict(noisy, timesteps, text), base.predict(noisy, timesteps, text))
 
@@ -236,7 +237,7 @@ def test_without_an_image_encoder_only_looking_is_an_error(folder: Path) -> None
 
 
 def test_half_precision_predicts_about_the_same(load: LoadBase, base: Base) -> None:
-    text = base.encode_text(["a dog"])
+    text = base.text.encode(["a dog"])
     noisy, timesteps = torch.randn(1, 4, 2, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([500])
     half = load(dtype="bf16").predict(noisy, timesteps, text)
     assert half.dtype == torch.float32
@@ -278,7 +279,7 @@ def test_another_objective_is_refused(folder: Path) -> None:
 def test_a_token_is_textual_inversion(base: Base) -> None:
     """As if the embedding were a row of the encoder's own table."""
     token = torch.randn(32, generator=torch.Generator().manual_seed(0))
-    encoder, tokenizer = copy.deepcopy(base.text_encoder), copy.deepcopy(base.tokenizer)
+    encoder, tokenizer = copy.deepcopy(base.text.encoder), copy.deepcopy(base.text.prompts.tokenizer)
     tokenizer.add_tokens(["<by-hand>"])
     place = tokenizer.convert_tokens_to_ids("<by-hand>")
     encoder.resize_token_embeddings(place + 1)
@@ -289,48 +290,48 @@ def test_a_token_is_textual_inversion(base: Base) -> None:
         ids = tokenizer(written, padding="max_length", max_length=16, truncation=True, return_tensors="pt").input_ids
         expected = encoder(ids)[0]
         assert (ids == place).sum() == prompt.count("*")
-        torch.testing.assert_close(base.encode_text([prompt], token), expected)
-        assert not torch.allclose(base.encode_text([prompt]), expected, atol=0.01)
+        torch.testing.assert_close(base.text.encode([prompt], token).embeddings, expected)
+        assert not torch.allclose(base.text.encode([prompt]).embeddings, expected, atol=0.01)
 
 
 def test_a_token_leaves_the_encoder_as_it_was(base: Base) -> None:
-    before = base.encode_text(["a dog"])
-    base.encode_text(["a *"], torch.randn(32))
-    assert torch.equal(base.encode_text(["a dog"]), before)
-    assert torch.equal(base.encode_text(["a dog"], torch.randn(32)), before)
+    before = base.text.encode(["a dog"]).embeddings
+    base.text.encode(["a *"], torch.randn(32))
+    assert torch.equal(base.text.encode(["a dog"]).embeddings, before)
+    assert torch.equal(base.text.encode(["a dog"], torch.randn(32)).embeddings, before)
 
 
 def test_the_class_word_is_its_embedding_or_their_mean(base: Base) -> None:
-    table = base.text_encoder.get_input_embeddings().weight
+    table = base.text.encoder.get_input_embeddings().weight
     for word in ("dog", "xylophone"):
-        ids = base.tokenizer(word, add_special_tokens=False).input_ids
-        torch.testing.assert_close(base.word_embedding(word), table[ids].mean(dim=0))
-    assert len(base.tokenizer("xylophone", add_special_tokens=False).input_ids) > 1
+        ids = base.text.prompts.tokenizer(word, add_special_tokens=False).input_ids
+        torch.testing.assert_close(base.text.word_embedding(word), table[ids].mean(dim=0))
+    assert len(base.text.prompts.tokenizer("xylophone", add_special_tokens=False).input_ids) > 1
     with pytest.raises(InputError, match="is empty"):
-        base.word_embedding(" ")
+        base.text.word_embedding(" ")
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.text(st.characters(codec="utf-8"), max_size=12))
 def test_any_prompt_is_encoded_without_an_unknown_token(base: Base, prompt: str) -> None:
-    ids = base.tokenizer(prompt, add_special_tokens=False).input_ids
-    assert base.tokenizer.unk_token_id is None or base.tokenizer.unk_token_id not in ids[:-1]
-    assert base.encode_text([prompt]).shape == (1, 16, 32)
-    assert base.encode_text([prompt, "*"], torch.zeros(32)).isfinite().all()
+    ids = base.text.prompts.tokenizer(prompt, add_special_tokens=False).input_ids
+    assert base.text.prompts.tokenizer.unk_token_id is None or base.text.prompts.tokenizer.unk_token_id not in ids[:-1]
+    assert base.text.encode([prompt]).embeddings.shape == (1, 16, 32)
+    assert base.text.encode([prompt, "*"], torch.zeros(32)).embeddings.isfinite().all()
 
 
 def test_the_tokens_own_name_is_only_text(base: Base) -> None:
-    assert base.encode_text([f"a {TOKEN}"]).shape == (1, 16, 32)
+    assert base.text.encode([f"a {TOKEN}"]).embeddings.shape == (1, 16, 32)
 
 
 def test_pictures_go_through_the_autoencoder_at_its_scale(base: Base) -> None:
-    pixels = torch.rand(3, 3, 16, 24, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    mean, std = base.encode_latents(pixels, chunk=2)
-    posterior = base.vae.encode(pixels).latent_dist
-    factor = base.vae.config.scaling_factor
-    torch.testing.assert_close(mean, posterior.mean * factor, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(std, posterior.std * factor, atol=1e-5, rtol=1e-4)
-    decoded = base.decode_latents(mean, chunk=2)
-    torch.testing.assert_close(
-        decoded, base.vae.decode(posterior.mean).sample.clamp(-1, 1), atol=1e-4, rtol=1e-3
-    )  # fmt: skip
+    windows = torch.rand(2, 3, 5, 16, 24, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    mean, std = base.codec.encode(windows)
+    decoded = base.codec.decode(mean)
+    factor = base.codec.vae.config.scaling_factor
+    for window in range(2):
+        posterior = base.codec.vae.encode(windows[window].transpose(0, 1)).latent_dist
+        torch.testing.assert_close(mean[window].transpose(0, 1), posterior.mean * factor, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(std[window].transpose(0, 1), posterior.std * factor, atol=1e-5, rtol=1e-4)
+        pictures = base.codec.vae.decode(posterior.mean).sample.clamp(-1, 1)
+        torch.testing.assert_close(decoded[window].transpose(0, 1), pictures, atol=1e-4, rtol=1e-3)

@@ -65,7 +65,7 @@ def other_values(path: Path, name: str) -> None:
 
 
 def first_weights(base: Base) -> list[torch.Tensor]:
-    return [next(iter(model.parameters())) for model in (base.denoiser, base.text_encoder)]
+    return [next(iter(model.parameters())) for model in (base.denoiser, base.text.encoder)]
 
 
 @pytest.mark.parametrize("path", [UNET, TEXT])

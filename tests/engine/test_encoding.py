@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from engine.bases.base import Base
-from engine.data.encoding import encode_images, to_pixels
+from engine.data.encoding import encode_images, to_window
 from engine.data.images import shifted
 
 
@@ -32,6 +32,6 @@ def test_shifted_views_take_their_masks_along(base: Base, tmp_path: Path) -> Non
     assert max(abs(side - 3) for place in places for side in place) == 2
     for mean, (down, right) in zip(seen.latents.mean, places, strict=True):
         moved = shifted(picture, 2 * (right - 3), 2 * (down - 3))
-        torch.testing.assert_close(mean, base.encode_latents(to_pixels(moved[None]))[0][0])
+        torch.testing.assert_close(mean, base.codec.encode(to_window(moved[None])[None])[0][0])
     plain = encode_images(base, [image], [painted], (16, 16))
     torch.testing.assert_close(plain.latents.mean, seen.latents.mean[:1])

@@ -20,8 +20,8 @@ from engine.adapters.learnt import Learnt
 from engine.adapters.low_rank import LowRankSet
 from engine.adapters.storage import Adapter, read_adapter, write_adapter
 from engine.adapters.weight_deltas import WeightDeltas
-from engine.bases import unet3d
-from engine.bases.base import Base, Site
+from engine.bases.base import Base
+from engine.bases.family import Conditioning, Site
 from engine.composing import ComposeConfig, compose
 from engine.errors import AdapterError, InputError
 from engine.methods.table import methods_of
@@ -32,10 +32,10 @@ T = TypeVar("T", bound=Learnt)
 CONFIG = ComposeConfig(steps=2, frames=3, size=(16, 16), guidance_scale=3.0)
 
 
-def inputs() -> tuple[Tensor, Tensor, Tensor]:
+def inputs() -> tuple[Tensor, Tensor, Conditioning]:
     generator = torch.Generator().manual_seed(0)
     noisy = torch.randn((2, 4, 3, 8, 8), generator=generator)
-    return noisy, torch.tensor([20, 320]), torch.randn((2, 16, 32), generator=generator)
+    return noisy, torch.tensor([20, 320]), Conditioning(torch.randn((2, 16, 32), generator=generator))
 
 
 @torch.no_grad()
@@ -227,7 +227,7 @@ def test_gradients_reach_every_form_through_checkpoints(base: Base, checkpointin
     with deltas.attached(base), low_rank.attached(base):
         plain = gradients()
         if checkpointing:
-            with unet3d.checkpointed(base.denoiser):
+            with base.family.checkpointed(base.denoiser):
                 again = gradients()
         else:
             again = gradients()
@@ -340,7 +340,7 @@ def test_composing_says_the_identifier_or_the_token_before_the_class_word(base: 
 
 
 def test_a_new_token_starts_as_a_word_of_the_vocabulary_if_it_is_there(base: Base) -> None:
-    table: nn.Embedding = base.text_encoder.get_input_embeddings()
-    assert torch.equal(base.start_embedding(5, "dog"), table.weight[5])
-    assert torch.equal(base.start_embedding(42170, "dog"), base.word_embedding("dog"))
-    assert torch.equal(base.start_embedding(None, "dog"), base.word_embedding("dog"))
+    table: nn.Embedding = base.text.encoder.get_input_embeddings()
+    assert torch.equal(base.text.start_embedding(5, "dog"), table.weight[5])
+    assert torch.equal(base.text.start_embedding(42170, "dog"), base.text.word_embedding("dog"))
+    assert torch.equal(base.text.start_embedding(None, "dog"), base.text.word_embedding("dog"))

@@ -20,6 +20,7 @@ from torch import Tensor
 from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
 from engine.adapters.storage import read_adapter
 from engine.bases.base import Base
+from engine.bases.family import Conditioning
 from engine.errors import ResumeError
 from engine.estimating import estimate
 from engine.learning import Learned, denoising_loss, learn_motion, learn_subject
@@ -152,7 +153,7 @@ def test_a_motion_is_two_files(load: LoadBase, clips: Path, tmp_path: Path) -> N
 
 def test_each_part_is_learnt_and_the_base_is_not(load: LoadBase, photographs: Path, tmp_path: Path) -> None:
     base = load()
-    start = base.word_embedding("dog")
+    start = base.text.start_embedding(None, "dog")
     before = {name: p.clone() for name, p in base.denoiser.named_parameters()}
     learn_subject(subject_plan(base, photographs), base, tmp_path / "out")
     adapter = read_adapter(tmp_path / "out")
@@ -169,15 +170,15 @@ def test_the_token_file_is_diffusers_textual_inversion(load: LoadBase, photograp
     base = load()
     learn_subject(subject_plan(base, photographs), base, tmp_path / "out")
     whole = load()
-    tokenizer = type(whole.tokenizer).from_pretrained(whole.info.folder / "tokenizer")
+    tokenizer = type(whole.text.prompts.tokenizer).from_pretrained(whole.info.folder / "tokenizer")
     scheduler = DDIMScheduler.from_config(whole.scheduler_config)
-    pipeline = TextToVideoSDPipeline(whole.vae, whole.text_encoder, tokenizer, whole.denoiser, scheduler)
+    pipeline = TextToVideoSDPipeline(whole.codec.vae, whole.text.encoder, tokenizer, whole.denoiser, scheduler)
     pipeline.load_textual_inversion(str(tmp_path / "out"))
     with safe_open(tmp_path / "out" / "learned_embeds.safetensors", framework="pt") as file:
         (name,) = file.keys()
         token = file.get_tensor(name)
     place = tokenizer.convert_tokens_to_ids(name)
-    assert torch.equal(whole.text_encoder.get_input_embeddings().weight[place], token)
+    assert torch.equal(whole.text.encoder.get_input_embeddings().weight[place], token)
 
 
 @pytest.mark.parametrize("kind", ["subject", "motion"])
@@ -294,14 +295,14 @@ def test_a_run_of_another_part_of_a_clip_is_not_continued(
 # --- the loss ---
 
 
-def stub(predict: Callable[[Tensor, Tensor, Tensor], Tensor], objective: object) -> Any:
+def stub(predict: Callable[[Tensor, Tensor, Conditioning], Tensor], objective: object) -> Any:
     return SimpleNamespace(predict=predict, objective=objective, device=torch.device("cpu"))
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_a_masked_loss_sees_nothing_outside(load: LoadBase, prediction_type: str) -> None:
     objective = load(prediction_type).objective
-    clean, text = torch.randn(2, 4, 1, 8, 8), torch.zeros(2, 16, 32)
+    clean, text = torch.randn(2, 4, 1, 8, 8), Conditioning(torch.zeros(2, 16, 32))
     mask = torch.zeros(2, 1, 1, 8, 8)
     mask[:, :, :, 2:6, 3:7] = 1
     outside, inside = 50 * (1 - mask), torch.zeros_like(mask)
@@ -325,13 +326,15 @@ def test_the_loss_is_the_mean_squared_error_to_the_bases_own_target(load: LoadBa
     objective = load(prediction_type).objective
     clean, asked = torch.randn(3, 4, 2, 8, 8), []
 
-    def right(noisy: Tensor, timesteps: Tensor, _text: Tensor) -> Tensor:
+    def right(noisy: Tensor, timesteps: Tensor, _text: Conditioning) -> Tensor:
         asked.append(timesteps)
         signal = objective.add_noise(clean, torch.zeros_like(clean), timesteps)
         spread = objective.add_noise(torch.zeros_like(clean), torch.ones_like(clean), timesteps)
         return objective.target(clean, (noisy - signal) / spread, timesteps) + 0.5
 
-    loss = denoising_loss(stub(right, objective), SubjectConfig(), clean, torch.zeros(3, 16, 32), generator_at(0, 0))
+    loss = denoising_loss(
+        stub(right, objective), SubjectConfig(), clean, Conditioning(torch.zeros(3, 16, 32)), generator_at(0, 0)
+    )
     assert float(loss) == pytest.approx(0.25, rel=1e-3)
     assert len(set(asked[0].tolist())) == 3  # a timestep for each sample
 
@@ -340,12 +343,16 @@ def test_the_loss_is_the_mean_squared_error_to_the_bases_own_target(load: LoadBa
 def test_noise_has_its_offset(load: LoadBase, strength: float) -> None:
     objective, clean, noises = load().objective, torch.zeros(8, 4, 8, 16, 16), []
 
-    def note(noisy: Tensor, timesteps: Tensor, _text: Tensor) -> Tensor:
+    def note(noisy: Tensor, timesteps: Tensor, _text: Conditioning) -> Tensor:
         noises.append(noisy / objective.add_noise(clean, torch.ones_like(clean), timesteps))
         return noisy
 
     denoising_loss(
-        stub(note, objective), SubjectConfig(offset_noise=strength), clean, torch.zeros(8, 16, 32), generator_at(0, 0)
+        stub(note, objective),
+        SubjectConfig(offset_noise=strength),
+        clean,
+        Conditioning(torch.zeros(8, 16, 32)),
+        generator_at(0, 0),
     )
     expected = (1 / 256 + strength**2) ** 0.5
     assert float(noises[0].mean(dim=(-2, -1)).std()) == pytest.approx(expected, rel=0.15)
@@ -355,13 +362,17 @@ def test_noise_has_its_offset(load: LoadBase, strength: float) -> None:
 def test_noisy_timesteps_are_as_likely_as_asked(load: LoadBase, bias: float, above: float) -> None:
     objective, asked = load().objective, []
 
-    def note(noisy: Tensor, timesteps: Tensor, _text: Tensor) -> Tensor:
+    def note(noisy: Tensor, timesteps: Tensor, _text: Conditioning) -> Tensor:
         asked.extend(timesteps.tolist())
         return noisy
 
     clean = torch.zeros(4000, 4, 1, 1, 1)
     denoising_loss(
-        stub(note, objective), SubjectConfig(noise_bias=bias), clean, torch.zeros(4000, 16, 32), generator_at(0, 0)
+        stub(note, objective),
+        SubjectConfig(noise_bias=bias),
+        clean,
+        Conditioning(torch.zeros(4000, 16, 32)),
+        generator_at(0, 0),
     )
     steps = len(objective.alphas_cumprod)
     assert min(asked) >= 0 and max(asked) < steps
@@ -439,7 +450,7 @@ def test_clips_of_different_lengths_train_together(load: LoadBase, clips: Path, 
 @pytest.mark.parametrize("p_zero", [0.0, 1.0])
 def test_captions_are_dropped_as_often_as_told(load: LoadBase, clips: Path, tmp_path: Path, p_zero: float) -> None:
     base = load()
-    empty, caption = base.encode_text(["", "a dog spins"])
+    empty, caption = base.text.encode(["", "a dog spins"]).embeddings
     with watched(base) as calls:
         learn_motion(motion_plan(base, both(clips), p_zero=p_zero), base, tmp_path / "out")
     expected = empty if p_zero == 1 else caption
@@ -449,7 +460,7 @@ def test_captions_are_dropped_as_often_as_told(load: LoadBase, clips: Path, tmp_
 def test_a_clips_own_caption_is_its_prompt(load: LoadBase, clips: Path, tmp_path: Path) -> None:
     (clips / "short.txt").write_text("a fox jumps\n")
     base = load()
-    own, shared = base.encode_text(["a fox jumps", "a dog spins"])
+    own, shared = base.text.encode(["a fox jumps", "a dog spins"]).embeddings
     with watched(base) as calls:
         learn_motion(motion_plan(base, both(clips), p_zero=0.0, steps=6), base, tmp_path / "out")
     for noisy, text in zip(calls.noisy, calls.text, strict=True):

@@ -18,9 +18,9 @@ from engine.adapters.choosing import Bottlenecks
 from engine.adapters.forms import fresh, restored
 from engine.adapters.learnt import Learnt
 from engine.adapters.storage import Adapter, read_adapter, write_adapter
-from engine.bases import unet3d
 from engine.bases.base import Base
-from engine.bases.load import skeleton
+from engine.bases.family import Conditioning
+from engine.bases.unet3d import UNET3D
 from engine.composing import ComposeConfig, compose
 from engine.errors import InputError
 from engine.estimating import trainable_parameters
@@ -114,7 +114,7 @@ def weights_of(method: Method, base: Base, *, seed: int | None = None) -> Learnt
 def predicted(base: Base) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     noisy, text = torch.randn((2, 4, 3, 8, 8), generator=generator), torch.randn((2, 16, 32), generator=generator)
-    return base.predict(noisy, torch.tensor([20, 320]), text)
+    return base.predict(noisy, torch.tensor([20, 320]), Conditioning(text))
 
 
 def looking(weights: Learnt) -> Learnt:
@@ -155,7 +155,7 @@ def outcome_of(load: LoadBase, material: Path, tmp_path_factory: pytest.TempPath
         if key not in made:
             base, folder = load(), tmp_path_factory.mktemp("outcome") / "adapter"
             plan = plan_of(method, base, material)
-            parameters = {**dict(base.denoiser.named_parameters()), **dict(base.text_encoder.named_parameters())}
+            parameters = {**dict(base.denoiser.named_parameters()), **dict(base.text.encoder.named_parameters())}
             before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
             made[key] = Outcome(plan, folder, learn(plan, base, folder), base, parameters, before)
         return made[key]
@@ -251,7 +251,9 @@ def test_stopped_and_resumed_ends_in_the_bytes_of_the_same_seed(
 def test_what_was_announced_is_what_is_trained(outcome_of: Callable[[Method], Outcome], method: Method) -> None:
     out = outcome_of(method)
     info, recipe = out.base.info, method.recipe(out.plan.settings.config)
-    counts = trainable_parameters(recipe, skeleton(info), unet3d, info.cross_attention_dim, info.image_embedding_width)
+    counts = trainable_parameters(
+        recipe, UNET3D.skeleton(info.folder), UNET3D, info.cross_attention_dim, info.image_embedding_width
+    )
     assert counts == out.learned.parameters
     assert sum(part.steps for part in recipe.parts) == out.learned.steps
 
@@ -274,7 +276,7 @@ def modelscope() -> UNet3DConditionModel:
 
 @every_method
 def test_parameters_at_full_size_are_the_papers(modelscope: UNet3DConditionModel, method: Method) -> None:
-    counts = trainable_parameters(method.recipe(method.settings()), modelscope, unet3d, 1024, 1024)
+    counts = trainable_parameters(method.recipe(method.settings()), modelscope, UNET3D, 1024, 1024)
     assert sum(counts.values()) == PAPER[f"{method.kind}/{method.name}"]
 
 

@@ -1,0 +1,88 @@
+"""What families' codecs have in common: the normalisation of latents, and the autoencoders of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from engine.bases.family import Compute
+
+_CHUNK = 8
+"""Pictures that go through an autoencoder at a time."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Latents as the denoiser knows them: `(latents - mean) * factor`, one for all channels or one a channel."""
+
+    mean: Tensor
+    factor: Tensor
+
+    @classmethod
+    def by_factor(cls, factor: float) -> Normalisation:
+        """One factor for all (Stable Diffusion's autoencoder)."""
+        return cls(torch.zeros(1), torch.tensor([factor]))
+
+    @classmethod
+    def by_channel(cls, mean: Sequence[float], std: Sequence[float]) -> Normalisation:
+        """To zero mean and unit variance in every channel."""
+        return cls(torch.tensor(mean), 1 / torch.tensor(std))
+
+    def applied(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation `(B, C, ...)` of an autoencoder's latents, normalised."""
+        offset, factor = self._beside(mean)
+        return (mean - offset) * factor, std * factor
+
+    def undone(self, latents: Tensor) -> Tensor:
+        """Normalised latents `(B, C, ...)` as the autoencoder knows them."""
+        offset, factor = self._beside(latents)
+        return latents / factor + offset
+
+    def _beside(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (1, -1, *[1] * (latents.ndim - 2))
+        return self.mean.view(shape).to(latents.device), self.factor.view(shape).to(latents.device)
+
+
+class PictureCodec:
+    """An autoencoder of pictures: every frame by itself."""
+
+    def __init__(self, vae: AutoencoderKL, compute: Compute) -> None:
+        self._vae: AutoencoderKL | None = vae
+        self._compute = compute
+        self._normalisation = Normalisation.by_factor(float(vae.config.scaling_factor))
+
+    @torch.no_grad()
+    def encode(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        means, stds = [], []
+        for part in windows.transpose(1, 2).flatten(0, 1).split(_CHUNK):
+            with self._compute.autocast():
+                posterior = self.vae.encode(part.to(self._compute.device, self._compute.dtype)).latent_dist
+            mean, std = self._normalisation.applied(posterior.mean.float().cpu(), posterior.std.float().cpu())
+            means.append(mean)
+            stds.append(std)
+        frames = windows.shape[2]
+        mean, std = (torch.cat(parts).unflatten(0, (-1, frames)).transpose(1, 2) for parts in (means, stds))
+        return mean, std
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        pictures = []
+        for part in latents.transpose(1, 2).flatten(0, 1).split(_CHUNK):
+            known = self._normalisation.undone(part.to(self._compute.device)).to(self._compute.dtype)
+            with self._compute.autocast():
+                pictures.append(self.vae.decode(known).sample.float().cpu())
+        decoded: Tensor = torch.cat(pictures).clamp(-1, 1).unflatten(0, (-1, latents.shape[2])).transpose(1, 2)
+        return decoded
+
+    def release(self) -> None:
+        self._vae = None
+
+    @property
+    def vae(self) -> AutoencoderKL:
+        if self._vae is None:
+            raise RuntimeError("the codec has been released")
+        return self._vae

@@ -1,0 +1,117 @@
+"""Text by CLIP, for the families that have it: prompts to tokens, tokens to embeddings, a learnt token among them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from engine.bases.family import Compute, Conditioning, PromptFit
+from engine.errors import InputError
+from engine.prompts import PLACEHOLDER, TOKEN, words_beyond
+
+
+class ClipPrompts:
+    """CLIP's tokenizer, with a word of its own for the learnt token, for an encoder of so many `positions`."""
+
+    def __init__(self, tokenizer: CLIPTokenizer, positions: int) -> None:
+        self.tokenizer = tokenizer
+        self.tokenizer.add_tokens([TOKEN])
+        self.limit = min(int(tokenizer.model_max_length), positions)
+
+    @property
+    def token_id(self) -> int:
+        return int(self.tokenizer.convert_tokens_to_ids(TOKEN))
+
+    def ids(self, prompts: Sequence[str], *, token: bool) -> Tensor:
+        """Token ids `(B, L)`, filled up or cut to the limit."""
+        texts = [self._written(prompt, token) for prompt in prompts]
+        padded = self.tokenizer(
+            texts, padding="max_length", truncation=True, max_length=self.limit, return_tensors="pt"
+        )  # fmt: skip
+        ids: Tensor = padded.input_ids
+        return ids
+
+    def word_ids(self, word: str) -> list[int]:
+        """The ids of a word alone, without the marks of start and end."""
+        ids: list[int] = self.tokenizer(_without_token(word), add_special_tokens=False).input_ids
+        return ids
+
+    def fit(self, prompt: str, *, token: bool) -> PromptFit:
+        def count(text: str) -> int:
+            return len(self.tokenizer(self._written(text, token)).input_ids)
+
+        return PromptFit(count(prompt), self.limit, words_beyond(prompt, count, self.limit))
+
+    def _written(self, prompt: str, token: bool) -> str:
+        plain = _without_token(prompt)
+        return plain.replace(PLACEHOLDER, f" {TOKEN} ") if token else plain
+
+
+class ClipText:
+    """CLIP's text encoder, by its last hidden state: the copies in diffusers' bases are cut to the layer meant."""
+
+    def __init__(self, encoder: CLIPTextModel, prompts: ClipPrompts, compute: Compute) -> None:
+        self._model: CLIPTextModel | None = encoder
+        self.prompts, self._compute = prompts, compute
+        self.token_width = int(encoder.get_input_embeddings().embedding_dim)
+
+    @property
+    def encoder(self) -> CLIPTextModel:
+        if self._model is None:
+            raise RuntimeError("the text encoder has been released")
+        return self._model
+
+    def encode(self, prompts: Sequence[str], token: Tensor | None = None) -> Conditioning:
+        ids = self.prompts.ids(prompts, token=token is not None).to(self._compute.device)
+        with self._compute.autocast(), token_inserted(self.encoder, ids, self.prompts.token_id, token) as known:
+            return Conditioning(self.encoder(known)[0].float())
+
+    def word_embedding(self, word: str) -> Tensor:
+        """The input embedding of a word, `(D,)`; of several tokens, their mean (paper: the class word's)."""
+        ids = self.prompts.word_ids(word)
+        if not ids:
+            raise InputError(f'the class word "{word}" is empty')
+        table = self._table
+        return table[torch.tensor(ids, device=table.device)].float().mean(dim=0).detach()
+
+    def start_embedding(self, start_id: int | None, word: str) -> Tensor:
+        table = self._table
+        if start_id is None or start_id >= min(len(table), self.prompts.token_id):
+            return self.word_embedding(word)
+        return table[start_id].float().detach()
+
+    def release(self) -> None:
+        self._model = None
+
+    @property
+    def _table(self) -> Tensor:
+        weight: Tensor = self.encoder.get_input_embeddings().weight
+        return weight
+
+
+def _without_token(text: str) -> str:
+    """The text with our own word for the token, should somebody write it, as ordinary words."""
+    return re.sub(re.escape(TOKEN), TOKEN[1:-1], text, flags=re.IGNORECASE)
+
+
+@contextmanager
+def token_inserted(encoder: CLIPTextModel, ids: Tensor, token_id: int, token: Tensor | None) -> Iterator[Tensor]:
+    """Give ids that the encoder knows, and put `token` where they said `token_id`, without touching a weight."""
+    if token is None:
+        yield ids
+        return
+    places = ids == token_id
+
+    def put(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        return torch.where(places[..., None], token.to(output.dtype), output)
+
+    handle = encoder.get_input_embeddings().register_forward_hook(put)
+    try:
+        yield torch.where(places, torch.zeros_like(ids), ids)
+    finally:
+        handle.remove()
