@@ -192,7 +192,7 @@ class _Session:
         steps: int,
         learning_rate: float,
     ) -> float:
-        """Train one part; its randomness at step n comes from (seed, part, n)."""
+        """Train one part; its randomness at step n comes from (seed, part, n, rank)."""
         config = self.config
         loop = LoopConfig(
             steps=steps,
@@ -210,8 +210,10 @@ class _Session:
         if self.run is not None:
             snapshots = Snapshots(self.run / f"{part}.snapshot", {"part": part, **self.identity}, config.snapshot_every)
 
+        first, rank = self.accelerator.is_main_process, self.accelerator.process_index
+
         def report(progress: Progress) -> None:
-            if self.on_progress is not None:
+            if self.on_progress is not None and first:
                 self.on_progress(part, progress)
 
         with ExitStack() as stack:
@@ -219,7 +221,7 @@ class _Session:
                 stack.enter_context(self.base.family.checkpointed(self.base.denoiser))
             return train(
                 parameters,
-                lambda step, micro: loss(generator_at(config.seed, step, f"{part}/{micro}")),
+                lambda step, micro: loss(generator_at(config.seed, step, f"{part}/{micro}", rank)),
                 loop,
                 accelerator=self.accelerator,
                 snapshots=snapshots,
@@ -234,7 +236,7 @@ class _Session:
         embeddings: Tensor | None,
         word: str = PLACEHOLDER,
     ) -> Learned:
-        """Write the adapter's files, and tell what came of the run."""
+        """Write the adapter's files, in the first process, and tell what came of the run."""
         kind, name = self.method.kind, self.method.name
         adapter = Adapter(
             kind,
@@ -247,7 +249,8 @@ class _Session:
         )
         if weights is not None:
             adapter = replace(adapter, weights=weights.state(), widths=weights.widths, form=weights.form)
-        write_adapter(adapter, folder)
+        if self.accelerator.is_main_process:
+            write_adapter(adapter, folder)
         taken = {part: loss for part, loss in self.losses.items() if isfinite(loss)}  # a part of 0 steps has none
         steps = sum(part.steps for part in self.recipe.parts)
         return Learned(kind, name, folder, steps, list(taken.values())[-1], taken, self.parameters)

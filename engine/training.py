@@ -1,7 +1,8 @@
 """THE training loop. Every method, and the embedded base's pretraining, goes through it.
 
-The randomness of step n comes from (seed, n) alone, see `generator_at`, so a snapshot holds weights and
-optimizer only, and a run that was stopped ends in the same bytes as one that was not.
+The randomness of step n comes from (seed, n, rank) alone, see `generator_at`, so a snapshot holds weights and
+optimizer only, and a run that was stopped ends in the same bytes as one that was not. Where accelerate runs several
+processes, each draws samples of its own, all take the same step by the mean of their gradients, and the first writes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -76,9 +77,10 @@ class Snapshots:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def generator_at(seed: int, step: int, stream: str = "") -> torch.Generator:
-    """The CPU generator of one step: a function of its arguments, whatever was drawn before."""
-    digest = hashlib.sha256(f"{seed}/{step}/{stream}".encode()).digest()
+def generator_at(seed: int, step: int, stream: str = "", rank: int = 0) -> torch.Generator:
+    """The CPU generator of one step of the process `rank`: a function of its arguments, whatever was drawn before."""
+    text = f"{seed}/{step}/{stream}" if rank == 0 else f"{seed}/{step}/{stream}/rank {rank}"
+    digest = hashlib.sha256(text.encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
@@ -94,6 +96,9 @@ def train(
 ) -> float:
     """Minimise `loss_at(step, micro_batch)` over `parameters`; return the last step's loss.
 
+    With several processes `loss_at` gives each its own samples' loss, and losses and gradients are their means: R
+    processes of a batch B are one process of a batch R * B.
+
     `extra_state` are further tensors that `after_step` changes in place (a weight average, say) and that
     a snapshot must hold. With `snapshots`, a state found at its path is continued, one is written every
     `every` steps and when the loop is left by Ctrl-C, and at the end (the caller removes it once its result is safe).
@@ -106,6 +111,7 @@ def train(
     optimizers = _optimizers(trained, config)
     state = _State(parameters, optimizers, extra_state or {}, accelerator)
     start, loss = state.load(snapshots) if snapshots is not None else (0, math.nan)
+    _check_together(start, accelerator)
     done, applying = start, False
     try:
         for step in range(start, config.steps):
@@ -114,6 +120,7 @@ def train(
             for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 group["lr"] = rate
             gradients_loss = _gradients(loss_at, step, config, accelerator)
+            _average_gradients(trained, accelerator)
             applying = True
             _apply(trained, optimizers, config, accelerator)
             done, loss, applying = step + 1, gradients_loss, False
@@ -128,6 +135,7 @@ def train(
         raise
     if snapshots is not None:
         state.save(snapshots, done, loss)
+        accelerator.wait_for_everyone()
     return loss
 
 
@@ -149,7 +157,7 @@ def _gradients(loss_at: Callable[[int, int], Tensor], step: int, config: LoopCon
     try:
         for micro in range(config.gradient_accumulation):
             loss = loss_at(step, micro) / config.gradient_accumulation
-            value = float(loss.detach())
+            value = float(accelerator.reduce(loss.detach(), "mean"))
             if not math.isfinite(value):
                 raise DivergedError(f"the loss became {value} at step {step + 1}: lower the learning rate, or use fp32")
             accelerator.backward(loss)
@@ -158,6 +166,47 @@ def _gradients(loss_at: Callable[[int, int], Tensor], step: int, config: LoopCon
         raise_if_out_of_memory(error)
         raise
     return total
+
+
+def _check_together(start: int, accelerator: Accelerator) -> None:
+    """Raise `ResumeError` where processes would not start at the same step."""
+    starts = accelerator.gather(torch.tensor([start], device=accelerator.device)).tolist()
+    if len(set(starts)) > 1:
+        raise ResumeError(
+            f"the processes found snapshots of different steps ({', '.join(map(str, starts))}): give them one folder "
+            "that they share"
+        )
+
+
+def _average_gradients(trained: list[nn.Parameter], accelerator: Accelerator) -> None:
+    """Replace each gradient by its mean over the processes; one that no process has stays away."""
+    if accelerator.num_processes == 1:
+        return
+    there = accelerator.reduce(
+        torch.tensor([p.grad is not None for p in trained]).to(accelerator.device, torch.int), "sum"
+    )
+    reached = [parameter for parameter, found in zip(trained, there.tolist(), strict=True) if found]
+    for parameter in reached:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    for together in _in_messages([p.grad for p in reached if p.grad is not None]):
+        mean = accelerator.reduce(torch.cat([gradient.flatten() for gradient in together]), "mean")
+        for gradient, part in zip(together, mean.split([gradient.numel() for gradient in together]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+def _in_messages(tensors: Iterable[Tensor], most: int = 2**24) -> Iterator[list[Tensor]]:
+    """Tensors in groups of up to `most` values, or of a single one: few messages, and no copy of all of them."""
+    group: list[Tensor] = []
+    values = 0
+    for tensor in tensors:
+        if group and values + tensor.numel() > most:
+            yield group
+            group, values = [], 0
+        group.append(tensor)
+        values += tensor.numel()
+    if group:
+        yield group
 
 
 def _apply(
@@ -212,6 +261,9 @@ class _State:
         )
 
     def save(self, snapshots: Snapshots, step: int, loss: float) -> None:
+        """Write a snapshot, in the first process: the others have the same state."""
+        if not self.accelerator.is_main_process:
+            return
         scaler = self.accelerator.scaler
         state = {
             "step": step,
