@@ -57,7 +57,7 @@ def fill(home: Path) -> int:
             name = f"{kind}-{number // 2:04}"
             for version in range(1, VERSIONS + 1):
                 adapter = some_adapter(kind, name, version, number)
-                adapter_rows.take(session, name, adapter.kind, version)
+                adapter_rows.reserve(session, name, adapter.kind, version)
                 adapter_rows.insert(session, adapter, [])
                 if (number * VERSIONS + version) % 10 == 0:
                     labelling.store(session, adapter, Labels(("best",), "a note"))

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
         RegistryUnavailableError,
         UnknownNameError,
     )
+    from registry.location import home
     from registry.names import EMBEDDED, AdapterSpec, check_name, check_new_name
-    from registry.places import home
     from registry.records import (
         Adapter,
         BaseRow,
@@ -77,7 +77,7 @@ __all__ = [
 _HOMES = {
     "registry.catalog": ("Catalog",),
     "registry.names": ("EMBEDDED", "AdapterSpec", "check_name", "check_new_name"),
-    "registry.places": ("home",),
+    "registry.location": ("home",),
     "registry.records": (
         "Adapter",
         "BaseRow",

@@ -70,11 +70,11 @@ def _base(row: BaseTableRow) -> BaseRow:
     return BaseRow(**row.model_dump())
 
 
-def _storable(place: str) -> str:
+def _storable(location: str) -> str:
     try:
-        place.encode()
+        location.encode()
     except UnicodeEncodeError:
         raise InvalidNameError(
-            f"{place!r} has bytes that aren't text, so it can't be stored. Rename the folder, or link to it."
+            f"{location!r} has bytes that aren't text, so it can't be stored. Rename the folder, or link to it."
         ) from None
-    return place
+    return location

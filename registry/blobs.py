@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from registry.holding import Hold, hold, try_hold
+from registry.file_locks import FolderLock, lock_folder, try_lock_folder
 
 DOCUMENT = "adapter.json"
 LABELS = "labels.json"
@@ -33,7 +33,7 @@ class Blobs:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._held: dict[Path, Hold] = {}
+        self._held: dict[Path, FolderLock] = {}
 
     def folder(self, name: str, version: int) -> Path:
         return self.root / name / str(version)
@@ -56,7 +56,7 @@ class Blobs:
         while True:
             folder = self._staging_path()
             folder.mkdir(parents=True)
-            held = hold(folder)
+            held = lock_folder(folder)
             if held is not None:
                 self._held[folder] = held
             # A sweep may have come between the two, and taken the folder for a dead process's.
@@ -76,7 +76,7 @@ class Blobs:
         found = []
         for folder in sorted(self.root.glob(f"{STAGING}*")):
             with suppress(BlockingIOError):
-                held = try_hold(folder)
+                held = try_lock_folder(folder)
                 if held is not None or _is_old(folder):
                     found.append(folder)
                 if held is not None:
@@ -92,7 +92,7 @@ class Blobs:
     def drop(self, leftover: Path) -> int:
         """Remove a leftover, unless a process holds it meanwhile, and give the bytes that this freed."""
         try:
-            held = try_hold(leftover)
+            held = try_lock_folder(leftover)
         except BlockingIOError:
             return 0
         if held is None and not _is_old(leftover):
@@ -103,7 +103,7 @@ class Blobs:
             held.release()
         return freed
 
-    def place(self, staged: Path, name: str, version: int) -> Path:
+    def move_in(self, staged: Path, name: str, version: int) -> Path:
         """Rename `staged` to the folder of this version, durably."""
         folder = self.folder(name, version)
         while True:
@@ -120,7 +120,7 @@ class Blobs:
         return folder
 
     def take_back(self, folder: Path, staged: Path) -> None:
-        """Undo `place`."""
+        """Undo `move_in`."""
         folder.rename(staged)
         self._drop_if_empty(folder.parent)
 

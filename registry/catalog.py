@@ -1,4 +1,4 @@
-"""The registry to look at only, for lists and tab presses: on SQLite no SQLAlchemy is imported, and nothing is made."""
+"""The registry read-only, for lists and completion: on SQLite no SQLAlchemy is imported, and nothing is created."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from registry import looking
-from registry.looking import POSTGRESQL, SQLITE, Ask, Dialect
+from registry import queries
+from registry.driver_errors import PATIENCE_S, readable_errors
+from registry.location import RegistryLocation
 from registry.migrating import REVISIONS, stored_revision
-from registry.places import Place
+from registry.queries import POSTGRESQL, SQLITE, Dialect, Execute
 from registry.records import Adapter, Kind, Labels, Query
-from registry.troubles import PATIENCE_S, clear_errors
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Catalog:
     """What there is, at one moment. Open with `Catalog.open()`."""
 
-    def __init__(self, ask: Ask, dialect: Dialect) -> None:
-        self._ask = ask
+    def __init__(self, execute: Execute, dialect: Dialect) -> None:
+        self._execute = execute
         self._dialect = dialect
 
     @classmethod
@@ -34,60 +34,60 @@ class Catalog:
 
         An old one is migrated first. Raises AddressError, NewerRegistryError and RegistryUnavailableError.
         """
-        place = Place.of(folder)
-        if place.url is not None:
-            with _on_server(place) as connection:
-                from registry.connection import asking
+        location = RegistryLocation.of(folder)
+        if location.url is not None:
+            with _on_server(location) as connection:
+                from registry.connection import executor_of
 
-                yield cls(asking(connection), POSTGRESQL)
+                yield cls(executor_of(connection), POSTGRESQL)
             return
-        with clear_errors(place):
-            opened = _opened(place)
+        with readable_errors(location):
+            opened = _opened(location)
         if opened is None:
             yield cls(lambda sql, values: (), SQLITE)
             return
         with closing(opened):
             opened.execute("BEGIN")
-            yield cls(_asking(opened, place), SQLITE)
+            yield cls(_executor_of(opened, location), SQLITE)
 
     def adapters(self, query: Query) -> list[tuple[Adapter, Labels]]:
         """Give the adapters that fit a query with their labels, in its order."""
-        return looking.adapters(self._ask, self._dialect, query)
+        return queries.adapters(self._execute, self._dialect, query)
 
     def count(self, query: Query) -> int:
         """Count the adapters that fit a query."""
-        return looking.count(self._ask, self._dialect, query)
+        return queries.count(self._execute, self._dialect, query)
 
     def names(self, kind: Kind | None = None, start: str = "") -> list[str]:
         """Give the adapters' names that begin with `start`, in the order of their coming."""
-        return looking.names(self._ask, kind, start)
+        return queries.names(self._execute, kind, start)
 
     def versions(self, name: str, kind: Kind | None = None) -> list[int]:
         """Give the numbers of a name's versions, in order; none where the name is of the other kind."""
-        return looking.versions(self._ask, kind, name)
+        return queries.versions(self._execute, kind, name)
 
     def bases(self) -> list[str]:
         """Give the names of the bases that were added."""
-        return looking.bases(self._ask)
+        return queries.bases(self._execute)
 
 
 @contextmanager
-def _on_server(place: Place) -> Iterator[Connection]:
+def _on_server(location: RegistryLocation) -> Iterator[Connection]:
     from registry.database import Database
 
-    with closing(Database(place)) as database, database.reading() as session:
+    with closing(Database(location)) as database, database.reading() as session:
         yield session.connection()
 
 
-def _opened(place: Place) -> sqlite3.Connection | None:
+def _opened(location: RegistryLocation) -> sqlite3.Connection | None:
     """A connection to a database of the newest layout; None where there is no database."""
     try:
-        place.file.stat()
+        location.file.stat()
     except FileNotFoundError:
         return None
-    connection = _connect(place)
+    connection = _connect(location)
     try:
-        if stored_revision(_asking(connection, place), SQLITE, place) == REVISIONS[-1]:
+        if stored_revision(_executor_of(connection, location), SQLITE, location) == REVISIONS[-1]:
             return connection
     except BaseException:
         connection.close()
@@ -95,19 +95,19 @@ def _opened(place: Place) -> sqlite3.Connection | None:
     connection.close()
     from registry.database import Database
 
-    Database(place).close()
-    return _connect(place)
+    Database(location).close()
+    return _connect(location)
 
 
-def _connect(place: Place) -> sqlite3.Connection:
+def _connect(location: RegistryLocation) -> sqlite3.Connection:
     # Not `mode=ro`: whoever opens the database first after a crash has to put its log in order.
-    address = f"file:{quote(str(place.file))}?mode=rw"
+    address = f"file:{quote(str(location.file))}?mode=rw"
     return sqlite3.connect(address, uri=True, timeout=PATIENCE_S, isolation_level=None)
 
 
-def _asking(connection: sqlite3.Connection, place: Place) -> Ask:
-    def ask(sql: str, values: Sequence[object]) -> Iterable[Sequence[Any]]:
-        with clear_errors(place):
+def _executor_of(connection: sqlite3.Connection, location: RegistryLocation) -> Execute:
+    def execute(sql: str, values: Sequence[object]) -> Iterable[Sequence[Any]]:
+        with readable_errors(location):
             return connection.execute(sql, tuple(values)).fetchall()
 
-    return ask
+    return execute

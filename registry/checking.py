@@ -41,10 +41,10 @@ def check(database: Database, blobs: Blobs, adapters: Sequence[Adapter], hash_of
     for adapter in adapters:
         try:
             with database.reading() as session:
-                sources, said = rows.sources_of(session, adapter), labels.of_one(session, adapter)
+                sources, attached = rows.sources_of(session, adapter), labels.of_one(session, adapter)
         except UnknownNameError:
             continue
-        finding = _adapter(database, blobs.folder(adapter.name, adapter.version), adapter, sources, said)
+        finding = _adapter(database, blobs.folder(adapter.name, adapter.version), adapter, sources, attached)
         if finding.state != "ok" and not _is_there(database, adapter):
             continue
         yield finding
@@ -52,7 +52,7 @@ def check(database: Database, blobs: Blobs, adapters: Sequence[Adapter], hash_of
             yield from (_source(adapter, source, hash_of) for source in sources)
 
 
-def _adapter(database: Database, folder: Path, adapter: Adapter, sources: list[Source], said: Labels) -> Finding:
+def _adapter(database: Database, folder: Path, adapter: Adapter, sources: list[Source], attached: Labels) -> Finding:
     if not folder.is_dir():
         return Finding(adapter, None, "vanished", f"{folder} is gone")
     try:
@@ -60,7 +60,7 @@ def _adapter(database: Database, folder: Path, adapter: Adapter, sources: list[S
             return Finding(adapter, None, "changed", f"the files in {folder} aren't those that were published")
         if documents.read(folder) != (adapter, sources):
             return Finding(adapter, None, "changed", f"adapter.json in {folder} says other things than the registry")
-        if labels.read(folder) != said and not _adopt(database, folder, adapter):
+        if labels.read(folder) != attached and not _adopt(database, folder, adapter):
             return Finding(adapter, None, "changed", f"labels.json is gone from {folder}: tag and note it anew")
     except RegistryError as error:
         return Finding(adapter, None, "changed", str(error))

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
+from registry.driver_errors import PATIENCE_S
 from registry.errors import AddressError
-from registry.looking import POSTGRESQL, SQLITE, Ask, Dialect
-from registry.places import SERVER, Place
-from registry.troubles import PATIENCE_S
+from registry.location import SERVER, RegistryLocation
+from registry.queries import POSTGRESQL, SQLITE, Dialect, Execute
 
 _REACHING_S = 10
 """How long to wait for a server's first word."""
@@ -20,11 +20,11 @@ _WRITERS = 0x6476
 """The number of the lock ("dv") that a server gives to one writer at a time."""
 
 
-def open_engine(place: Place, *, foreign_keys: bool = True) -> Engine:
+def open_engine(location: RegistryLocation, *, foreign_keys: bool = True) -> Engine:
     """Give an engine whose transactions see one moment of the database or, with `writes=True`, run beside no other
     that writes. `foreign_keys` can be left unkept on SQLite alone. Raises AddressError where the driver is missing.
     """
-    return open_file(place.file, foreign_keys=foreign_keys) if place.url is None else _postgresql(place.url)
+    return open_file(location.file, foreign_keys=foreign_keys) if location.url is None else _postgresql(location.url)
 
 
 def dialect_of(connection: Connection) -> Dialect:
@@ -32,14 +32,14 @@ def dialect_of(connection: Connection) -> Dialect:
     return POSTGRESQL if connection.dialect.name == "postgresql" else SQLITE
 
 
-def asking(connection: Connection) -> Ask:
+def executor_of(connection: Connection) -> Execute:
     """Let plain SQL be asked on a connection of an engine's."""
     mark = "%s" if dialect_of(connection) is POSTGRESQL else "?"
 
-    def ask(sql: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:
+    def execute(sql: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:
         return connection.exec_driver_sql(sql.replace("?", mark), tuple(values)).all()
 
-    return ask
+    return execute
 
 
 def flaws_of(connection: Connection) -> list[str]:

@@ -8,25 +8,25 @@ from contextlib import contextmanager
 from sqlmodel import Session
 
 from registry.connection import open_engine
+from registry.driver_errors import readable_errors
+from registry.location import RegistryLocation
 from registry.migrating import bring_up_to_date
-from registry.places import Place
-from registry.troubles import clear_errors
 
 
 class Database:
     """An open registry database, of the layout that this dv knows."""
 
-    def __init__(self, place: Place) -> None:
-        """Open the database at `place`, make it where there is none, and migrate it where it is old.
+    def __init__(self, location: RegistryLocation) -> None:
+        """Open the database at `location`, make it where there is none, and migrate it where it is old.
 
         Raises AddressError, NewerRegistryError and RegistryUnavailableError.
         """
-        self.place = place
-        self._engine = open_engine(place)
+        self.location = location
+        self._engine = open_engine(location)
         try:
-            with clear_errors(place):
-                place.folder.mkdir(parents=True, exist_ok=True)
-                bring_up_to_date(self._engine, place)
+            with readable_errors(location):
+                location.folder.mkdir(parents=True, exist_ok=True)
+                bring_up_to_date(self._engine, location)
         except BaseException:
             self.close()
             raise
@@ -37,12 +37,12 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Give a session that sees one moment of the database."""
-        with clear_errors(self.place), Session(self._engine) as session:
+        with readable_errors(self.location), Session(self._engine) as session:
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """Give a session that no other writer runs beside. Commits at the end, or rolls back on an error."""
         writes = self._engine.execution_options(writes=True)
-        with clear_errors(self.place), Session(writes) as session, session.begin():
+        with readable_errors(self.location), Session(writes) as session, session.begin():
             yield session

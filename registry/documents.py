@@ -12,7 +12,7 @@ from registry.blobs import DOCUMENT
 from registry.errors import DamagedAdapterError, InvalidNameError, NewerRegistryError
 from registry.names import check_name
 from registry.records import Adapter, Source
-from registry.storable import check_json, check_row
+from registry.validation import check_json, check_row
 
 FORMAT = 1
 

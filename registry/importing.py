@@ -14,7 +14,7 @@ from registry.database import Database
 from registry.errors import PackError, UnknownNameError
 from registry.names import AdapterSpec, check_new_name
 from registry.packing import Counter, Manifest, Packed
-from registry.placing import place
+from registry.publishing import publish_staged
 from registry.records import Adapter, Labels
 from registry.tables import BaseTableRow, CompositionRow, NameRow
 
@@ -28,7 +28,7 @@ class Imported:
     is_new: bool
 
 
-def take_in(
+def import_pack(
     database: Database, blobs: Blobs, file: Path, only: Sequence[AdapterSpec], name: str | None
 ) -> list[Imported]:
     """Take in a pack; what it raises is said at `Registry.import_from`."""
@@ -42,10 +42,11 @@ def take_in(
         read.sort(key=lambda each: (each[1].name, each[1].version))
         _refuse_other_kinds(database, [replace(adapter, name=name or adapter.name) for _, adapter, _ in read])
         done = [
-            _take_in(database, blobs, folder, adapter, name or adapter.name, said) for folder, adapter, said in read
+            _import_adapter(database, blobs, folder, adapter, name or adapter.name, attached)
+            for folder, adapter, attached in read
         ]
     if not only and name is None:
-        _take_in_the_rest(database, manifest)
+        _import_records(database, manifest)
     return done
 
 
@@ -84,7 +85,9 @@ def _refuse_other_kinds(database: Database, adapters: Sequence[Adapter]) -> None
             rows.last_version(session, adapter.name, adapter.kind)
 
 
-def _take_in(database: Database, blobs: Blobs, staged: Path, packed: Adapter, name: str, said: Labels) -> Imported:
+def _import_adapter(
+    database: Database, blobs: Blobs, staged: Path, packed: Adapter, name: str, attached: Labels
+) -> Imported:
     with database.writing() as session:
         known = rows.listed(session, None, name)
         last = max(rows.last_version(session, name, packed.kind), blobs.newest_version(name))
@@ -94,10 +97,10 @@ def _take_in(database: Database, blobs: Blobs, staged: Path, packed: Adapter, na
         if exact or (same and packed.version <= last):
             return Imported((exact or same)[0], packed.id, is_new=False)
         version = packed.version if packed.version > last else last + 1
-        rows.take(session, name, packed.kind, version)
+        rows.reserve(session, name, packed.kind, version)
     adapter, sources = documents.readdress(staged, name, version)
     sync(staged)
-    place(database, blobs, staged, adapter, sources, said)
+    publish_staged(database, blobs, staged, adapter, sources, attached)
     return Imported(adapter, packed.id, is_new=True)
 
 
@@ -105,7 +108,7 @@ def _alike(one: Adapter, other: Adapter) -> bool:
     return replace(one, name=other.name, version=other.version) == other
 
 
-def _take_in_the_rest(database: Database, manifest: Manifest) -> None:
+def _import_records(database: Database, manifest: Manifest) -> None:
     """Bases and videos that aren't here yet, and the counters of names."""
     with database.writing() as session:
         chosen = any(base.is_default for base in bases.listed(session))

@@ -14,8 +14,8 @@ from registry.blobs import DOCUMENT, LABELS, Blobs, sync, sync_folder
 from registry.errors import DamagedAdapterError, InvalidNameError, NewerRegistryError
 from registry.names import check_name
 from registry.records import Adapter, Labels
-from registry.storable import check_json, check_row
 from registry.tables import AdapterRow, TagRow
+from registry.validation import check_json, check_row
 
 FORMAT = 1
 LONGEST_NOTE = 10_000

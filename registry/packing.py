@@ -21,7 +21,7 @@ from registry.blobs import DOCUMENT, UNHASHED, Blobs, files_in, measure
 from registry.errors import DamagedAdapterError, NewerRegistryError, PackError
 from registry.names import EMBEDDED, LARGEST_VERSION, is_name
 from registry.records import Adapter, BaseRow, Composition, Kind
-from registry.storable import check_json, check_row
+from registry.validation import check_json, check_row
 
 FORMAT = 1
 MANIFEST = "manifest.json"

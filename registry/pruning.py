@@ -14,12 +14,12 @@ from sqlmodel import Session
 from registry import labels, rows
 from registry.blobs import Blobs, bytes_on_disk, delete, last_touched
 from registry.database import Database
+from registry.driver_errors import readable_errors
 from registry.names import is_name
 from registry.records import Adapter, Run
 from registry.removing import remove_without_row
 from registry.runs import LOGS, Runs
 from registry.tables import NameRow
-from registry.troubles import clear_errors
 
 What = Literal["version", "snapshot", "orphan", "run", "cache"]
 
@@ -78,7 +78,7 @@ class Pruner:
     def plan(self, limits: Limits, now: datetime | None = None) -> PrunePlan:
         """Find out what would go, and touch nothing."""
         moment = now or datetime.now(UTC)
-        with clear_errors(self.database.place):
+        with readable_errors(self.database.location):
             orphans, unknown = self._orphans()
             sorts: dict[What, Callable[[], Iterable[Doomed]]] = {
                 "version": lambda: self._versions(limits.keep),
@@ -100,7 +100,7 @@ class Pruner:
 
         What another process needs by now, or has removed itself, is passed over.
         """
-        with clear_errors(self.database.place):
+        with readable_errors(self.database.location):
             return sum(self._remove(each) for each in plan.doomed)
 
     def _remove(self, each: Doomed) -> int:

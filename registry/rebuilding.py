@@ -18,12 +18,12 @@ from registry import documents
 from registry.blobs import Blobs, link_or_copy, sync_folder
 from registry.connection import flaws_of, open_file
 from registry.database import Database
+from registry.driver_errors import readable_errors
 from registry.errors import DamagedRegistryError, RegistryError
-from registry.places import DATABASE, Place
+from registry.location import DATABASE, RegistryLocation
 from registry.records import Adapter
 from registry.store import Registry
 from registry.tables import BaseTableRow, CompositionRow, NameRow, RunRow
-from registry.troubles import clear_errors
 
 _Row = TypeVar("_Row", bound=SQLModel)
 _FROM_THE_DATABASE_ALONE = (NameRow, BaseTableRow, CompositionRow, RunRow)
@@ -47,15 +47,15 @@ def damage_of(folder: Path | None = None) -> str | None:
 
     Raises RegistryUnavailableError where that can't be found out, and NewerRegistryError.
     """
-    place = Place.of(folder)
-    if place.url is None and not place.file.exists():
+    location = RegistryLocation.of(folder)
+    if location.url is None and not location.file.exists():
         return None
     try:
-        with closing(Database(place)) as database, database.reading() as session:
+        with closing(Database(location)) as database, database.reading() as session:
             flaws = flaws_of(session.connection())
     except DamagedRegistryError as error:
         return str(error)
-    return f"The registry {place} is damaged: {'; '.join(flaws)}." if flaws else None
+    return f"The registry {location} is damaged: {'; '.join(flaws)}." if flaws else None
 
 
 def rebuild(folder: Path | None = None) -> Rebuilt:
@@ -66,24 +66,24 @@ def rebuild(folder: Path | None = None) -> Rebuilt:
     No other dv may work with the registry meanwhile, if it is damaged. Raises RegistryUnavailableError,
     NewerRegistryError.
     """
-    place = Place.of(folder)
+    location = RegistryLocation.of(folder)
     damage = damage_of(folder)
     if damage is None:
         with Registry.open(folder) as registry:
             return Rebuilt(None, *_restored(registry))
-    if place.url is not None:
+    if location.url is not None:
         raise DamagedRegistryError(damage)
     # Beside the damaged one until it has every row. A rebuild that is killed is begun anew: had the registry the
     # names' counters and not yet the rows, their folders would look like what killed processes left.
-    new = replace(place, name=f"{DATABASE}.new")
-    with clear_errors(place):
+    new = replace(location, name=f"{DATABASE}.new")
+    with readable_errors(location):
         for ending in _ENDINGS:
             _beside(new.file, ending).unlink(missing_ok=True)
         database = Database(new)
-        with Registry(place.folder, database) as registry:
-            _salvage(place.file, database)
+        with Registry(location.folder, database) as registry:
+            _salvage(location.file, database)
             restored, refused = _restored(registry)
-        return Rebuilt(_exchange(place.file, new.file), restored, refused)
+        return Rebuilt(_exchange(location.file, new.file), restored, refused)
 
 
 def _restored(registry: Registry) -> tuple[tuple[Adapter, ...], tuple[str, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from registry import rows
 from registry.blobs import Blobs
 from registry.database import Database
-from registry.troubles import clear_errors
+from registry.driver_errors import readable_errors
 
 
 def remove_without_row(database: Database, blobs: Blobs, name: str, version: int) -> int:
@@ -13,7 +13,7 @@ def remove_without_row(database: Database, blobs: Blobs, name: str, version: int
 
     Asked under the lock: another process may just have brought the row. Raises RegistryUnavailableError.
     """
-    with clear_errors(database.place):
+    with readable_errors(database.location):
         with database.writing() as session:
             known = any(adapter.version == version for adapter in rows.listed(session, None, name))
             aside = None if known else blobs.set_aside(name, version)

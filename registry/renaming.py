@@ -16,12 +16,12 @@ from sqlmodel import Session, col, select
 from registry import documents, rows
 from registry.blobs import DOCUMENT, Blobs, files_in, link_or_copy, sync
 from registry.database import Database
+from registry.driver_errors import readable_errors
 from registry.errors import DamagedAdapterError, NameTakenError, UnknownNameError
 from registry.names import AdapterSpec, check_name, check_new_name
 from registry.records import Adapter
 from registry.removing import remove_without_row
 from registry.tables import AdapterRow, NameRow
-from registry.troubles import clear_errors
 
 
 def rename(database: Database, blobs: Blobs, old: str, new: str) -> list[Adapter]:
@@ -30,7 +30,7 @@ def rename(database: Database, blobs: Blobs, old: str, new: str) -> list[Adapter
     Raises InvalidNameError, UnknownNameError, NameTakenError, and DamagedAdapterError for files that are gone.
     """
     old, new = check_name(old), check_new_name(new)
-    with clear_errors(database.place):
+    with readable_errors(database.location):
         with database.writing() as session:
             _reserve(session, blobs, old, new)
         staged = blobs.new_staging()
@@ -91,7 +91,7 @@ def _move(database: Database, blobs: Blobs, staged: Path, old: str, new: str) ->
             for now in after:
                 # What lies there has no row: a rename that was killed left it.
                 blobs.remove(new, now.version)
-                placed.append(blobs.place(staged / str(now.version), new, now.version))
+                placed.append(blobs.move_in(staged / str(now.version), new, now.version))
             _rename_rows(session, old, new, after)
     except BaseException:
         # Ctrl-C may come just after the rows changed; then the files must stay.

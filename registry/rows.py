@@ -30,7 +30,7 @@ def last_version(session: Session, name: str, kind: Kind) -> int:
     return row.last_version
 
 
-def take(session: Session, name: str, kind: Kind, version: int) -> None:
+def reserve(session: Session, name: str, kind: Kind, version: int) -> None:
     """Note that `name` is a `kind`, and that it has used the number `version`."""
     row = session.get(NameRow, name) or NameRow(name=name, kind=kind, last_version=0)
     row.kind = kind

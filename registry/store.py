@@ -13,16 +13,16 @@ from registry import bases, checking, documents, importing, labels, packing, ren
 from registry.blobs import DOCUMENT, LABELS, Blobs, measure, sync
 from registry.compositions import Compositions
 from registry.database import Database
+from registry.driver_errors import readable_errors
 from registry.errors import DamagedAdapterError, NewerRegistryError, RegistryUnavailableError
+from registry.location import RegistryLocation
 from registry.names import AdapterSpec, check_name
-from registry.places import Place
-from registry.placing import place
 from registry.pruning import Pruner
+from registry.publishing import publish_staged
 from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Source
 from registry.removing import remove_without_row
 from registry.runs import Runs
 from registry.suites import Suites
-from registry.troubles import clear_errors
 
 
 class Registry:
@@ -48,8 +48,8 @@ class Registry:
         `DV_REGISTRY_URL` may say that its database is on a server. Raises AddressError, and NewerRegistryError for
         one that a newer dv wrote.
         """
-        place = Place.of(folder)
-        return cls(place.folder, Database(place))
+        location = RegistryLocation.of(folder)
+        return cls(location.folder, Database(location))
 
     def close(self) -> None:
         self._database.close()
@@ -83,7 +83,7 @@ class Registry:
 
         Meant for minutes, not for a whole run: one that nobody touches for a week counts as left over.
         """
-        with clear_errors(self._database.place):
+        with readable_errors(self._database.location):
             self._blobs.sweep()
             staged = self._blobs.new_staging()
         try:
@@ -104,15 +104,15 @@ class Registry:
         happens in between, no row is without whole files. Raises InvalidNameError and NameTakenError.
         """
         name = check_name(adapter.name)
-        with clear_errors(self._database.place):
+        with readable_errors(self._database.location):
             with self._database.writing() as session:
                 version = self._last_version(rows.last_version(session, name, adapter.kind), name) + 1
-                rows.take(session, name, adapter.kind, version)
+                rows.reserve(session, name, adapter.kind, version)
             file_hash, size = measure(staged)
             numbered = Adapter(**{**asdict(adapter), "name": name}, version=version, file_hash=file_hash, size=size)
             published, plain_sources = documents.write(staged, numbered, sources, describe)
             sync(staged)
-            place(self._database, self._blobs, staged, published, plain_sources)
+            publish_staged(self._database, self._blobs, staged, published, plain_sources)
         return published
 
     def restore(self, folder: Path) -> Adapter:
@@ -122,7 +122,7 @@ class Registry:
         labels. Labels that can't be read are left out: the adapter counts for more. Raises DamagedAdapterError,
         NewerRegistryError, NameTakenError, and ValueError for a link among the files.
         """
-        with clear_errors(self._database.place):
+        with readable_errors(self._database.location):
             adapter, sources = documents.read(folder)
             own = self.path(adapter)
             if not own.exists() or not own.samefile(folder):
@@ -134,21 +134,21 @@ class Registry:
                     f"The files in {folder} aren't those that were published as {adapter.id}. "
                     "Put whole copies in their place, or learn the adapter anew."
                 )
-            said = _readable_labels(folder)
+            attached = _readable_labels(folder)
             with self._database.writing() as session:
                 # A folder without a row may be pruned at any moment until this one.
                 if not (own / DOCUMENT).is_file():
                     raise DamagedAdapterError(f"{own} was taken away meanwhile, so {adapter.id} is not restored.")
                 for known in rows.listed(session, None, adapter.name):
                     if known.version == adapter.version:
-                        if said is not None:
-                            labels.store(session, known, said)
+                        if attached is not None:
+                            labels.store(session, known, attached)
                         return known
                 rows.last_version(session, adapter.name, adapter.kind)
-                rows.take(session, adapter.name, adapter.kind, adapter.version)
+                rows.reserve(session, adapter.name, adapter.kind, adapter.version)
                 rows.insert(session, adapter, sources)
-                if said is not None:
-                    labels.store(session, adapter, said)
+                if attached is not None:
+                    labels.store(session, adapter, attached)
         return adapter
 
     def _last_version(self, counted: int, name: str) -> int:
@@ -194,19 +194,19 @@ class Registry:
 
     def add_tags(self, adapter: Adapter, tags: Sequence[str]) -> Labels:
         """Tag an adapter. Raises InvalidNameError, UnknownNameError, DamagedAdapterError."""
-        return self._relabel(adapter, lambda said: labels.with_tags(said, tags))
+        return self._relabel(adapter, lambda attached: labels.with_tags(attached, tags))
 
     def remove_tags(self, adapter: Adapter, tags: Sequence[str]) -> Labels:
         """Take tags away; one that isn't there is no error. Raises as `add_tags`."""
-        return self._relabel(adapter, lambda said: labels.without_tags(said, tags))
+        return self._relabel(adapter, lambda attached: labels.without_tags(attached, tags))
 
     def set_note(self, adapter: Adapter, note: str) -> Labels:
         """Replace an adapter's note; an empty one takes it away. Raises as `add_tags`."""
         checked = labels.check_note(note)
-        return self._relabel(adapter, lambda said: replace(said, note=checked))
+        return self._relabel(adapter, lambda attached: replace(attached, note=checked))
 
     def _relabel(self, adapter: Adapter, change: Callable[[Labels], Labels]) -> Labels:
-        with clear_errors(self._database.place), self._database.writing() as session:
+        with readable_errors(self._database.location), self._database.writing() as session:
             changed = change(labels.of_one(session, adapter))
             labels.store(session, adapter, changed)
             # The file under the row's lock: of two processes, the later one's file is the later one's row.
@@ -273,8 +273,8 @@ class Registry:
         Nothing comes in unless all of it is right. Raises PackError, NewerRegistryError, UnknownNameError,
         InvalidNameError, NameTakenError, DamagedAdapterError.
         """
-        with clear_errors(self._database.place):
-            return importing.take_in(
+        with readable_errors(self._database.location):
+            return importing.import_pack(
                 self._database, self._blobs, file, [AdapterSpec.parse(text) for text in only], name
             )
 

@@ -23,8 +23,8 @@ from registry import (
     RegistryUnavailableError,
 )
 from registry.connection import open_file
+from registry.location import RegistryLocation
 from registry.migrating import bring_up_to_date
-from registry.places import Place
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -79,7 +79,7 @@ def test_an_old_one_is_migrated_and_a_newer_one_refused(tmp_path: Path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr("registry.migrating.REVISIONS", ("0001",))
         engine = open_file(file)
-        bring_up_to_date(engine, Place(tmp_path))
+        bring_up_to_date(engine, RegistryLocation(tmp_path))
         engine.dispose()
     with Catalog.open(tmp_path) as catalog:
         assert catalog.adapters(Query(tags=("best",))) == []
@@ -108,7 +108,7 @@ def test_a_damaged_one_is_named(tmp_path: Path, registry: Registry, publish: Pub
 
 
 @pytest.mark.databases("sqlite")
-def test_looking_loads_no_sqlalchemy(registry: Registry, publish: Publish) -> None:
+def test_the_catalog_loads_no_sqlalchemy(registry: Registry, publish: Publish) -> None:
     publish("dog")
     script = (
         "import sys, registry; from pathlib import Path\n"

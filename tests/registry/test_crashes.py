@@ -29,7 +29,7 @@ from registry import (
     store,
 )
 from registry.pruning import Limits
-from tests.registry.killing import killed_at_every_step
+from tests.registry.crash_injection import killed_at_every_step
 
 Publish = Callable[..., Adapter]
 CODE = Path(package.__file__).parents[1]

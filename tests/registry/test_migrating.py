@@ -18,7 +18,7 @@ from sqlmodel import SQLModel
 
 from registry import Adapter, NewerRegistryError, Registry, RegistryUnavailableError, migrating
 from registry.connection import open_file
-from registry.places import Place
+from registry.location import RegistryLocation
 
 Publish = Callable[..., Adapter]
 
@@ -134,7 +134,7 @@ def test_a_registry_of_the_first_revision_keeps_everything(monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         patch.setattr(migrating, "REVISIONS", ("0001",))
         engine = open_file(file)
-        migrating.bring_up_to_date(engine, Place(tmp_path))
+        migrating.bring_up_to_date(engine, RegistryLocation(tmp_path))
         engine.dispose()
     texts = "'f', 'embedded', 'dreamvideo', '{}', '{}', 7, 'cpu', 'fp32', '{}', '2026-01-01', '2026-01-01', 3, 0.5, '0'"
     with closing(sqlite3.connect(file)) as raw, raw:
@@ -159,7 +159,7 @@ def test_a_registry_of_the_second_revision_takes_suites_and_keeps_the_rest(
     with monkeypatch.context() as patch:
         patch.setattr(migrating, "REVISIONS", ("0001", "0002"))
         engine = open_file(file)
-        migrating.bring_up_to_date(engine, Place(tmp_path))
+        migrating.bring_up_to_date(engine, RegistryLocation(tmp_path))
         engine.dispose()
     with closing(sqlite3.connect(file)) as raw, raw:
         raw.execute("INSERT INTO runs VALUES (1, 'subject', 'dog', 'h', 7, '2026-01-01T00:00:00+00:00', "

@@ -13,8 +13,8 @@ import pytest
 
 import registry as package
 from registry import Adapter, Registry, RegistryError, RegistryUnavailableError, home
-from registry.places import Place
-from registry.troubles import clear_errors
+from registry.driver_errors import readable_errors
+from registry.location import RegistryLocation
 
 Publish = Callable[..., Adapter]
 
@@ -140,7 +140,10 @@ def test_a_writer_that_holds_on_for_too_long(
 def test_a_log_that_another_process_puts_in_order_for_too_long_is_no_damage(tmp_path: Path) -> None:
     error = sqlite3.OperationalError("locking protocol")
     error.sqlite_errorcode = sqlite3.SQLITE_PROTOCOL
-    with pytest.raises(RegistryUnavailableError, match="held by another process"), clear_errors(Place(tmp_path)):
+    with (
+        pytest.raises(RegistryUnavailableError, match="held by another process"),
+        readable_errors(RegistryLocation(tmp_path)),
+    ):
         raise error
 
 

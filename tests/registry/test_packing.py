@@ -28,7 +28,7 @@ from registry import (
 )
 from registry.blobs import measure
 from registry.pruning import Limits
-from tests.registry.killing import killed_at_every_step
+from tests.registry.crash_injection import killed_at_every_step
 
 Publish = Callable[..., Adapter]
 

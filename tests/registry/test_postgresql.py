@@ -26,8 +26,8 @@ from registry import (
     RegistryUnavailableError,
 )
 from registry.connection import open_engine
+from registry.location import RegistryLocation
 from registry.migrating import REVISIONS
-from registry.places import Place
 from registry.rebuilding import damage_of, rebuild
 
 Publish = Callable[..., Adapter]
@@ -37,7 +37,7 @@ on_server = pytest.mark.databases("postgresql")
 
 def ask(registry: Registry, question: str) -> list[tuple[object, ...]]:
     """Ask beside the registry, as anybody may."""
-    url = Place.of(registry.folder).url
+    url = RegistryLocation.of(registry.folder).url
     assert url is not None
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         cursor = connection.execute(question.encode())
@@ -80,7 +80,7 @@ def test_a_driver_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 @on_server
 def test_the_migrations_make_the_tables_of_the_code(registry: Registry) -> None:
-    engine = open_engine(Place.of(registry.folder))
+    engine = open_engine(RegistryLocation.of(registry.folder))
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []

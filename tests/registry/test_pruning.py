@@ -217,8 +217,8 @@ def test_what_a_living_process_stages_stays(registry: Registry) -> None:
 
 
 def test_without_locks_the_age_of_a_staging_folder_tells(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blobs, "hold", lambda _: None)
-    monkeypatch.setattr(blobs, "try_hold", lambda _: None)
+    monkeypatch.setattr(blobs, "lock_folder", lambda _: None)
+    monkeypatch.setattr(blobs, "try_lock_folder", lambda _: None)
     with registry.staging() as staged:
         assert ids(registry, "orphan") == []
         past = time.time() - blobs.LEFTOVER_AFTER_S - 60

@@ -14,7 +14,7 @@ import pytest
 from registry import Adapter, DamagedRegistryError, Labels, NewComposition, Registry
 from registry.pruning import Limits
 from registry.rebuilding import damage_of, rebuild
-from tests.registry.killing import killed_at_every_step
+from tests.registry.crash_injection import killed_at_every_step
 from tests.registry.labelled import labels_in
 
 Publish = Callable[..., Adapter]

@@ -22,7 +22,7 @@ from registry import (
     blobs,
 )
 from registry.blobs import measure
-from tests.registry.killing import killed_at_every_step
+from tests.registry.crash_injection import killed_at_every_step
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 

@@ -35,7 +35,7 @@ def home() -> Path:
 
 
 @dataclass(frozen=True)
-class Place:
+class RegistryLocation:
     """A registry's folder, and the address of its database where that is on a PostgreSQL server.
 
     `name` is the database's file, where no server has it. As text, a place is what a message may call the database:
@@ -47,8 +47,8 @@ class Place:
     name: str = DATABASE
 
     @classmethod
-    def of(cls, folder: Path | None = None) -> Place:
-        """Give the place of the registry in `folder` (default: `home()`). Raises AddressError."""
+    def of(cls, folder: Path | None = None) -> RegistryLocation:
+        """Give the location of the registry in `folder` (default: `home()`). Raises AddressError."""
         folder = home() if folder is None else folder.absolute()
         url = os.environ.get(SERVER)
         return cls(folder, _checked(url)) if url else cls(folder)

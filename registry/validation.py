@@ -1,4 +1,5 @@
-"""What a row can hold on SQLite and on PostgreSQL. Asked of what comes from files, before any of it goes in."""
+"""Whether a row can be stored on SQLite and on PostgreSQL: checked for what comes from files, before any of it is
+stored."""
 
 from __future__ import annotations
 

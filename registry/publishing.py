@@ -11,13 +11,13 @@ from registry.database import Database
 from registry.records import Adapter, Labels, Source
 
 
-def place(
+def publish_staged(
     database: Database,
     blobs: Blobs,
     staged: Path,
     adapter: Adapter,
     sources: Sequence[Source],
-    said: Labels | None = None,
+    attached: Labels | None = None,
 ) -> None:
     """Rename the staged folder, whose number was taken before, and insert its row. Raises NameTakenError."""
     placed = None
@@ -25,11 +25,11 @@ def place(
         with database.writing() as session:
             # Asked again: while the name had no version, the other kind may have taken it.
             rows.last_version(session, adapter.name, adapter.kind)
-            rows.take(session, adapter.name, adapter.kind, adapter.version)
-            placed = blobs.place(staged, adapter.name, adapter.version)
+            rows.reserve(session, adapter.name, adapter.kind, adapter.version)
+            placed = blobs.move_in(staged, adapter.name, adapter.version)
             rows.insert(session, adapter, sources)
-            if said is not None:
-                labels.store(session, adapter, said)
+            if attached is not None:
+                labels.store(session, adapter, attached)
     except BaseException:
         # Ctrl-C may come just after the row was written; then the files must stay.
         if placed is not None and not _is_known(database, adapter):

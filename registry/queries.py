@@ -1,4 +1,4 @@
-"""What is listed and completed, in plain SQL: importing SQLAlchemy takes longer than all that a list does."""
+"""Read-only queries of lists and completion, in plain SQL: importing SQLAlchemy takes longer than a whole list."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from registry.records import Adapter, Kind, Labels, Query, SortKey
 
-Ask = Callable[[str, Sequence[object]], Iterable[Sequence[Any]]]
-"""Runs a question with `?` in the place of each value, and gives the rows of the answer."""
+Execute = Callable[[str, Sequence[object]], Iterable[Sequence[Any]]]
+"""Runs a query with `?` for each value, and gives its rows."""
 
 
 @dataclass(frozen=True)
@@ -57,52 +57,52 @@ _ORDERS: dict[SortKey, tuple[str, ...]] = {
 _TEXTS = frozenset({"name", "kind", "base_name", "method"})
 
 
-def adapters(ask: Ask, dialect: Dialect, query: Query) -> list[tuple[Adapter, Labels]]:
+def adapters(execute: Execute, dialect: Dialect, query: Query) -> list[tuple[Adapter, Labels]]:
     """Give the adapters that fit and their labels, in order; equals in the order of their coming."""
     fitting, values = _fitting(dialect, query)
     way = " DESC" if query.reverse else ""
     keys = [f"{key} COLLATE {dialect.collation}" if key in _TEXTS else key for key in (*_ORDERS[query.sort], "id")]
     found = list(
-        ask(
+        execute(
             f"SELECT id, note, {', '.join(_COLUMNS)} FROM adapters WHERE id IN ({fitting}) "
             f"ORDER BY {', '.join(key + way for key in keys)}",
             values,
         )
     )
     tags: dict[int, list[str]] = {}
-    for id, tag in ask(f"SELECT adapter_id, tag FROM tags WHERE adapter_id IN ({fitting})", values):
+    for id, tag in execute(f"SELECT adapter_id, tag FROM tags WHERE adapter_id IN ({fitting})", values):
         tags.setdefault(id, []).append(tag)
     return [
         (_adapter(own), Labels(tuple(sorted(tags.get(id, ()))), note)) for id, note, *own in found
     ]  # fmt: skip
 
 
-def count(ask: Ask, dialect: Dialect, query: Query) -> int:
+def count(execute: Execute, dialect: Dialect, query: Query) -> int:
     """Count the adapters that fit."""
     fitting, values = _fitting(dialect, query)
-    return sum(number for (number,) in ask(f"SELECT count(*) FROM ({fitting}) AS fitting", values))
+    return sum(number for (number,) in execute(f"SELECT count(*) FROM ({fitting}) AS fitting", values))
 
 
-def names(ask: Ask, kind: Kind | None, start: str) -> list[str]:
+def names(execute: Execute, kind: Kind | None, start: str) -> list[str]:
     """Give the names that begin with `start`, in the order of their coming."""
     query = "SELECT name FROM adapters WHERE substr(name, 1, ?) = ?"
     values: list[object] = [len(start), start]
     if kind is not None:
         query, values = f"{query} AND kind = ?", [*values, kind]
-    return [name for (name,) in ask(f"{query} GROUP BY name ORDER BY min(id)", values)]
+    return [name for (name,) in execute(f"{query} GROUP BY name ORDER BY min(id)", values)]
 
 
-def versions(ask: Ask, kind: Kind | None, name: str) -> list[int]:
+def versions(execute: Execute, kind: Kind | None, name: str) -> list[int]:
     """Give the numbers of a name's versions, in order."""
     query, values = "SELECT version FROM adapters WHERE name = ?", [name]
     if kind is not None:
         query, values = f"{query} AND kind = ?", [*values, kind]
-    return [version for (version,) in ask(f"{query} ORDER BY version", values)]
+    return [version for (version,) in execute(f"{query} ORDER BY version", values)]
 
 
-def bases(ask: Ask) -> list[str]:
+def bases(execute: Execute) -> list[str]:
     """Give the names of the bases that were added."""
-    return sorted(name for (name,) in ask("SELECT name FROM bases", ()))
+    return sorted(name for (name,) in execute("SELECT name FROM bases", ()))
 
 
 def _fitting(dialect: Dialect, query: Query) -> tuple[str, list[object]]:

@@ -1,4 +1,4 @@
-"""Folders that a living process holds. The kernel lets go when the process dies, however it dies."""
+"""Locks on folders (flock). The kernel releases them when the process dies, however it dies."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
-class Hold:
-    """A hold on one folder, until `release` or the end of the process."""
+class FolderLock:
+    """A lock on one folder, until `release` or the end of the process."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -21,23 +21,23 @@ class Hold:
         os.close(self._descriptor)
 
 
-def hold(folder: Path) -> Hold | None:
-    """Hold `folder`, waiting for whoever holds it. None where that is gone afterwards, or can't be held.
+def lock_folder(folder: Path) -> FolderLock | None:
+    """Lock `folder`, waiting for whoever has the lock. None where the folder is gone afterwards, or can't be locked.
 
-    A system without such locks can't hold anything; there the age of a folder has to tell.
+    A system without such locks can't lock anything; there the age of a folder has to tell.
     """
-    return _hold(folder, wait=True)
+    return _lock(folder, wait=True)
 
 
-def try_hold(folder: Path) -> Hold | None:
-    """Hold `folder`; None where it is gone, or where nothing can be held.
+def try_lock_folder(folder: Path) -> FolderLock | None:
+    """Lock `folder`; None where it is gone, or where nothing can be locked.
 
-    Raises BlockingIOError where somebody holds it: a process that lives, whatever the clock says.
+    Raises BlockingIOError where another process has the lock: it lives, whatever the clock says.
     """
-    return _hold(folder, wait=False)
+    return _lock(folder, wait=False)
 
 
-def _hold(folder: Path, *, wait: bool) -> Hold | None:
+def _lock(folder: Path, *, wait: bool) -> FolderLock | None:
     if fcntl is None:
         return None
     try:
@@ -47,7 +47,7 @@ def _hold(folder: Path, *, wait: bool) -> Hold | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
-            return Hold(descriptor)
+            return FolderLock(descriptor)
     except BlockingIOError:
         os.close(descriptor)
         raise

@@ -1,4 +1,4 @@
-"""Turns what the disk, SQLite and PostgreSQL complain about into one clear message."""
+"""Errors of the disk, of SQLite and of PostgreSQL as one readable message each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from registry.errors import DamagedRegistryError, RegistryUnavailableError
-from registry.places import SERVER, Place
+from registry.location import SERVER, RegistryLocation
 
 PATIENCE_S = 30.0
 """How long a transaction waits for another process's."""
@@ -29,45 +29,45 @@ _DAMAGED = (
 
 
 @contextmanager
-def clear_errors(place: Place) -> Iterator[None]:
-    """Raise RegistryUnavailableError in place of an OSError or an error of the database at `place`."""
+def readable_errors(location: RegistryLocation) -> Iterator[None]:
+    """Raise RegistryUnavailableError in place of an OSError or an error of the database at `location`."""
     try:
         yield
     except OSError as error:
-        raise RegistryUnavailableError(_say_disk(place.folder, error)) from error
+        raise RegistryUnavailableError(_disk_message(location.folder, error)) from error
     except Exception as error:
         # SQLAlchemy, which isn't imported for this, keeps the driver's error there.
-        clearer = _clearer(place, getattr(error, "orig", error))
-        if clearer is None:
+        readable = _readable_error(location, getattr(error, "orig", error))
+        if readable is None:
             raise
-        raise clearer from error
+        raise readable from error
 
 
-def _clearer(place: Place, cause: object) -> RegistryUnavailableError | None:
+def _readable_error(location: RegistryLocation, cause: object) -> RegistryUnavailableError | None:
     """None for broken constraints and wrong parameters: they are bugs, and stay what they are."""
     if isinstance(cause, sqlite3.Error) and type(cause) in (sqlite3.OperationalError, sqlite3.DatabaseError):
-        return _sqlite_error(place.file, cause)
+        return _sqlite_error(location.file, cause)
     psycopg = sys.modules.get("psycopg")
     if psycopg is not None and isinstance(cause, psycopg.Error):
-        return _postgresql_error(place, str(cause), getattr(cause, "sqlstate", None) or "")
+        return _postgresql_error(location, str(cause), getattr(cause, "sqlstate", None) or "")
     return None
 
 
-def _say_disk(folder: Path, error: OSError) -> str:
-    place = error.filename or folder
+def _disk_message(folder: Path, error: OSError) -> str:
+    location = error.filename or folder
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"No space is left for the registry in {folder}: {_FULL}."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"The registry in {folder} can't be written ({place}: {error.strerror}). {_WRITABLE}"
+        return f"The registry in {folder} can't be written ({location}: {error.strerror}). {_WRITABLE}"
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return f"The registry can't be in {folder}: {place} is a file. Move it, or set DV_HOME to another folder."
-    return f"The registry in {folder} can't be used ({place}: {error.strerror or error})."
+        return f"The registry can't be in {folder}: {location} is a file. Move it, or set DV_HOME to another folder."
+    return f"The registry in {folder} can't be used ({location}: {error.strerror or error})."
 
 
 def _sqlite_error(file: Path, error: sqlite3.Error) -> RegistryUnavailableError:
-    said = _say_sqlite(file, error)
-    if said is not None:
-        return RegistryUnavailableError(said)
+    message = _sqlite_message(file, error)
+    if message is not None:
+        return RegistryUnavailableError(message)
     return DamagedRegistryError(f"The registry {file} is damaged, or isn't a registry of dv ({error}). {_DAMAGED}")
 
 
@@ -79,7 +79,7 @@ def _is_full(folder: Path) -> bool:
         return False
 
 
-def _say_sqlite(file: Path, error: sqlite3.Error) -> str | None:
+def _sqlite_message(file: Path, error: sqlite3.Error) -> str | None:
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(file.parent)):
         return f"No space is left for the registry {file}: {_FULL}."
@@ -93,25 +93,28 @@ def _say_sqlite(file: Path, error: sqlite3.Error) -> str | None:
     return None
 
 
-def _postgresql_error(place: Place, said: str, state: str) -> RegistryUnavailableError | None:
+def _postgresql_error(location: RegistryLocation, message: str, state: str) -> RegistryUnavailableError | None:
     """`state` is the SQLSTATE of PostgreSQL's manual, appendix A; a server that wasn't reached gives none."""
-    reason = place.without_password(" ".join(said.split()))
+    reason = location.without_password(" ".join(message.split()))
     if state in ("42P01", "42703"):
         return DamagedRegistryError(
-            f"The registry {place} is damaged, or isn't a registry of dv ({reason}). Bring it back from the server's "
-            f"backup, or set {SERVER} to an empty database: dv doctor --rebuild fills that from the adapters' folders."
+            f"The registry {location} is damaged, or isn't a registry of dv ({reason}). Bring it back from the "
+            f"server's backup, or set {SERVER} to an empty database: dv doctor --rebuild fills that from the adapters' "
+            "folders."
         )
     if state == "53100":
-        return RegistryUnavailableError(f"No space is left on the server of the registry {place}. Free some there.")
+        return RegistryUnavailableError(f"No space is left on the server of the registry {location}. Free some there.")
     if state in ("42501", "25006"):
-        return RegistryUnavailableError(f"The registry {place} can't be written ({reason}). Ask who runs the server.")
+        return RegistryUnavailableError(
+            f"The registry {location} can't be written ({reason}). Ask who runs the server."
+        )
     if state == "55P03":
         return RegistryUnavailableError(
-            f"The registry {place} has been held by another process too long. Try again when it is done."
+            f"The registry {location} has been held by another process too long. Try again when it is done."
         )
     # Lost connections, refused logins and missing databases, too many clients, a server that shuts down.
     if state[:2] in ("", "08", "28", "3D", "53", "57"):
         return RegistryUnavailableError(
-            f"The registry {place} can't be reached ({reason}). Check {SERVER}, and that the server runs."
+            f"The registry {location} can't be reached ({reason}). Check {SERVER}, and that the server runs."
         )
     return None
