@@ -165,7 +165,7 @@ def without_models(sandbox: Sandbox, *, attach: bool = False) -> Iterator[None]:
         patch("dreamvideo_cli.commands.demo._run_dv", _no_demo),
     ]
     if attach:
-        stubs.append(patch("engine.composing.ddim", lambda _denoise, start, *_, **__: start))
+        stubs.append(patch("engine.composing.sampler_named", lambda *_, **__: lambda _denoise, start, *_, **__: start))
         stubs.append(patch.object(sandbox.base, "decode_latents", _black, create=True))
     else:
         stubs.append(patch.object(engine.composing, "_sample", lambda *_: sandbox.frames[None]))

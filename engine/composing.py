@@ -22,7 +22,10 @@ from engine.data.images import read_image, sha256_of
 from engine.errors import AdapterError, InputError
 from engine.methods.dreamvideo import ComposeConfig
 from engine.prompts import PLACEHOLDER, said
-from engine.sampling import ddim, guided, offset_noise, schedule
+from engine.sampling.guidance import guided, prepared
+from engine.sampling.levels import Level
+from engine.sampling.noise import offset_noise
+from engine.sampling.samplers import sampler_named
 from engine.settings import as_values
 from engine.training import generator_at, raise_if_out_of_memory
 from engine.versions import version_of_dv
@@ -134,23 +137,17 @@ def _sample(
     shape = (1, *base.layout.shape(config.frames, config.size))
     generators = [generator_at(shot.seed, 0, "sampling") for shot in shots]
     start = torch.cat([offset_noise(shape, config.offset_noise, g) for g in generators]).to(base.device)
-    timesteps, final_alpha = schedule(base.scheduler_config, config.steps)
+    levels = base.objective.levels(config.steps)
 
-    def denoise(sample: Tensor, timestep: int) -> Tensor:
-        return base.predict(sample, torch.full((sample.shape[0],), timestep), text)
+    def denoise(sample: Tensor, level: Level) -> Tensor:
+        return base.predict(sample, torch.full((sample.shape[0],), level.timestep), text)
 
     with _attached(base, config, learnt, looks, branches) as weights:
-
-        def after_step(done: int, steps: int) -> None:
-            _set_strengths(weights, config, done)
-            if on_step is not None:
-                on_step(done, steps)
-
-        _set_strengths(weights, config, 0)
-        latents = ddim(
-            guided(denoise, config.guidance_scale), start, timesteps, base.objective,
-            final_alpha=final_alpha, eta=config.eta, generators=generators, callback=after_step,
-        )  # fmt: skip
+        stepwise = prepared(
+            guided(denoise, config.guidance_scale), levels, lambda step: _set_strengths(weights, config, step)
+        )
+        sampler = sampler_named(config.sampler, eta=config.eta)
+        latents = sampler(stepwise, start, levels, base.objective, generators=generators, callback=on_step)
     pixels = ((base.codec.decode(latents) + 1) * 127.5).round().to(torch.uint8)
     videos: npt.NDArray[np.uint8] = pixels.permute(0, 2, 3, 4, 1).contiguous().numpy()
     return videos
@@ -184,7 +181,7 @@ def _attached(
 
 
 def _set_strengths(weights: dict[str, Learnt], config: ComposeConfig, done: int) -> None:
-    """The strengths with which the adapters act in the step after `done` steps."""
+    """Give the adapters the strengths with which they act in the step after `done` steps."""
     looks = done >= round(config.subject_delay * config.steps)
     moves = done < round(config.motion_until * config.steps)
     strengths = {

@@ -24,7 +24,7 @@ from engine.data.encoding import EncodedClip, EncodedImages, encode_clip, encode
 from engine.methods.common import CLASS, MotionSettings, OptimizerConfig, Part, SubjectSettings
 from engine.planning import MotionPlan, SubjectPlan
 from engine.prompts import PLACEHOLDER
-from engine.sampling import draw_timesteps, offset_noise
+from engine.sampling.noise import offset_noise
 from engine.training import (
     LoopConfig,
     Progress,
@@ -317,17 +317,17 @@ def denoising_loss(
     generator: torch.Generator,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Mean squared error of the base's prediction at random timesteps, with the noise that `config` asks for.
+    """Mean squared error of the base's prediction at random levels, with the noise that `config` asks for.
 
     `clean` is `(B, C, f, h, w)`, `text` of B prompts; a `mask` `(B, 1, 1, h, w)` multiplies prediction and
     target, and the mean is still over everything (the authors' code).
     """
     noise = offset_noise(tuple(clean.shape), config.offset_noise, generator).to(base.device)
-    timesteps = draw_timesteps(len(clean), len(base.objective.alphas_cumprod), config.noise_bias, generator)
+    levels = base.objective.draw(len(clean), config.noise_bias, generator)
     clean = clean.to(base.device)
-    noisy = base.objective.add_noise(clean, noise, timesteps)
-    target = base.objective.target(clean, noise, timesteps)
-    error = base.predict(noisy, timesteps, text) - target
+    noisy = base.objective.add_noise(clean, noise, levels)
+    target = base.objective.target(clean, noise, levels)
+    error = base.predict(noisy, levels.timesteps, text) - target
     if mask is not None:
         error = error * mask
     return error.square().mean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,43 +13,8 @@ from torch import Tensor, nn
 from engine.bases.family import Codec, Compute, Conditioning, Family, Label, Layout, Site, Text
 from engine.bases.image_encoder import ImageEncoder
 from engine.bases.location import BaseInfo
+from engine.bases.objectives import Objective
 from engine.errors import InputError
-
-
-class Objective:
-    """The base's noise schedule and what it predicts; from its scheduler's config.
-
-    `alphas_cumprod` is `(T,)`. Formulas: DDPM (arXiv 2006.11239), v-prediction (arXiv 2202.00512).
-    """
-
-    def __init__(self, alphas_cumprod: Tensor, prediction_type: str) -> None:
-        if prediction_type not in ("epsilon", "v_prediction"):
-            raise InputError(f"the base predicts {prediction_type!r}; known are epsilon and v_prediction")
-        self.alphas_cumprod, self.prediction_type = alphas_cumprod.float(), prediction_type
-
-    def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """Diffuse `clean` `(B, ...)` to `timesteps` `(B,)`."""
-        signal, spread = self._scales(timesteps, clean)
-        return signal * clean + spread * noise
-
-    def target(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """What the base should predict."""
-        if self.prediction_type == "epsilon":
-            return noise
-        signal, spread = self._scales(timesteps, clean)
-        return signal * noise - spread * clean
-
-    def split(self, noisy: Tensor, prediction: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-        """The clean sample and the noise that a prediction stands for."""
-        signal, spread = self._scales(timesteps, noisy)
-        if self.prediction_type == "epsilon":
-            return (noisy - spread * prediction) / signal, prediction
-        return signal * noisy - spread * prediction, signal * prediction + spread * noisy
-
-    def _scales(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        kept = self.alphas_cumprod[timesteps.cpu()].to(like.device, torch.float32)
-        kept = kept.view(-1, *[1] * (like.ndim - 1))
-        return kept.sqrt(), (1 - kept).sqrt()
 
 
 @dataclass
@@ -65,7 +30,6 @@ class Base:
     text: Text
     image_encoder: ImageEncoder | None
     objective: Objective
-    scheduler_config: Mapping[str, object]
     sites: list[Site]
     labels: dict[str, Label]
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from engine.bases.base import Objective
     from engine.bases.location import BaseInfo
+    from engine.bases.objectives import Objective
 
 Axis = Literal["spatial", "temporal", "joint", "embedding"]
 """What a layer mixes: positions of one frame, frames, both at once; or it embeds the time of denoising."""
@@ -235,13 +235,12 @@ class ReadPart(Protocol):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A family's own parts, loaded. `scheduler_config` is the base's own spacing of timesteps."""
+    """A family's own parts, loaded."""
 
     denoiser: nn.Module
     codec: Codec
     text: Text
     objective: Objective
-    scheduler_config: Mapping[str, object]
 
 
 class Family(Protocol):

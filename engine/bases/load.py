@@ -98,7 +98,6 @@ def load_base(
         text=loaded.text,
         image_encoder=image_encoder,
         objective=loaded.objective,
-        scheduler_config=loaded.scheduler_config,
         sites=family.sites(loaded.denoiser),
         labels=family.labels(loaded.denoiser),
     )

@@ -87,17 +87,15 @@ class UNet3D:
         from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
         from transformers import CLIPTextModel
 
-        from engine.bases.base import Objective
         from engine.bases.codecs import PictureCodec
+        from engine.bases.objectives import objective_of
         from engine.bases.text import ClipText
 
-        scheduler = read(DDIMScheduler, "scheduler")
         return Loaded(
             denoiser=read(UNet3DConditionModel, "unet"),
             codec=PictureCodec(read(AutoencoderKL, "vae"), compute),
             text=ClipText(read(CLIPTextModel, "text_encoder"), self.prompts(info, read), compute),
-            objective=Objective(scheduler.alphas_cumprod, scheduler.config.prediction_type),
-            scheduler_config=dict(scheduler.config),
+            objective=objective_of(read(DDIMScheduler, "scheduler").config),
         )
 
     def skeleton(self, folder: Path) -> nn.Module:

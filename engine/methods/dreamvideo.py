@@ -186,20 +186,25 @@ METHODS = (
 class ComposeConfig(Checked):
     """Sampling (paper, section 4.1 and appendix A)."""
 
-    steps: int = setting(50, "DDIM steps.", least=1, below=1000)
+    steps: int = setting(50, "Denoising steps.", least=1, below=1000)
+    sampler: Literal["ddim", "dpm-solver++", "unipc", "euler"] = setting(
+        "ddim",
+        "What steps from noise to the video: ddim, dpm-solver++ (2M), unipc, or euler.",
+        choices=("ddim", "dpm-solver++", "unipc", "euler"),
+    )
     guidance_scale: float = setting(9.0, "Classifier-free guidance; 1 is off.", least=0)
     negative_prompt: str = setting("", "What guidance leads away from.", origin="authors")
     frames: int = setting(32, "Frames of the video.", least=1)
     size: tuple[int, int] = setting((256, 256), "Width and height of the video.", least=16)
     fps: float = setting(8.0, "Frames a second of the file.", least=0.001)
-    eta: float = setting(0.0, "DDIM's eta: 0 is deterministic, 1 is DDPM.", least=0, below=1)
+    eta: float = setting(0.0, "Of ddim: 0 is deterministic, 1 is DDPM.", least=0, below=1)
     offset_noise: float = setting(
         0.1, "Strength of the starting noise that is constant over a frame.", least=0, origin="authors"
     )
     subject_strength: float = setting(1.0, "Strength of the identity adapter; 0 leaves it out.", needs="subject")
     subject_delay: float = setting(
         0.0,
-        "Share of the DDIM steps that pass before the identity adapter acts.",
+        "Share of the steps that pass before the identity adapter acts.",
         least=0,
         below=1,
         needs="subject",
@@ -210,7 +215,7 @@ class ComposeConfig(Checked):
     motion_strength: float = setting(1.0, "Strength of the motion adapter; 0 leaves it out.", needs="motion")
     motion_until: float = setting(
         1.0,
-        "Share of the DDIM steps after which the motion adapter no longer acts.",
+        "Share of the steps after which the motion adapter no longer acts.",
         least=0,
         below=1,
         needs="motion",
@@ -223,3 +228,8 @@ class ComposeConfig(Checked):
     unconditional_appearance_strength: float = setting(
         0.0, "The same on the unconditional branch.", least=0, needs="motion", origin="authors"
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.eta > 0 and self.sampler != "ddim":
+            raise InputError(f"`eta` is {self.eta:g}, and {self.sampler} draws no noise: set it to 0, or choose ddim")

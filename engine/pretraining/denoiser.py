@@ -22,7 +22,7 @@ from engine.pretraining.pools import Pool, caption_of, make_pools, spare_process
 from engine.pretraining.settings import DenoiserSettings
 from engine.pretraining.stage import run_stage
 from engine.pretraining.text_image import tokenize
-from engine.sampling import draw_timesteps
+from engine.sampling.noise import draw_timesteps
 from engine.training import generator_at
 from engine.world import clips
 

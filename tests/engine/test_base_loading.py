@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -249,27 +248,10 @@ def test_half_precision_predicts_about_the_same(load: LoadBase, base: Base) -> N
 # --- objective ---
 
 
-@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize("kind", [DDIMScheduler, DDPMScheduler])
-def test_objective_is_diffusers(load: LoadBase, make_base: MakeBase, prediction_type: str, kind: type) -> None:
-    objective = load(prediction_type).objective
-    scheduler = kind.from_pretrained(make_base(prediction_type) / "scheduler")  # type: ignore[attr-defined]
-    clean, noise = torch.randn(2, 5, 4, 3, 8, 8, generator=torch.Generator().manual_seed(0)).unbind()
-    timesteps = torch.tensor([0, 1, 500, 998, 999])
-    noisy = objective.add_noise(clean, noise, timesteps)
-    torch.testing.assert_close(noisy, scheduler.add_noise(clean, noise, timesteps))
-    target = objective.target(clean, noise, timesteps)
-    velocity = scheduler.get_velocity(clean, noise, timesteps)
-    torch.testing.assert_close(target, noise if prediction_type == "epsilon" else velocity)
-    back = objective.split(noisy, target, timesteps)
-    torch.testing.assert_close(back[0], clean, atol=1e-3, rtol=1e-3)
-    torch.testing.assert_close(back[1], noise, atol=1e-3, rtol=1e-3)
-
-
 def test_another_objective_is_refused(folder: Path) -> None:
     path = folder / "scheduler" / "scheduler_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "prediction_type": "sample"}))
-    with pytest.raises(InputError, match="'sample'; known are epsilon and v_prediction"):
+    with pytest.raises(InputError, match="'sample'; known are epsilon, v_prediction and flow"):
         loaded(folder)
 
 

@@ -171,7 +171,7 @@ def test_the_token_file_is_diffusers_textual_inversion(load: LoadBase, photograp
     learn_subject(subject_plan(base, photographs), base, tmp_path / "out")
     whole = load()
     tokenizer = type(whole.text.prompts.tokenizer).from_pretrained(whole.info.folder / "tokenizer")
-    scheduler = DDIMScheduler.from_config(whole.scheduler_config)
+    scheduler = DDIMScheduler.from_pretrained(whole.info.folder / "scheduler")
     pipeline = TextToVideoSDPipeline(whole.codec.vae, whole.text.encoder, tokenizer, whole.denoiser, scheduler)
     pipeline.load_textual_inversion(str(tmp_path / "out"))
     with safe_open(tmp_path / "out" / "learned_embeds.safetensors", framework="pt") as file:
@@ -328,9 +328,10 @@ def test_the_loss_is_the_mean_squared_error_to_the_bases_own_target(load: LoadBa
 
     def right(noisy: Tensor, timesteps: Tensor, _text: Conditioning) -> Tensor:
         asked.append(timesteps)
-        signal = objective.add_noise(clean, torch.zeros_like(clean), timesteps)
-        spread = objective.add_noise(torch.zeros_like(clean), torch.ones_like(clean), timesteps)
-        return objective.target(clean, (noisy - signal) / spread, timesteps) + 0.5
+        levels = objective.at(timesteps)
+        signal = objective.add_noise(clean, torch.zeros_like(clean), levels)
+        spread = objective.add_noise(torch.zeros_like(clean), torch.ones_like(clean), levels)
+        return objective.target(clean, (noisy - signal) / spread, levels) + 0.5
 
     loss = denoising_loss(
         stub(right, objective), SubjectConfig(), clean, Conditioning(torch.zeros(3, 16, 32)), generator_at(0, 0)
@@ -344,7 +345,7 @@ def test_noise_has_its_offset(load: LoadBase, strength: float) -> None:
     objective, clean, noises = load().objective, torch.zeros(8, 4, 8, 16, 16), []
 
     def note(noisy: Tensor, timesteps: Tensor, _text: Conditioning) -> Tensor:
-        noises.append(noisy / objective.add_noise(clean, torch.ones_like(clean), timesteps))
+        noises.append(noisy / objective.add_noise(clean, torch.ones_like(clean), objective.at(timesteps)))
         return noisy
 
     denoising_loss(

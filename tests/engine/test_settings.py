@@ -40,7 +40,9 @@ def test_an_option_equal_to_the_papers_value_is_still_an_option() -> None:
 @pytest.mark.parametrize(("recommended", "options"), [({"stepz": 3}, {}), ({}, {"stepz": 3})])
 def test_an_unknown_key_is_named_with_where_it_stands(recommended: dict[str, int], options: dict[str, int]) -> None:
     place = "base" if recommended else "option"
-    with pytest.raises(InputError, match=rf"unknown setting 'stepz' \({place}\); known are: steps, guidance_scale"):
+    with pytest.raises(
+        InputError, match=rf"unknown setting 'stepz' \({place}\); known are: steps, sampler, guidance_scale"
+    ):
         resolve(ComposeConfig(), recommended, options)
 
 
@@ -164,3 +166,11 @@ def test_a_setting_that_nothing_reads_would_be_found() -> None:
         steps_of_the_moon: int = 1
 
     assert unread(Idle, read_in("engine", "dreamvideo_cli")) == ["steps_of_the_moon"]
+
+
+def test_noise_between_steps_is_asked_of_ddim_alone() -> None:
+    assert ComposeConfig(sampler="unipc").eta == 0
+    with pytest.raises(InputError, match=r"`eta` is 0\.5, and euler draws no noise: set it to 0, or choose ddim"):
+        ComposeConfig(eta=0.5, sampler="euler")
+    with pytest.raises(InputError, match="must be one of ddim, dpm-solver"):
+        ComposeConfig(sampler="plms")  # type: ignore[arg-type]
