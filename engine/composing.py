@@ -86,7 +86,7 @@ def compose_batch(
     try:
         videos = _sample(base, shots, config, learnt, looks, on_step)
     except RuntimeError as error:
-        raise_if_out_of_memory(error)
+        raise_if_out_of_memory(error, "lower `frames` or `size`, make fewer videos at once, or use bf16")
         raise
     sources = [look.source for look in looks] if looks is not None else [None] * len(shots)
     return [

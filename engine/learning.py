@@ -21,6 +21,8 @@ from engine.bases.base import Base
 from engine.bases.family import Conditioning
 from engine.data.clips import FrameSampling
 from engine.data.encoding import EncodedClip, EncodedImages, encode_clip, encode_images
+from engine.errors import JobError
+from engine.identity import deciding
 from engine.methods.common import CLASS, MotionSettings, OptimizerConfig, Part, SubjectSettings
 from engine.planning import MotionPlan, SubjectPlan
 from engine.prompts import PLACEHOLDER
@@ -76,6 +78,7 @@ def learn_subject(
             shift=config.shift, generator=generator_at(config.seed, 0, "shift"),
         )
     )  # fmt: skip
+    _check_finite(images.latents.mean, images.latents.std, images.embeddings)
     base.release_encoders(keep_text=True)
     session = _Session(base, plan, run, on_progress)
     recipe, token = session.recipe, None
@@ -118,6 +121,8 @@ def learn_motion(
             for s in plan.sources
         ]
     )  # fmt: skip
+    for clip in clips:
+        _check_finite(clip.windows.latents.mean, clip.windows.latents.std, clip.embeddings)
     with torch.no_grad():
         texts = base.text.encode(["", *(clip.prompt for clip in clips)])
     width = clips[0].embeddings.shape[1] if clips[0].embeddings is not None else None
@@ -148,7 +153,7 @@ class _Session:
             "base": base.fingerprint,
             "dtype": str(base.dtype),
             "method": plan.method.name,
-            "settings": settings_of(self.config),
+            "settings": deciding(settings_of(self.config), type(self.config)),
             "sources": [(s.role, s.sha256, s.prompt) for s in plan.sources],
             "plan": _particulars(plan),
         }
@@ -181,22 +186,20 @@ class _Session:
                     if not attached:
                         stack.enter_context(weights.attached(self.base))
                         attached = True
-                self.losses[part.name] = self._train(part.name, trained, loss_of(part), part.steps, part.learning_rate)
+                self.losses[part.name] = self._train(part, trained, loss_of(part))
                 self.parameters[part.name] = sum(p.numel() for p in trained.values())
 
     def _train(
         self,
-        part: str,
+        part: Part,
         parameters: Mapping[str, nn.Parameter],
         loss: Loss,
-        steps: int,
-        learning_rate: float,
     ) -> float:
         """Train one part; its randomness at step n comes from (seed, part, n, rank)."""
         config = self.config
         loop = LoopConfig(
-            steps=steps,
-            learning_rate=learning_rate,
+            steps=part.steps,
+            learning_rate=part.learning_rate,
             seed=config.seed,
             optimizer=config.optimizer,
             betas=(config.beta1, config.beta2),
@@ -204,28 +207,31 @@ class _Session:
             weight_decay=config.weight_decay,
             gradient_accumulation=config.gradient_accumulation,
             max_grad_norm=config.max_grad_norm,
-            decay_steps=round(config.learning_rate_decay * steps),
+            decay_steps=round(config.learning_rate_decay * part.steps),
         )
         snapshots = None
         if self.run is not None:
-            snapshots = Snapshots(self.run / f"{part}.snapshot", {"part": part, **self.identity}, config.snapshot_every)
+            snapshots = Snapshots(
+                self.run / f"{part.name}.snapshot", {"part": part.name, **self.identity}, config.snapshot_every
+            )
 
         first, rank = self.accelerator.is_main_process, self.accelerator.process_index
 
         def report(progress: Progress) -> None:
             if self.on_progress is not None and first:
-                self.on_progress(part, progress)
+                self.on_progress(part.name, progress)
 
         with ExitStack() as stack:
             if config.gradient_checkpointing:
                 stack.enter_context(self.base.family.checkpointed(self.base.denoiser))
             return train(
                 parameters,
-                lambda step, micro: loss(generator_at(config.seed, step, f"{part}/{micro}", rank)),
+                lambda step, micro: loss(generator_at(config.seed, step, f"{part.name}/{micro}", rank)),
                 loop,
                 accelerator=self.accelerator,
                 snapshots=snapshots,
                 after_step=report,
+                rate_setting=part.rate_setting,
             )
 
     def written(
@@ -337,8 +343,13 @@ def _encoded(encode: Callable[[], _T]) -> _T:
     try:
         return encode()
     except RuntimeError as error:
-        raise_if_out_of_memory(error)
+        raise_if_out_of_memory(error, "lower `size`, or use bf16")
         raise
+
+
+def _check_finite(*encoded: Tensor | None) -> None:
+    if not all(bool(tensor.isfinite().all()) for tensor in encoded if tensor is not None):
+        raise JobError("the base's encoders gave values that are no numbers, as they may in half precision: use fp32")
 
 
 def _spread(available: int) -> Tensor:

@@ -8,7 +8,6 @@ processes, each draws samples of its own, all take the same step by the mean of 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 import time
@@ -23,7 +22,14 @@ from torch import Tensor, nn
 
 from engine.errors import DivergedError, OutOfMemoryError, ResumeError
 from engine.files import written_aside
+from engine.identity import hashed
 from engine.muon import Muon
+
+LESS_MEMORY = (
+    "`gradient_checkpointing` needs far less and may be turned on for a run that goes on; a run that starts anew may "
+    "also lower `batch_size` (and raise `gradient_accumulation`), `frames` or `size`, or use bf16"
+)
+"""What a person can do when training runs out of memory: only what changes no result is open to a resume."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,7 @@ class Snapshots:
 
     @property
     def digest(self) -> str:
-        text = json.dumps(self.identity, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashed(self.identity)
 
 
 def generator_at(seed: int, step: int, stream: str = "", rank: int = 0) -> torch.Generator:
@@ -93,6 +98,7 @@ def train(
     extra_state: Mapping[str, Tensor] | None = None,
     snapshots: Snapshots | None = None,
     after_step: Callable[[Progress], None] | None = None,
+    rate_setting: str = "learning_rate",
 ) -> float:
     """Minimise `loss_at(step, micro_batch)` over `parameters`; return the last step's loss.
 
@@ -103,8 +109,10 @@ def train(
     a snapshot must hold. With `snapshots`, a state found at its path is continued, one is written every
     `every` steps and when the loop is left by Ctrl-C, and at the end (the caller removes it once its result is safe).
 
-    Raises `ResumeError` when the snapshot was made by another run, `DivergedError` at a loss that is not
-    finite, `OutOfMemoryError` when the device is too small.
+    Weights that are no longer numbers are neither kept nor given back. `rate_setting` is what the caller's settings
+    call the learning rate.
+    Raises `ResumeError` when the snapshot was made by another run or is damaged, `DivergedError` at a loss or
+    weights that are not finite, `OutOfMemoryError` when the device is too small.
     """
     accelerator = accelerator or Accelerator(cpu=True)
     trained = list(parameters.values())
@@ -119,18 +127,20 @@ def train(
             rate = config.learning_rate_at(step)
             for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 group["lr"] = rate
-            gradients_loss = _gradients(loss_at, step, config, accelerator)
+            gradients_loss = _gradients(loss_at, step, config, accelerator, rate_setting)
             _average_gradients(trained, accelerator)
             applying = True
             _apply(trained, optimizers, config, accelerator)
             done, loss, applying = step + 1, gradients_loss, False
             if after_step is not None:
                 after_step(Progress(done, config.steps, loss, rate, time.perf_counter() - began))
-            if snapshots is not None and done % snapshots.every == 0 and done < config.steps:
-                state.save(snapshots, done, loss)
+            if done == config.steps or (snapshots is not None and done % snapshots.every == 0):
+                _check_weights(state, done, rate_setting)
+                if snapshots is not None and done < config.steps:
+                    state.save(snapshots, done, loss)
     except KeyboardInterrupt:
         # Between the update and its count the weights belong to no step: the last snapshot stands.
-        if snapshots is not None and done > start and not applying:
+        if snapshots is not None and done > start and not applying and state.is_finite:
             state.save(snapshots, done, loss)
         raise
     if snapshots is not None:
@@ -151,7 +161,9 @@ def _optimizers(trained: list[nn.Parameter], config: LoopConfig) -> list[torch.o
     return made
 
 
-def _gradients(loss_at: Callable[[int, int], Tensor], step: int, config: LoopConfig, accelerator: Accelerator) -> float:
+def _gradients(
+    loss_at: Callable[[int, int], Tensor], step: int, config: LoopConfig, accelerator: Accelerator, rate_setting: str
+) -> float:
     """Add up the gradients of `gradient_accumulation` micro-batches, their mean; return the mean loss."""
     total = 0.0
     try:
@@ -159,11 +171,11 @@ def _gradients(loss_at: Callable[[int, int], Tensor], step: int, config: LoopCon
             loss = loss_at(step, micro) / config.gradient_accumulation
             value = float(accelerator.reduce(loss.detach(), "mean"))
             if not math.isfinite(value):
-                raise DivergedError(f"the loss became {value} at step {step + 1}: lower the learning rate, or use fp32")
+                raise _diverged(f"the loss is {value}", step + 1, rate_setting)
             accelerator.backward(loss)
             total += value
     except RuntimeError as error:
-        raise_if_out_of_memory(error)
+        raise_if_out_of_memory(error, LESS_MEMORY)
         raise
     return total
 
@@ -209,6 +221,19 @@ def _in_messages(tensors: Iterable[Tensor], most: int = 2**24) -> Iterator[list[
         yield group
 
 
+def _check_weights(state: _State, step: int, rate_setting: str) -> None:
+    if not state.is_finite:
+        raise _diverged("weights are no longer numbers", step, rate_setting)
+
+
+def _diverged(what: str, step: int, rate_setting: str) -> DivergedError:
+    if step == 1:
+        return DivergedError(f"{what} at the first step, before anything was learnt: the base overflows, so use fp32")
+    return DivergedError(
+        f"{what} at step {step}: lower `{rate_setting}`, limit the gradients with `max_grad_norm`, or use fp32"
+    )
+
+
 def _apply(
     trained: list[nn.Parameter], optimizers: list[torch.optim.Optimizer], config: LoopConfig, accelerator: Accelerator
 ) -> None:
@@ -230,17 +255,14 @@ def _apply(
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
     except RuntimeError as error:
-        raise_if_out_of_memory(error)
+        raise_if_out_of_memory(error, LESS_MEMORY)
         raise
 
 
-def raise_if_out_of_memory(error: RuntimeError) -> None:
-    """Raise `OutOfMemoryError` in place of torch's own ways of saying so; return for any other error."""
+def raise_if_out_of_memory(error: RuntimeError, advice: str) -> None:
+    """Raise `OutOfMemoryError` with `advice` in place of torch's own ways of saying so; return for any other error."""
     if isinstance(error, torch.OutOfMemoryError) or re.search("out of memory|can't allocate memory", str(error)):
-        raise OutOfMemoryError(
-            "the device ran out of memory: lower --batch-size, --frames or --size, raise "
-            "--gradient-accumulation, turn on --gradient-checkpointing, or choose --dtype bf16"
-        ) from error
+        raise OutOfMemoryError(f"the device ran out of memory: {advice}") from error
 
 
 class _State:
@@ -259,6 +281,10 @@ class _State:
             extra,
             accelerator,
         )
+
+    @property
+    def is_finite(self) -> bool:
+        return all(bool(t.detach().isfinite().all()) for t in (*self.parameters.values(), *self.extra.values()))
 
     def save(self, snapshots: Snapshots, step: int, loss: float) -> None:
         """Write a snapshot, in the first process: the others have the same state."""
@@ -281,11 +307,22 @@ class _State:
         """Restore in place; return the steps done and the last loss, (0, nan) where there is no snapshot."""
         if not snapshots.path.exists():
             return 0, math.nan
+        try:
+            return self._restored(snapshots)
+        except ResumeError:
+            raise
+        except Exception as error:  # whatever torch and pickle make of a damaged file
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ResumeError(
+                f"the snapshot {snapshots.path} is damaged ({reason}): start anew with --restart"
+            ) from error
+
+    def _restored(self, snapshots: Snapshots) -> tuple[int, float]:
         state = torch.load(snapshots.path, map_location="cpu", weights_only=True)
         if state["digest"] != snapshots.digest:
             raise ResumeError(
                 f"the snapshot {snapshots.path} was made with other settings or sources: repeat the run's "
-                "own settings to resume it, or start anew without --resume"
+                "own settings to resume it, or start anew with --restart"
             )
         with torch.no_grad():
             for name, parameter in self.parameters.items():

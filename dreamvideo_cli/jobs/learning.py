@@ -15,13 +15,13 @@ import typer
 
 from dreamvideo_cli.jobs.bases import default_base, named_base
 from dreamvideo_cli.jobs.recording import recorded
-from dreamvideo_cli.jobs.requests import Request, load_request, reached_text, save_reached
+from dreamvideo_cli.jobs.requests import Request, has_diverged, load_request, reached_text, save_reached
 from dreamvideo_cli.terminal.exit_codes import ExitCode
 from dreamvideo_cli.terminal.output import Out
 from dreamvideo_cli.terminal.plans import plan_data, show_plan, source_data
 from dreamvideo_cli.terminal.progress import Meter
 from engine.bases.location import BaseInfo, inspect_base
-from engine.errors import EngineError, InputError
+from engine.errors import DivergedError, EngineError, InputError
 from engine.prompts import check_text
 from engine.versions import version_of, version_of_dv
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from registry import Adapter, NewAdapter, Registry
 
 _TRIES, _BETWEEN_TRIES_S = 20, 0.05
+_GO_LOWER = "Start anew with a lower learning rate"
 _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy")
 
 
@@ -127,8 +128,8 @@ def _settled(request: Request, run: Path, choices: Choices, registry: Registry) 
         if not choices.dry_run:
             raise InputError(
                 f"there is an unfinished run of {stored.name}: it stopped {reached_text(run)}.\n"
-                f"Go on with it: {stored.command('--resume')}\n"
-                "Or start anew: repeat this command with --restart."
+                + (_GO_LOWER if has_diverged(run) else f"Go on with it: {stored.command('--resume')}\nOr start anew")
+                + ": repeat this command with --restart."
             )
     if choices.resume and stored is None:
         raise InputError(f"there is no unfinished run of {request.name} to resume: run it without --resume")
@@ -211,7 +212,7 @@ def _run(request: Request, plan: SubjectPlan | MotionPlan, run: Path, registry: 
     from engine.bases.load import load_base
 
     assert request.base is not None
-    fresh = not run.exists()
+    fresh, diverged = not run.exists(), False
     try:
         run.mkdir(parents=True, exist_ok=True)
         request.save(run)
@@ -225,6 +226,10 @@ def _run(request: Request, plan: SubjectPlan | MotionPlan, run: Path, registry: 
     except KeyboardInterrupt:
         meter.out.warn(f"stopped {_where(meter)}{_way_on(request, meter, fresh)}")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except DivergedError as error:
+        diverged = True
+        error.add_note(f"Going on would come there again. {_GO_LOWER}: repeat the command with --restart.")
+        raise
     except (EngineError, OSError) as error:
         if meter.last is not None:
             error.add_note(f"The run stopped {_where(meter)}{_way_on(request, meter, fresh)}")
@@ -232,7 +237,7 @@ def _run(request: Request, plan: SubjectPlan | MotionPlan, run: Path, registry: 
         raise
     finally:
         if meter.last is not None:
-            save_reached(run, meter.last)
+            save_reached(run, meter.last, diverged=diverged)
         elif fresh:
             shutil.rmtree(run, ignore_errors=True)
 

@@ -112,19 +112,27 @@ def load_request(run: Path) -> Request | None:
         raise InputError(f"the unfinished run in {run} can't be read ({error}): start anew with --restart") from error
 
 
-def save_reached(run: Path, reached: tuple[str, int, int]) -> None:
-    """Note how far a run got: part, step, steps."""
+def save_reached(run: Path, reached: tuple[str, int, int], *, diverged: bool = False) -> None:
+    """Note how far a run got: part, step, steps; and whether it diverged there, as it would again."""
     with written_aside(run / _REACHED) as partial:
-        partial.write_text(json.dumps(reached), encoding="utf-8")
+        partial.write_text(json.dumps([*reached, *(["diverged"] if diverged else [])]), encoding="utf-8")
+
+
+def has_diverged(run: Path) -> bool:
+    """Whether `save_reached` noted that the run diverged."""
+    try:
+        return "diverged" in json.loads((run / _REACHED).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def reached_text(run: Path) -> str:
     """How far an unfinished run got, in words: `step 120 of 800 (identity)`."""
     try:
-        part, step, steps = json.loads((run / _REACHED).read_text(encoding="utf-8"))
+        part, step, steps = json.loads((run / _REACHED).read_text(encoding="utf-8"))[:3]
     except (OSError, ValueError, TypeError):
         return "before its first snapshot"
-    return f"at step {step} of {steps} ({part})"
+    return f"at step {step} of {steps} ({part})" + (", where it diverged" if has_diverged(run) else "")
 
 
 def _plain(value: object) -> object:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from engine.errors import AdapterError
+from engine.errors import AdapterError, JobError
 from engine.files import written_aside
 from engine.prompts import PLACEHOLDER, TOKEN
 
@@ -50,7 +50,7 @@ class Adapter:
 
 
 def write_adapter(adapter: Adapter, folder: Path) -> None:
-    """Write an adapter's files into `folder`, which is created."""
+    """Write an adapter's files into `folder`, which is created. Raises `JobError` for values that are no numbers."""
     later = {"form": adapter.form, "word": adapter.word}
     needed = later != {"form": _FIRST_FORM, "word": PLACEHOLDER}
     metadata = {
@@ -104,6 +104,8 @@ def _read_one(path: Path, key: str, dimensions: int) -> Tensor | None:
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None) -> None:
+    if bad := [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]:
+        raise JobError(f"what was learnt is not written: {bad[0]} holds values that are no numbers")
     plain = {name: t.detach().to("cpu", torch.float32).contiguous() for name, t in tensors.items()}
     with written_aside(path) as partial:
         partial.write_bytes(_with_sorted_header(save(plain, metadata=metadata)))

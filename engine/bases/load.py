@@ -153,7 +153,7 @@ def loading(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         if isinstance(error, RuntimeError):
-            raise_if_out_of_memory(error)
+            raise_if_out_of_memory(error, "use bf16, or another device")
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BaseError(f"{what} can't be loaded: {reason}") from error
 

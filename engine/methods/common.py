@@ -161,6 +161,8 @@ class Part:
     steps: int
     learning_rate: float
     prompt: str = ""
+    rate_setting: str = "learning_rate"
+    """The setting that the learning rate comes from."""
 
 
 @dataclass(frozen=True)

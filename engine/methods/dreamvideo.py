@@ -77,8 +77,10 @@ def subject_recipe(config: SubjectConfig) -> Recipe:
     """First a token, starting from the class word; then, the token frozen, an adapter at every spatial
     cross-attention."""
     prompt = config.token_prompt if config.textual_identity else f"a {called(config.identifier)}"
-    token = Part("token", ("token",), config.token_steps, config.token_learning_rate, prompt)
-    identity = Part("identity", ("weights",), config.adapter_steps, config.adapter_learning_rate, prompt)
+    token = Part("token", ("token",), config.token_steps, config.token_learning_rate, prompt, "token_learning_rate")
+    identity = Part(
+        "identity", ("weights",), config.adapter_steps, config.adapter_learning_rate, prompt, "adapter_learning_rate"
+    )
     adapters = Bottlenecks(IDENTITY, config.hidden_ratio, config.hidden_width, config.placement)
     if not config.textual_identity:
         return Recipe((identity,), weights=adapters, word=called(config.identifier))

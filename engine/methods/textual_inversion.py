@@ -26,7 +26,17 @@ class TextualInversionConfig(SubjectSettings):
 def recipe(config: TextualInversionConfig) -> Recipe:
     """The token, starting from the class word."""
     return Recipe(
-        (Part("token", ("token",), config.token_steps, config.token_learning_rate, config.token_prompt),), Token()
+        (
+            Part(
+                "token",
+                ("token",),
+                config.token_steps,
+                config.token_learning_rate,
+                config.token_prompt,
+                "token_learning_rate",
+            ),
+        ),
+        Token(),
     )
 
 

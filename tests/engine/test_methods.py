@@ -22,7 +22,7 @@ from engine.bases.base import Base
 from engine.bases.family import Conditioning
 from engine.bases.unet3d import UNET3D
 from engine.composing import ComposeConfig, compose
-from engine.errors import InputError
+from engine.errors import InputError, JobError
 from engine.estimating import trainable_parameters
 from engine.learning import Learned, OnProgress, learn_motion, learn_subject
 from engine.media.video import write_video
@@ -360,3 +360,23 @@ def test_the_pages_table_is_current() -> None:
     page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
     assert page == renewed(page), "renew it: python -m engine.methods.page docs/methods.md"
     assert "863,860,164" in page
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_each_part_names_the_setting_of_its_learning_rate(name: str) -> None:
+    """It is what a person lowers when the part diverges."""
+    method = BY_NAME[name]
+    config = method.settings()
+    for part in method.recipe(config).parts:
+        assert getattr(config, part.rate_setting) == part.learning_rate
+        changed = replace(config, **{part.rate_setting: 0.123})
+        assert 0.123 in {other.learning_rate for other in method.recipe(changed).parts if other.name == part.name}
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("what", ["weights", "token", "embeddings"])
+def test_no_adapter_is_written_of_values_that_are_no_numbers(tmp_path: Path, what: str, bad: float) -> None:
+    values: dict[str, Any] = {"weights": {"a": torch.ones(2)}, "token": torch.ones(3), "embeddings": torch.ones(2, 3)}
+    values[what] = {"a": torch.tensor([1.0, bad])} if what == "weights" else values[what] * bad
+    with pytest.raises(JobError, match="no numbers"):
+        write_adapter(Adapter("subject", "any", "0" * 64, **values), tmp_path / "out")

@@ -166,7 +166,7 @@ def test_a_loss_that_is_no_number_stops_before_it_does_harm(tmp_path: Path, bad:
             return problem.weights.sum() * bad
         return problem.loss(step, micro)
 
-    with pytest.raises(DivergedError, match=r"at step 5: lower the learning rate"):
+    with pytest.raises(DivergedError, match="at step 5: lower `learning_rate`"):
         train(problem.parameters, loss, TEN, snapshots=snapshots_in(tmp_path, every=2))
     assert torch.equal(problem.weights, seen[0][0])
     assert torch.load(tmp_path / "part.snapshot", weights_only=True)["step"] == 4
@@ -262,8 +262,71 @@ def _apple_says_no() -> Tensor:
 def test_too_little_memory_says_what_to_lower(loss: Callable[[], Tensor]) -> None:
     with pytest.raises(OutOfMemoryError) as caught:
         train(Problem().parameters, lambda *_: loss(), TEN)
-    for option in ("--batch-size", "--frames", "--size", "--gradient-checkpointing", "--dtype"):
-        assert option in str(caught.value)
+    resumable, _, anew = str(caught.value).partition("starts anew")
+    assert "`gradient_checkpointing`" in resumable
+    for setting in ("`batch_size`", "`frames`", "`size`", "bf16"):
+        assert setting in anew and setting not in resumable
+
+
+@pytest.mark.parametrize("every", [1, 2, 100])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_weights_that_are_no_numbers_are_neither_kept_nor_given_back(tmp_path: Path, every: int, bad: float) -> None:
+    """The loss was a number at every step: only the last update spoilt them."""
+    problem = Problem()
+
+    def spoil(progress: Progress) -> None:
+        if progress.step == 10:
+            with torch.no_grad():
+                problem.bias[1] = bad
+
+    with pytest.raises(DivergedError, match="weights are no longer numbers at step 10: lower `token_rate`"):
+        train(
+            problem.parameters,
+            problem.loss,
+            TEN,
+            snapshots=snapshots_in(tmp_path, every=every),
+            after_step=spoil,
+            rate_setting="token_rate",
+        )
+    kept = tmp_path / "part.snapshot"
+    steps = torch.load(kept, weights_only=True)["step"] if kept.exists() else 0
+    assert steps == {1: 9, 2: 8, 100: 0}[every]
+
+
+def test_ctrl_c_keeps_no_weights_that_are_no_numbers(tmp_path: Path) -> None:
+    problem = Problem()
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 5:
+            with torch.no_grad():
+                problem.weights[0, 0] = math.nan
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(problem.parameters, problem.loss, TEN, snapshots=snapshots_in(tmp_path, every=3), after_step=stop)
+    assert torch.load(tmp_path / "part.snapshot", weights_only=True)["step"] == 3
+
+
+def test_no_number_at_the_first_step_is_no_fault_of_the_rate() -> None:
+    with pytest.raises(DivergedError, match="at the first step, before anything was learnt") as caught:
+        train(Problem().parameters, lambda *_: torch.tensor(math.nan, requires_grad=True), TEN)
+    assert "learning_rate" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "text", "another", "foreign"])
+def test_a_damaged_snapshot_is_named(tmp_path: Path, damage: str) -> None:
+    snapshots = snapshots_in(tmp_path)
+    run(Problem(), snapshots)
+    whole = snapshots.path.read_bytes()
+    if damage == "another":
+        torch.save({"digest": snapshots.digest, "parameters": {}}, snapshots.path)
+    elif damage == "foreign":
+        torch.save([1, 2, 3], snapshots.path)
+    else:
+        content = {"empty": b"", "cut": whole[: len(whole) // 2], "text": b"{}"}[damage]
+        snapshots.path.write_bytes(content)
+    with pytest.raises(ResumeError, match=r"part\.snapshot is damaged .*--restart"):
+        run(Problem(), snapshots)
 
 
 def test_other_errors_are_left_alone() -> None:

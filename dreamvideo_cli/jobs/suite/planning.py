@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from engine.evaluation.suites.definition import Suite, SuiteMethod, SuiteMotion,
 from engine.evaluation.suites.reading import raise_all
 from engine.evaluation.suites.results import Cell, CellResult
 from engine.evaluation.wanted import ReferenceClip, Wanted
+from engine.identity import deciding, hashed
 from engine.methods.dreamvideo import ComposeConfig
 
 if TYPE_CHECKING:
@@ -211,8 +211,9 @@ class _Planner:
         wanted = Wanted(self.suite.text(cell), pictures, clips)
         settings = settings_for(self.info.recommended.get("compose", {}), None, method.compose_options)
         said = self.suite.said(cell)
-        identity = _hash([
-            self.fingerprint, self.suite.dtype or "fp32", said, wanted.text, cell.seed, settings.values(),
+        identity = hashed([
+            self.fingerprint, self.suite.dtype or "fp32", said, wanted.text, cell.seed,
+            deciding(settings.values(), ComposeConfig),
             self._judged_by,
             {kind: lesson.identity for kind, lesson in lessons.items()},
             [self._hash_of(path) for path in pictures],
@@ -288,23 +289,28 @@ class _Planner:
         sources = [(source.role, source.sha256, source.prompt) for source in plan.sources]
         said = getattr(plan, "class_word", None) or getattr(plan, "prompt", None)
         parts = [request.kind, plan.method.name, self.fingerprint, request.given.get("dtype", "fp32"),
-                 hyperparameters(request, plan), sources, said]  # fmt: skip
-        return Lesson(request, plan, _hash(parts))
+                 _deciding(hyperparameters(request, plan), plan), sources, said]  # fmt: skip
+        return Lesson(request, plan, hashed(parts))
 
 
 def known_adapter(lesson: Lesson, fingerprint: str, registry: Registry) -> Adapter | None:
     """The newest adapter that was learnt from the same files in the same order, on the same base, by the same
     settings."""
     request, plan = lesson.request, lesson.plan
-    wanted = (fingerprint, plan.method.name, request.given.get("dtype", "fp32"), hyperparameters(request, plan),
+    wanted = (fingerprint, plan.method.name, request.given.get("dtype", "fp32"),
+              _deciding(hyperparameters(request, plan), plan),
               getattr(plan, "class_word", None), getattr(plan, "prompt", None))  # fmt: skip
     files = [(source.role, source.sha256) for source in plan.sources]
     for adapter in reversed(registry.adapters(kind=request.kind)):
-        has = (adapter.base_fingerprint, adapter.method, adapter.dtype, adapter.hyperparameters,
+        has = (adapter.base_fingerprint, adapter.method, adapter.dtype, _deciding(adapter.hyperparameters, plan),
                adapter.class_word, adapter.prompt)  # fmt: skip
         if has == wanted and [(s.role, s.sha256) for s in registry.sources(adapter)] == files:
             return adapter
     return None
+
+
+def _deciding(settings: Mapping[str, Any], plan: SubjectPlan | MotionPlan) -> dict[str, object]:
+    return deciding(settings, plan.method.config)
 
 
 def is_whole(result: CellResult, folder: Path) -> bool:
@@ -333,7 +339,3 @@ def _clips(motion: SuiteMotion, material: Path) -> tuple[Path, ...]:
     from engine.world.material import write_motion
 
     return tuple(write_motion(motion.world, material / motion.name, words=motion.objects))
-
-
-def _hash(parts: Sequence[Any]) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from dreamvideo_cli.jobs.requests import Request, given, load_request, new_request, reached_text, save_reached
+from dreamvideo_cli.jobs.requests import (
+    Request,
+    given,
+    has_diverged,
+    load_request,
+    new_request,
+    reached_text,
+    save_reached,
+)
 from engine.bases.location import BaseLocation
 from engine.errors import InputError
 
@@ -102,3 +110,12 @@ def test_how_far_a_run_got_is_told_even_from_a_torn_note(tmp_path: Path) -> None
 
 def test_a_strange_name_is_quoted_in_the_command_that_is_offered() -> None:
     assert replace(asking(), name="a b").command("--restart") == "dv subject learn 'a b' --restart"
+
+
+def test_a_run_remembers_that_it_diverged(tmp_path: Path) -> None:
+    assert not has_diverged(tmp_path)
+    save_reached(tmp_path, ("motion", 3, 9))
+    assert not has_diverged(tmp_path)
+    save_reached(tmp_path, ("motion", 3, 9), diverged=True)
+    assert has_diverged(tmp_path)
+    assert reached_text(tmp_path) == "at step 3 of 9 (motion), where it diverged"

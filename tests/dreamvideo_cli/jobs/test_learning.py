@@ -1,0 +1,39 @@
+"""Learning runs that fail on the way: what is kept, and what is advised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dreamvideo_cli
+import engine.learning
+
+PHOTOGRAPHS = Path(dreamvideo_cli.__file__).parent / "material" / "fox"
+FEW = ("--token-steps", "3", "--adapter-steps", "1", "--size", "16x16", "--batch-size", "1", "--snapshot-every", "1")
+
+
+def test_after_divergence_nobody_is_sent_there_again(
+    dv: Callable[..., Any], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run is deterministic: resumed, it would diverge at the same step."""
+    loss, calls = engine.learning.denoising_loss, []
+
+    def diverging(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        return loss(*arguments, **options) * (float("nan") if len(calls) == 3 else 1.0)
+
+    learn = ("subject", "learn", "fox", PHOTOGRAPHS, "--class", "fox", *FEW)
+    monkeypatch.setattr(engine.learning, "denoising_loss", diverging)
+    failed = dv(*learn)
+    assert failed.code == 1, failed.err
+    assert "nan at step 3" in failed.err and "learning" in failed.err
+    assert "--restart" in failed.err and "--resume" not in failed.err
+    assert dv("list", "--names").out == ""
+    again = dv(*learn)
+    assert again.code == 2 and "diverged" in again.err and "--restart" in again.err
+    assert "--resume" not in again.err
+    monkeypatch.setattr(engine.learning, "denoising_loss", loss)
+    assert dv(*learn, "--token-learning-rate", "1e-5", "--restart").out == "fox@1\n"
