@@ -46,7 +46,7 @@ def write_base(folder: Path) -> None:
         down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
         scaling_factor=0.18215,
     ).save_pretrained(folder / "vae")  # fmt: skip
-    words = tokenizer.build([], merges=200, max_tokens=77)
+    words = tokenizer.build(merges=200, max_tokens=77)
     words.save_pretrained(folder / "tokenizer")
     text = CLIPTextConfig(
         vocab_size=49408, hidden_size=1024, intermediate_size=4096, num_hidden_layers=23, num_attention_heads=16,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import time
 from pathlib import Path
 
 import torch
@@ -11,51 +12,45 @@ from accelerate import Accelerator
 from platformdirs import user_cache_path
 
 from engine.bases.load import choose_device, is_emulated
-from engine.pretraining import autoencoder, denoiser, emoji, motion_words, self_supervised, text_image, tokenizer
+from engine.pretraining import autoencoder, denoiser, motion_words, pools, self_supervised, text_image, tokenizer
 from engine.pretraining.export import export
-from engine.pretraining.settings import PRESETS
-from engine.pretraining.stage import steps_taken
-from engine.pretraining.starting import STAGES, start_from, write_steps
+from engine.pretraining.settings import PRESETS, STAGES, Recipe, with_steps
+from engine.pretraining.stage import OutOfTime, Run
+from engine.pretraining.starting import start_from
 
 
 def main() -> None:
     """Parse the options and run what is not finished yet."""
     options = _options()
+    recipe = with_steps(PRESETS[options.preset], dict(options.steps))
     work: Path = options.work
-    emoji.fetch(work / "emoji")
-    if options.sprites:
-        emoji.write_sprites(work / "emoji")
-        return
     if options.start_from is not None:
         start_from(options.start_from, work)
-    recipe = PRESETS[options.preset]
-    drawings = emoji.load(work / "emoji")
-    accelerator = _accelerator()
-    words = tokenizer.kept(
-        work / "tokenizer", drawings.names, merges=recipe.merges, max_tokens=recipe.text_image.max_tokens
-    )
+    if not options.export_only:
+        deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
+        try:
+            pretrain(recipe, Run(work, _accelerator(), deadline), options.out)
+        except OutOfTime:
+            print(f"the time is up: repeat the command to go on from {work}", flush=True)
+    size = export(recipe, work, options.out)
+    print(f"{options.out}: {size / 1e6:.1f} MB")
 
-    vae = autoencoder.pretrain(recipe.autoencoder, drawings, work, accelerator)
-    autoencoder.sharpen(recipe.decoder, recipe.autoencoder, vae, drawings, work, accelerator)
-    towers = text_image.pretrain("text_image", recipe.text_image, words, drawings, work, accelerator)
-    text_encoder = motion_words.pretrain(
-        recipe.motion_words, words, copy.deepcopy(towers.text_model), work, accelerator
-    )
-    model = denoiser.pretrain(recipe.denoiser, vae, words, text_encoder, drawings, work, accelerator)
-    parts = {
-        "autoencoder": vae,
-        "denoiser": model,
-        "tokenizer": words,
-        "scheduler": denoiser.scheduler(),
-        "text_image": towers,
-    }
-    # Exported twice: the base can be tried while its judges still train.
-    export(options.out, **copy.deepcopy(parts), judge=None, self_supervised=None)
-    judge = text_image.pretrain("judge", recipe.judge, words, drawings, work, accelerator)
-    vit = self_supervised.pretrain(recipe.self_supervised, drawings, work, accelerator)
-    size = export(options.out, **parts, judge=judge, self_supervised=vit)
-    write_steps(options.out, {name: steps_taken(work, name) for name in STAGES})
-    print(f"{options.out}: {size / 2**20:.1f} MiB")
+
+def pretrain(recipe: Recipe, run: Run, out: Path) -> None:
+    """Run every stage that is not finished. The base is written once it can be tried, while its judges still train.
+
+    Raises `OutOfTime` at the run's deadline.
+    """
+    words = tokenizer.kept(run.work / "tokenizer", merges=recipe.merges, max_tokens=recipe.text_image.max_tokens)
+    photographs = pools.photographs(recipe.photographs, run.work)
+    vae = autoencoder.pretrain(recipe.autoencoder, photographs, run)
+    autoencoder.sharpen(recipe.decoder, recipe.autoencoder, vae, photographs, run)
+    towers = text_image.pretrain("text_image", recipe.text_image, words, photographs, run)
+    text_encoder = motion_words.pretrain(recipe.motion_words, words, copy.deepcopy(towers.text_model), run)
+    denoiser.pretrain(recipe.denoiser, vae, words, text_encoder, photographs, run)
+    export(recipe, run.work, out)
+    text_image.pretrain("judge", recipe.judge, words, photographs, run)
+    self_supervised.pretrain(recipe.self_supervised, photographs, run)
 
 
 def _accelerator() -> Accelerator:
@@ -65,12 +60,19 @@ def _accelerator() -> Accelerator:
     return Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if half else "no")
 
 
+def _steps(text: str) -> tuple[str, int]:
+    name, _, count = text.partition("=")
+    if name not in STAGES or not count.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not STAGE=STEPS; stages are {', '.join(STAGES)}")
+    return name, int(count)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m engine.pretraining")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="cpu", help="how long to train (cpu: hours)")
     parser.add_argument(
         "--work", type=Path, default=user_cache_path("dv") / "pretraining",
-        help="where drawings, logs, snapshots and finished stages are kept (default: %(default)s)",
+        help="where pools, logs, snapshots and finished stages are kept (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parents[1] / "bases" / "embedded",
@@ -80,7 +82,17 @@ def _options() -> argparse.Namespace:
         "--start-from", type=Path, metavar="BASE",
         help="go on from an exported base; its stages run where the preset has more steps than they took",
     )  # fmt: skip
-    parser.add_argument("--sprites", action="store_true", help="pack the world's sprites anew, then stop")
+    parser.add_argument(
+        "--steps", type=_steps, action="append", default=[], metavar="STAGE=STEPS",
+        help="another number of steps in all for a stage; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--minutes", type=float, metavar="N",
+        help="stop training after so many minutes, write what is reached, and go on when the command is repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--export-only", action="store_true", help="write what the work folder has reached, and train nothing"
+    )
     return parser.parse_args()
 
 

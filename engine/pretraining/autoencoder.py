@@ -7,18 +7,15 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from engine.files import written_aside
-from engine.pretraining import pools
-from engine.pretraining.emoji import Drawings
-from engine.pretraining.frames import draw_frames
+from engine.pretraining.pools import LATENT_POOLS, Photographs
 from engine.pretraining.settings import AutoencoderSettings, DecoderSettings
-from engine.pretraining.stage import run_stage
+from engine.pretraining.stage import Run, run_stage
 from engine.training import generator_at
-from engine.world import clips
+from engine.world.pictures import SIZE
 
 SCALE = "latents.json"
 
@@ -32,7 +29,7 @@ def build(settings: AutoencoderSettings) -> AutoencoderKL:
         latent_channels=settings.latent_channels,
         layers_per_block=1,
         norm_num_groups=8,
-        sample_size=clips.SIZE,
+        sample_size=SIZE,
     )
 
 
@@ -46,16 +43,15 @@ def reconstruction_loss(output: Tensor, target: Tensor, masks: Tensor, settings:
     return pixel + settings.gradient_weight * edges
 
 
-def pretrain(settings: AutoencoderSettings, drawings: Drawings, work: Path, accelerator: Accelerator) -> AutoencoderKL:
+def pretrain(settings: AutoencoderSettings, photographs: Photographs, run: Run) -> AutoencoderKL:
     """Train the autoencoder, measure its latents' scale, and return it in eval mode."""
     torch.manual_seed(settings.loop.seed)
-    model = build(settings).to(accelerator.device)
+    model = build(settings).to(run.device)
 
     def loss_at(step: int, _micro: int) -> Tensor:
         generator = generator_at(settings.loop.seed, step)
-        frames = draw_frames(generator, settings.batch_size, drawings, settings.any_emoji_share)
-        pixels, masks = frames.pixels.to(accelerator.device), frames.masks.to(accelerator.device)
-        with accelerator.autocast():
+        pixels, masks = (t.to(run.device) for t in _batch(settings, photographs, step, generator))
+        with run.accelerator.autocast():
             posterior = model.encode(pixels).latent_dist
             noise = torch.randn(posterior.mean.shape, generator=generator).to(pixels)
             output = model.decode(posterior.mean + posterior.std * noise).sample
@@ -64,22 +60,28 @@ def pretrain(settings: AutoencoderSettings, drawings: Drawings, work: Path, acce
         total: Tensor = loss + settings.kl_weight * kl
         return total
 
-    trained = run_stage(
-        "autoencoder", model, loss_at, settings.loop,
-        work=work, accelerator=accelerator, ema_decay=settings.ema_decay, settings=settings,
-    )  # fmt: skip
-    if trained:
+    if run_stage("autoencoder", model, loss_at, settings.loop, run, ema_decay=settings.ema_decay, settings=settings):
         # What was made by its former weights is out of date.
-        for name in (*(f"{pool}.safetensors" for pool in pools.NAMES), SCALE, "decoder.safetensors"):
-            (work / name).unlink(missing_ok=True)
+        for name in (*(f"{pool}.latents.safetensors" for pool in LATENT_POOLS), SCALE, "decoder.safetensors"):
+            (run.work / name).unlink(missing_ok=True)
     model.eval().requires_grad_(False)
-    if not (work / SCALE).exists():
-        frames = draw_frames(generator_at(settings.loop.seed, -1), 128, drawings, 0.0)
+    if not (run.work / SCALE).exists():
+        pixels, _ = photographs.frames(torch.arange(min(len(photographs), 256)))
         with torch.no_grad():
-            latents = model.encode(frames.pixels.to(accelerator.device)).latent_dist.mean
-        write_scale(work, round(1 / float(latents.std()), 5))
-    model.register_to_config(scaling_factor=json.loads((work / SCALE).read_text(encoding="utf-8"))["scaling_factor"])
+            latents = model.encode(pixels.to(run.device)).latent_dist.mean
+        write_scale(run.work, round(1 / float(latents.std()), 5))
+    model.register_to_config(scaling_factor=read_scale(run.work))
     return model
+
+
+def _batch(
+    settings: AutoencoderSettings, photographs: Photographs, step: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Windows on individuals at first, whole pictures in the last steps."""
+    if step >= settings.crop_share * settings.loop.steps:
+        return photographs.frames(photographs.draw(settings.batch_size, generator))
+    chosen = photographs.draw(settings.batch_size * (SIZE // settings.crop) ** 2, generator)
+    return photographs.windows(chosen, settings.crop, generator)
 
 
 def write_scale(work: Path, factor: float) -> None:
@@ -88,13 +90,17 @@ def write_scale(work: Path, factor: float) -> None:
         partial.write_text(json.dumps({"scaling_factor": factor}) + "\n", encoding="utf-8")
 
 
+def read_scale(work: Path) -> float:
+    """What latents are multiplied by, as measured when the autoencoder was finished."""
+    return float(json.loads((work / SCALE).read_text(encoding="utf-8"))["scaling_factor"])
+
+
 def sharpen(
     settings: DecoderSettings,
     autoencoder: AutoencoderSettings,
     model: AutoencoderKL,
-    drawings: Drawings,
-    work: Path,
-    accelerator: Accelerator,
+    photographs: Photographs,
+    run: Run,
 ) -> None:
     """Train the decoder of a finished `model` further, in place; its latents, and all that knows them, stay.
 
@@ -105,20 +111,17 @@ def sharpen(
         parameter.requires_grad_(True)
 
     def loss_at(step: int, _micro: int) -> Tensor:
-        frames = draw_frames(
-            generator_at(settings.loop.seed, step), settings.batch_size, drawings, settings.any_emoji_share
-        )
-        pixels, masks = frames.pixels.to(accelerator.device), frames.masks.to(accelerator.device)
-        with accelerator.autocast():
+        generator = generator_at(settings.loop.seed, step)
+        pixels, masks = (t.to(run.device) for t in photographs.frames(photographs.draw(settings.batch_size, generator)))
+        with run.accelerator.autocast():
             with torch.no_grad():
                 latents = model.encode(pixels).latent_dist.mean
             output = model.decode(latents).sample
         return reconstruction_loss(output.float(), pixels, masks, autoencoder)
 
     run_stage(
-        "decoder", model, loss_at, settings.loop, trained=decoder,
-        work=work, accelerator=accelerator, ema_decay=settings.ema_decay, settings=settings,
-    )  # fmt: skip
+        "decoder", model, loss_at, settings.loop, run, trained=decoder, ema_decay=settings.ema_decay, settings=settings
+    )
     model.eval().requires_grad_(False)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
@@ -17,14 +15,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from engine.pretraining.emoji import Drawings
-from engine.pretraining.pools import Pool, caption_of, make_pools, spare_processors
+from engine.pretraining.captions import for_denoiser
+from engine.pretraining.pools import Latents, Photographs, clip_latents, photograph_latents, spare_processors
 from engine.pretraining.settings import DenoiserSettings
-from engine.pretraining.stage import run_stage
+from engine.pretraining.stage import Run, run_stage
 from engine.pretraining.text_image import tokenize
 from engine.sampling.noise import draw_timesteps
 from engine.training import generator_at
-from engine.world import clips
+from engine.world.pictures import SIZE
 
 
 class Conditioned(nn.Module):
@@ -43,15 +41,15 @@ class Conditioned(nn.Module):
 
 def build(settings: DenoiserSettings, autoencoder: AutoencoderKL, text_width: int) -> UNet3DConditionModel:
     """The UNet, its temporal layers starting as identity, and without the dropout that its class puts in them."""
-    deeper = len(settings.widths) - 1
+    levels = len(settings.widths)
     channels = autoencoder.config.latent_channels
     unet = UNet3DConditionModel(
-        sample_size=clips.SIZE // 2 ** (len(autoencoder.config.block_out_channels) - 1),
+        sample_size=SIZE // 2 ** (len(autoencoder.config.block_out_channels) - 1),
         in_channels=channels,
         out_channels=channels,
         block_out_channels=settings.widths,
-        down_block_types=("DownBlock3D", *["CrossAttnDownBlock3D"] * deeper),
-        up_block_types=(*["CrossAttnUpBlock3D"] * deeper, "UpBlock3D"),
+        down_block_types=("CrossAttnDownBlock3D",) * levels,
+        up_block_types=("CrossAttnUpBlock3D",) * levels,
         layers_per_block=1,
         norm_num_groups=16,
         cross_attention_dim=text_width,
@@ -139,36 +137,34 @@ class Batches:
     """The batches of the denoiser's stages, each a function of its step."""
 
     def __init__(
-        self, settings: DenoiserSettings, pools: Mapping[str, Pool], tokenizer: CLIPTokenizer, timesteps: int
+        self,
+        settings: DenoiserSettings,
+        photographs: Latents,
+        clips: Latents | None,
+        tokenizer: CLIPTokenizer,
+        timesteps: int,
     ) -> None:
-        self.settings, self.pools, self.tokenizer, self.timesteps = settings, list(pools.values()), tokenizer, timesteps
+        self.settings, self.photographs, self.clips = settings, photographs, clips
+        self.tokenizer, self.timesteps = tokenizer, timesteps
 
     def of_images(self, step: int) -> Batch:
         """Single frames."""
-        return self._draw(generator_at(self.settings.images.seed, step), self.settings.image_batch, still=True)
+        generator = generator_at(self.settings.images.seed, step)
+        return self._draw(self.photographs, self.settings.image_batch, self.settings.image_noise_bias, generator)
 
     def of_clips(self, step: int) -> Batch:
         """Clips, or now and then single frames."""
         settings, generator = self.settings, generator_at(self.settings.clips.seed, step)
-        still = float(torch.rand((), generator=generator)) < settings.image_step_share
-        return self._draw(generator, settings.image_batch if still else settings.clip_batch, still=still)
+        if self.clips is None or float(torch.rand((), generator=generator)) < settings.image_step_share:
+            return self._draw(self.photographs, settings.image_batch, settings.image_noise_bias, generator)
+        return self._draw(self.clips, settings.clip_batch, settings.clip_noise_bias, generator)
 
-    def _draw(self, generator: torch.Generator, count: int, *, still: bool) -> Batch:
-        settings = self.settings
-        shares = torch.tensor([settings.pool_share, settings.nameless_share, settings.stranger_share])
-        which = torch.multinomial(shares, count, replacement=True, generator=generator)
-        latents, captions = [], []
-        for pool in (self.pools[i] for i in which.tolist()):
-            i = int(torch.randint(len(pool.specs), (), generator=generator))
-            latents.append(pool.latents[i])
-            captions.append(caption_of(pool.specs[i], settings, generator))
-        clean = torch.stack(latents).float().transpose(1, 2)
-        if still:
-            frame = torch.randint(clean.shape[2], (count,), generator=generator)
-            clean = clean[torch.arange(count), :, frame].unsqueeze(2)
-        bias = settings.image_noise_bias if still else settings.clip_noise_bias
+    def _draw(self, pool: Latents, count: int, noise_bias: float, generator: torch.Generator) -> Batch:
+        chosen = torch.randint(len(pool.shown), (count,), generator=generator)
+        clean = pool.latents[chosen].float().transpose(1, 2)
+        captions = [for_denoiser(pool.shown[i], self.settings.captions, generator) for i in chosen.tolist()]
         # Stratified: every batch has timesteps of all kinds.
-        timesteps = draw_timesteps(count, self.timesteps, bias, generator, stratified=True)
+        timesteps = draw_timesteps(count, self.timesteps, noise_bias, generator, stratified=True)
         noise = torch.randn(clean.shape, generator=generator)
         return Batch(clean, tokenize(self.tokenizer, captions), timesteps, noise)
 
@@ -209,39 +205,41 @@ def pretrain(
     autoencoder: AutoencoderKL,
     tokenizer: CLIPTokenizer,
     text_encoder: CLIPTextModel,
-    drawings: Drawings,
-    work: Path,
-    accelerator: Accelerator,
+    photographs: Photographs,
+    run: Run,
 ) -> Conditioned:
     """Run both stages and return UNet and text encoder in eval mode."""
     torch.manual_seed(settings.images.seed)
     unet = build(settings, autoencoder, text_encoder.config.hidden_size)
-    model = Conditioned(unet, text_encoder.requires_grad_(True)).to(accelerator.device)
+    model = Conditioned(unet, text_encoder.requires_grad_(True)).to(run.device)
     alphas = scheduler().alphas_cumprod
-    pools = make_pools(settings, drawings, autoencoder, work, accelerator)
-    batches = Batches(settings, pools, tokenizer, timesteps=len(alphas))
+    pictures = photograph_latents(photographs, autoencoder, run)
 
-    def loss_on(batch: Batch) -> Tensor:
-        single_frames = batch.latents.shape[2] == 1
-        with temporal_layers_skipped(unet) if single_frames else nullcontext(), accelerator.autocast():
-            return velocity_loss(model, batch.to(accelerator.device), alphas, cap=settings.snr_cap)
+    def loss_of(draw: Callable[[int], Batch]) -> Callable[[int, int], Tensor]:
+        drawn = drawn_ahead(draw, spare_processors())
 
-    image_batch = drawn_ahead(batches.of_images, spare_processors())
-    clip_batch = drawn_ahead(batches.of_clips, spare_processors())
+        def loss_at(step: int, _micro: int) -> Tensor:
+            batch = drawn(step)
+            skipped = temporal_layers_skipped(unet) if batch.latents.shape[2] == 1 else nullcontext()
+            with skipped, run.accelerator.autocast():
+                return velocity_loss(model, batch.to(run.device), alphas, cap=settings.snr_cap)
 
-    def image_loss(step: int, _micro: int) -> Tensor:
-        return loss_on(image_batch(step))
+        return loss_at
 
-    def clip_loss(step: int, _micro: int) -> Tensor:
-        return loss_on(clip_batch(step))
-
-    if settings.compiled and accelerator.device.type == "cuda":
-        unet.compile()
-    shared = {"work": work, "accelerator": accelerator, "ema_decay": settings.ema_decay, "settings": settings}
     temporal = {id(p) for layer in _temporal_layers(unet) for p in layer.parameters()}
     spatial = {name: p for name, p in model.named_parameters() if id(p) not in temporal}
-    if run_stage("images", model, image_loss, settings.images, trained=spatial, **shared):
+    batches = Batches(settings, pictures, None, tokenizer, len(alphas))
+    if run_stage(
+        "images", model, loss_of(batches.of_images), settings.images, run,
+        trained=spatial, ema_decay=settings.ema_decay, settings=settings,
+    ):  # fmt: skip
         # Clips learnt on the images' former weights are out of date.
-        (work / "clips.safetensors").unlink(missing_ok=True)
-    run_stage("clips", model, clip_loss, settings.clips, **shared)
+        (run.work / "clips.safetensors").unlink(missing_ok=True)
+    if settings.compiled and run.device.type == "cuda":
+        unet.compile()
+    clips = clip_latents(settings.pool_clips, autoencoder, run)
+    batches = Batches(settings, pictures, clips, tokenizer, len(alphas))
+    run_stage(
+        "clips", model, loss_of(batches.of_clips), settings.clips, run, ema_decay=settings.ema_decay, settings=settings
+    )
     return model.eval().requires_grad_(False)

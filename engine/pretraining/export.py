@@ -1,78 +1,95 @@
-"""From the stages' averaged weights to the folder that ships: diffusers' layout, float16 safetensors."""
+"""From a work folder to the folder that ships: diffusers' layout, float16 safetensors, of averaged weights.
+
+Whatever the run has reached can be exported: finished stages, and the last average of one that still runs.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler
-from transformers import (
-    CLIPImageProcessorPil,
-    CLIPModel,
-    CLIPTokenizer,
-    CLIPVisionModelWithProjection,
-    ViTModel,
-)
+from safetensors.torch import load_file
+from torch import nn
+from transformers import CLIPImageProcessorPil, CLIPTokenizer, CLIPVisionModelWithProjection
 
-from engine.pretraining.denoiser import Conditioned
-from engine.world import clips
+from engine.pretraining import autoencoder, denoiser, self_supervised, text_image
+from engine.pretraining.settings import STAGES, Recipe
+from engine.pretraining.stage import steps_taken, weights_file
+from engine.pretraining.starting import write_steps
+from engine.world.pictures import SIZE
 
-MAX_BYTES = 24 * 2**20
-
-NOTICE = """\
-The weights in this folder were trained by engine/pretraining on renderings of emoji: Noto Emoji
-(Apache License 2.0, copyright Google LLC) and Twemoji graphics (CC-BY 4.0, copyright Twitter, Inc. and
-other contributors), both as packed by the emoji-datasource project (MIT, copyright Cal Henderson).
-"""
+MAX_BYTES = 30_000_000
 
 
-def export(
-    folder: Path,
-    *,
-    autoencoder: AutoencoderKL,
-    denoiser: Conditioned,
-    tokenizer: CLIPTokenizer,
-    scheduler: DDIMScheduler,
-    text_image: CLIPModel,
-    judge: CLIPModel | None,
-    self_supervised: ViTModel | None,
-) -> int:
-    """Write the base, and its judges where they are trained, into `folder`; return the bytes of it.
+def export(recipe: Recipe, work: Path, folder: Path) -> int:
+    """Write what `work` has trained so far into `folder`; return the bytes of it.
 
-    What else lies in `folder` (the recommended settings) stays. Raises `ValueError` beyond `MAX_BYTES`.
+    What else lies in `folder` (the recommended settings) stays. Judges that are not trained yet are left out.
+    Raises `FileNotFoundError` where the denoiser is not begun, `ValueError` beyond `MAX_BYTES`.
     """
-    image_encoder = CLIPVisionModelWithProjection(text_image.config.vision_config)
-    towers = {k: v for k, v in text_image.state_dict().items() if k.startswith(("vision_model.", "visual_"))}
-    image_encoder.load_state_dict(towers)
-    models = {
-        "unet": denoiser.unet,
-        "vae": autoencoder,
-        "text_encoder": denoiser.text_encoder,
-        "image_encoder": image_encoder,
-        "judges/clip": judge,
-        "judges/dino": self_supervised,
-    }
-    for name, model in models.items():
+    words = CLIPTokenizer.from_pretrained(work / "tokenizer")
+    for name, model in _models(recipe, work, words).items():
         shutil.rmtree(folder / name, ignore_errors=True)
         if model is not None:
-            model.cpu().to(torch.float16).save_pretrained(folder / name, safe_serialization=True)
-    for name in ("tokenizer", *(["judges/clip"] if judge is not None else [])):
-        tokenizer.save_pretrained(folder / name)
-    scheduler.save_pretrained(folder / "scheduler")
+            model.to(torch.float16).save_pretrained(folder / name, safe_serialization=True)
+    for name in ("tokenizer", "judges/clip"):
+        if name == "tokenizer" or (folder / name).is_dir():
+            words.save_pretrained(folder / name)
+    denoiser.scheduler().save_pretrained(folder / "scheduler")
     processor = CLIPImageProcessorPil(
-        size={"shortest_edge": clips.SIZE}, crop_size=clips.SIZE, image_mean=[0.5] * 3, image_std=[0.5] * 3
+        size={"shortest_edge": SIZE}, crop_size=SIZE, image_mean=[0.5] * 3, image_std=[0.5] * 3
     )
     for name in ("image_encoder", "judges/clip", "judges/dino"):
         if (folder / name).is_dir():
             processor.save_pretrained(folder / name)
     _write_index(folder)
-    (folder / "NOTICE").write_text(NOTICE, encoding="utf-8")
+    write_steps(folder, {name: steps_taken(work, name) for name in STAGES if weights_file(work, name) is not None})
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     if size > MAX_BYTES:
         raise ValueError(f"the base takes {size} bytes, more than the {MAX_BYTES} that the package has room for")
     return size
+
+
+def _models(recipe: Recipe, work: Path, words: CLIPTokenizer) -> dict[str, Any]:
+    """The base's components by their folders; None for judges that are not trained yet."""
+    pictures = autoencoder.build(recipe.autoencoder)
+    towers = text_image.build(recipe.text_image, words)
+    conditioned = denoiser.Conditioned(
+        denoiser.build(recipe.denoiser, pictures, recipe.text_image.width), towers.text_model
+    )
+    _load(work, pictures, "decoder", "autoencoder")
+    _load(work, towers, "text_image")
+    _load(work, conditioned, "clips", "images")
+    pictures.register_to_config(scaling_factor=autoencoder.read_scale(work))
+    image_encoder = CLIPVisionModelWithProjection(towers.config.vision_config)
+    kept = {k: v for k, v in towers.state_dict().items() if k.startswith(("vision_model.", "visual_"))}
+    image_encoder.load_state_dict(kept)
+    judge, viewer = text_image.build(recipe.judge, words), self_supervised.Viewer(recipe.self_supervised)
+    judged, viewed = (weights_file(work, name) is not None for name in ("judge", "self_supervised"))
+    if judged:
+        _load(work, judge, "judge")
+    if viewed:
+        _load(work, viewer, "self_supervised")
+    return {
+        "unet": conditioned.unet,
+        "vae": pictures,
+        "text_encoder": conditioned.text_encoder,
+        "image_encoder": image_encoder,
+        "judges/clip": judge if judged else None,
+        "judges/dino": viewer.encoder if viewed else None,
+    }
+
+
+def _load(work: Path, model: nn.Module, *stages: str) -> None:
+    """The newest weights of the first of these stages that has any."""
+    for name in stages:
+        if (path := weights_file(work, name)) is not None:
+            model.load_state_dict({k: v.float() for k, v in load_file(path).items()}, strict=False)
+            return
+    raise FileNotFoundError(f"{work} holds no weights of {' or '.join(stages)} yet")
 
 
 def _write_index(folder: Path) -> None:

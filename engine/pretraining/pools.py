@@ -1,49 +1,148 @@
-"""What the denoiser learns from: latents of clips, made ahead, and the captions drawn for them.
+"""What training looks at, drawn ahead: photographs of many individuals, and clips of them as latents.
 
-Three pools. `known`: the world's objects and motions. `nameless`: its objects on paths drawn by chance, which teach
-that a word may ask for any motion. `strangers`: any other drawing, on either kind of path, which teaches that a word
-may ask for any looks. A base that was shown 24 objects and nine motions only can draw and move nothing else.
+Drawing an individual takes as long as a training step spends on it, so what is drawn is kept in the work folder and
+shown many times. Entry n of a pool is a function of n alone: a larger pool begins with the smaller one's entries.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Generic, TypeVar
 
+import numpy as np
 import torch
-from accelerate import Accelerator
 from diffusers import AutoencoderKL
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from engine.files import written_aside
-from engine.pretraining.emoji import Drawings
-from engine.pretraining.settings import DenoiserSettings
+from engine.pretraining.stage import Run
 from engine.training import generator_at
-from engine.world import clips, motions, sprites
+from engine.world import motions, pictures
+from engine.world.individuals import CLASSES, Individual, colour_word, individual
 
-NAMES = ("pool", "nameless", "strangers")
-"""The pools' files in the work folder, without their suffix."""
-_CHUNK = 16
+PHOTOGRAPHS_EACH = 2
+"""Photographs of an individual in the pool, one after the other: what is the same in both is the individual."""
+LATENT_POOLS = ("photographs", "clips")
+_FRAME_SHARE, _NAMELESS_SHARE = 0.3, 0.3
+_CHUNK = 32
+Bytes = NDArray[np.uint8]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What an entry shows, as far as captions can tell. `motion` is "" in photographs, None for a nameless path."""
+
+    class_word: str
+    colour: str
+    scene: str
+    motion: str | None
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A clip to render: what it shows, and the sprite's texture `(4, h, w)`."""
+    """One entry: `pixels` `(F, 64, 64, 3)` and `alpha` `(F, 64, 64)`, 8 bits, and what they show."""
 
-    spec: clips.ClipSpec
-    texture: Tensor
+    pixels: Bytes
+    alpha: Bytes
+    shown: Shown
 
 
-@dataclass(frozen=True)
-class Pool:
-    """Latents of clips: scaled means `(N, F, C, h, w)` in float16, and what each clip shows."""
+def individual_of(n: int) -> Individual:
+    """The n-th individual that training sees."""
+    return individual(CLASSES[n % len(CLASSES)], n, "train")
 
-    latents: Tensor
-    specs: list[clips.ClipSpec]
+
+def draw_photograph(n: int) -> Drawn:
+    """Entry n of the photographs: a photograph, or a frame of a clip, in which things are turned and sized further."""
+    one = individual_of(n // PHOTOGRAPHS_EACH)
+    generator = generator_at(n, 0, "photograph")
+    if float(torch.rand((), generator=generator)) >= _FRAME_SHARE:
+        taken = pictures.photograph(one, n)
+        return _entry(one, taken.pixels[None], taken.alpha[None], taken.scene, "")
+    filmed = draw_clip(n, one)
+    i = int(torch.randint(len(filmed.pixels), (), generator=generator))
+    return Drawn(filmed.pixels[i : i + 1], filmed.alpha[i : i + 1], filmed.shown)
+
+
+def draw_clip(n: int, one: Individual | None = None) -> Drawn:
+    """Entry n of the clips: a known motion, or a path drawn by chance, which teaches that a word may ask for any."""
+    one = one or individual_of(n)
+    generator = generator_at(n, 0, "clip")
+    names = list(motions.KNOWN)
+    nameless = float(torch.rand((), generator=generator)) < _NAMELESS_SHARE
+    motion = None if nameless else names[int(torch.randint(len(names), (), generator=generator))]
+    filmed = pictures.clip(one, motion, n)
+    return _entry(one, filmed.frames, filmed.alpha, filmed.scene, motion)
+
+
+def _entry(one: Individual, pixels: Bytes, alpha: NDArray[np.float32], scene: str, motion: str | None) -> Drawn:
+    shown = Shown(one.class_word, colour_word(one), scene, motion)
+    return Drawn(pixels, (alpha * 255).round().astype(np.uint8), shown)
+
+
+class Photographs:
+    """A pool of single pictures: `pixels` `(N, 64, 64, 3)` and `alpha` `(N, 64, 64)` in bytes, and what they show."""
+
+    def __init__(self, pixels: Bytes, alpha: Bytes, shown: Sequence[Shown]) -> None:
+        self.pixels, self.alpha, self.shown = pixels, alpha, shown
+
+    def __len__(self) -> int:
+        return len(self.shown)
+
+    def frames(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels `(B, 3, H, W)` in [-1, 1] and masks `(B, 1, H, W)` in [0, 1] of these entries."""
+        pixels = torch.from_numpy(self.pixels[indices.numpy()]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return pixels, torch.from_numpy(self.alpha[indices.numpy()])[:, None].float() / 255
+
+    def windows(self, indices: Tensor, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`frames`, but of each only a square of that side around a point of the individual."""
+        pixels, masks = self.frames(indices)
+        size = pixels.shape[-1]
+        points = torch.multinomial(masks.flatten(1) + 1e-3, 1, generator=generator)[:, 0]
+        corners = torch.stack([points // size, points % size], dim=1) - side // 2
+        corners = (corners + torch.randint(-side // 4, side // 4 + 1, corners.shape, generator=generator)).clamp(
+            0, size - side
+        )
+        rows, columns = (corners[:, i, None] + torch.arange(side) for i in (0, 1))
+        flat = (rows[:, :, None] * size + columns[:, None]).flatten(1)[:, None]
+
+        def cut(whole: Tensor) -> Tensor:
+            parts: Tensor = whole.flatten(2).gather(2, flat.expand(-1, whole.shape[1], -1))
+            cut_out: Tensor = parts.unflatten(2, (side, side))
+            return cut_out
+
+        return cut(pixels), cut(masks)
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """`count` entries by chance."""
+        return torch.randint(len(self), (count,), generator=generator)
+
+    def draw_pairs(self, count: int, group: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Two photographs each of `count` individuals, in groups of `group` of one class and colour word."""
+        chosen: list[int] = []
+        while len(chosen) < count:
+            members = self._alike[int(torch.randint(len(self._alike), (), generator=generator))]
+            order = torch.randperm(len(members), generator=generator)[: min(group, count - len(chosen))]
+            chosen += members[order].tolist()
+        first = torch.tensor(chosen) * PHOTOGRAPHS_EACH
+        return first, first + 1
+
+    @cached_property
+    def _alike(self) -> list[Tensor]:
+        """The individuals of each class and colour word of whom there are two or more."""
+        groups: dict[tuple[str, str], list[int]] = {}
+        for n, shown in enumerate(self.shown[::PHOTOGRAPHS_EACH]):
+            groups.setdefault((shown.class_word, shown.colour), []).append(n)
+        return [torch.tensor(members) for members in groups.values() if len(members) > 1]
 
 
 def spare_processors() -> int:
@@ -52,121 +151,101 @@ def spare_processors() -> int:
     return processors - 2 if processors > 4 else 0
 
 
-def make_pools(
-    settings: DenoiserSettings, drawings: Drawings, autoencoder: AutoencoderKL, work: Path, accelerator: Accelerator
-) -> dict[str, Pool]:
-    """Render and encode the three pools, or read from `work` what was encoded before, if it is as many."""
-    seed = settings.images.seed
-    drawn = (
-        draw_known(settings.pool_clips, seed),
-        draw_nameless(settings.nameless_clips, seed),
-        draw_strangers(settings.stranger_clips, seed, drawings),
-    )
-    return {
-        name: _encoded(clips_of_it, autoencoder, work / f"{name}.safetensors", accelerator)
-        for name, clips_of_it in zip(NAMES, drawn, strict=True)
-    }
+class _Chunks(Dataset[T], Generic[T]):
+    """A pool's entries as `make(n)` gives them, in chunks."""
 
-
-def draw_known(count: int, seed: int) -> list[Drawn]:
-    """Clips of the known world."""
-    words, generator = sprites.words("known"), generator_at(seed, 0, "pool")
-    return [_of_the_world(clips.draw_spec(generator, words=words)) for _ in range(count)]
-
-
-def draw_nameless(count: int, seed: int) -> list[Drawn]:
-    """Clips of the known world in which objects move through points drawn by chance."""
-    words, generator = sprites.words("known"), generator_at(seed, 0, "nameless")
-    return [
-        _of_the_world(replace(clips.draw_spec(generator, words=words), points=motions.draw_points(generator)))
-        for _ in range(count)
-    ]
-
-
-def draw_strangers(count: int, seed: int, drawings: Drawings) -> list[Drawn]:
-    """Clips of other drawings than the world's, every second on a path drawn by chance."""
-    generator = generator_at(seed, 0, "strangers")
-    known = set(sprites.words("known"))
-    others = [i for i, name in enumerate(drawings.names) if name not in known]
-    drawn = []
-    for n in range(count):
-        i = others[int(torch.randint(len(others), (), generator=generator))]
-        spec = clips.draw_spec(generator, words=(drawings.names[i],))
-        if n % 2:
-            spec = replace(spec, points=motions.draw_points(generator))
-        drawn.append(Drawn(spec, drawings.textures[i]))
-    return drawn
-
-
-def _of_the_world(spec: clips.ClipSpec) -> Drawn:
-    return Drawn(spec, sprites.textures()[sprites.index_of(spec.word)])
-
-
-class _Rendered(Dataset[Tensor]):
-    """Chunks of clips as frames `(n * F, 3, H, W)` in [-1, 1]."""
-
-    def __init__(self, drawn: Sequence[Drawn]) -> None:
-        self.drawn = drawn
+    def __init__(self, make: Callable[[int], Drawn], count: int, pack: Callable[[list[Drawn]], T]) -> None:
+        self.make, self.count, self.pack = make, count, pack
 
     def __len__(self) -> int:
-        return -(-len(self.drawn) // _CHUNK)
+        return -(-self.count // _CHUNK)
 
-    def __getitem__(self, i: int) -> Tensor:
-        chunk = self.drawn[_CHUNK * i : _CHUNK * (i + 1)]
-        textures = torch.stack([d.texture.float() for d in chunk])
-        return clips.render_textures(textures, [d.spec for d in chunk])[0].flatten(0, 1) * 2 - 1
+    def __getitem__(self, i: int) -> T:
+        torch.set_num_threads(1)
+        return self.pack([self.make(n) for n in range(_CHUNK * i, min(_CHUNK * (i + 1), self.count))])
 
 
-def _encoded(drawn: list[Drawn], autoencoder: AutoencoderKL, path: Path, accelerator: Accelerator) -> Pool:
-    """The pool of these clips, from `path` if it is there."""
-    specs = [d.spec for d in drawn]
+def _chunks(make: Callable[[int], Drawn], count: int) -> Iterator[list[Drawn]]:
+    yield from DataLoader(_Chunks(make, count, list), batch_size=None, num_workers=spare_processors())
+
+
+def photographs(count: int, work: Path) -> Photographs:
+    """The pool of `count` photographs, drawn into `work` unless it is there."""
+    folder = work / f"photographs-{count}"
+    record = folder / "shown.json"  # written last
+    if not record.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_photographs(count, folder)
+    shown = [Shown(**row) for row in json.loads(record.read_text(encoding="utf-8"))]
+    pixels, alpha = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("pixels", "alpha"))
+    return Photographs(pixels, alpha, shown)
+
+
+def _write_photographs(count: int, folder: Path) -> None:
+    shape = (count, pictures.SIZE, pictures.SIZE)
+    pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, (*shape, 3))
+    alpha = np.lib.format.open_memmap(folder / "alpha.npy", "w+", np.uint8, shape)
+    shown: list[dict[str, object]] = []
+    for chunk in _chunks(draw_photograph, count):
+        for drawn in chunk:
+            pixels[len(shown)], alpha[len(shown)] = drawn.pixels[0], drawn.alpha[0]
+            shown.append(asdict(drawn.shown))
+    with written_aside(folder / "shown.json") as partial:
+        partial.write_text(json.dumps(shown), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Scaled latent means `(N, F, C, h, w)` in float16, and what each entry shows."""
+
+    latents: Tensor
+    shown: Sequence[Shown]
+
+
+def photograph_latents(pool: Photographs, autoencoder: AutoencoderKL, run: Run) -> Latents:
+    """The photographs as latents, F = 1, kept in the work folder."""
+
+    def chunks() -> Iterator[tuple[Bytes, list[Shown]]]:
+        for start in range(0, len(pool), 8 * _CHUNK):
+            chunk = slice(start, start + 8 * _CHUNK)
+            yield pool.pixels[chunk][:, None], list(pool.shown[chunk])
+
+    return _latents("photographs", len(pool), chunks, autoencoder, run)
+
+
+def clip_latents(count: int, autoencoder: AutoencoderKL, run: Run) -> Latents:
+    """`count` clips as latents, drawn and kept in the work folder."""
+
+    def chunks() -> Iterator[tuple[Bytes, list[Shown]]]:
+        for chunk in _chunks(draw_clip, count):
+            yield np.stack([drawn.pixels for drawn in chunk]), [drawn.shown for drawn in chunk]
+
+    return _latents("clips", count, chunks, autoencoder, run)
+
+
+def _latents(
+    name: str,
+    count: int,
+    chunks: Callable[[], Iterator[tuple[Bytes, list[Shown]]]],
+    autoencoder: AutoencoderKL,
+    run: Run,
+) -> Latents:
+    path = run.work / f"{name}.latents.safetensors"
+    record = path.with_suffix(".json")
     if path.exists():
         kept = load_file(path)["latents"]
-        if len(kept) == len(specs):
-            return Pool(kept, specs)
-    rendered = DataLoader(_Rendered(drawn), batch_size=None, num_workers=spare_processors())
-    chunks = []
-    with torch.no_grad(), accelerator.autocast():
-        for pixels in rendered:
-            mean = autoencoder.encode(pixels.to(accelerator.device)).latent_dist.mean
-            scaled = mean.float() * autoencoder.config.scaling_factor
-            chunks.append(scaled.unflatten(0, (-1, clips.FRAMES)).half().cpu())
-    latents = torch.cat(chunks)
+        if len(kept) == count:
+            return Latents(kept, [Shown(**row) for row in json.loads(record.read_text(encoding="utf-8"))])
+    made: list[Tensor] = []
+    shown: list[Shown] = []
+    with torch.no_grad(), run.accelerator.autocast():
+        for pixels, told in chunks():
+            flat = torch.tensor(pixels).flatten(0, 1).to(run.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+            mean = autoencoder.encode(flat).latent_dist.mean.float() * autoencoder.config.scaling_factor
+            made.append(mean.unflatten(0, pixels.shape[:2]).half().cpu())
+            shown += told
+    latents = torch.cat(made)
+    record.write_text(json.dumps([asdict(one) for one in shown]), encoding="utf-8")
     with written_aside(path) as partial:
         save_file({"latents": latents}, partial)
-    return Pool(latents, specs)
-
-
-def caption_of(spec: clips.ClipSpec, settings: DenoiserSettings, generator: torch.Generator) -> str:
-    """The caption of a clip or of one of its frames, whole or in part, drawn by chance.
-
-    A single frame's names the motion too: what moves left stands left of the middle more often than not, and
-    words that are learnt so, at an image's cost, need only be tied to the time once clips come. A stranger is
-    called by its name or by a made-up one.
-    """
-    draw, odd, odd_name = torch.rand(3, generator=generator).tolist()
-    if draw < settings.caption_dropout:
-        return ""
-    scene = None if draw > 0.82 else spec.scene
-    if draw < settings.caption_dropout + 0.2:
-        phrase = None
-    elif spec.points or odd < settings.odd_word_share:
-        phrase = odd_word(generator) + "ing"
-    else:
-        phrase = motions.ALL[spec.motion].phrase
-    stranger = spec.word not in sprites.catalogue()
-    word = odd_word(generator) if stranger and odd_name < settings.odd_name_share else spec.word
-    return clips.caption_with(word, phrase, scene)
-
-
-_ONSETS = ("b", "br", "c", "d", "dr", "f", "fl", "g", "gr", "h", "k", "l", "m", "n", "p", "r", "s", "st", "t", "v", "w")
-
-
-def odd_word(generator: torch.Generator) -> str:
-    """A word that no language has, e.g. "trozup"."""
-
-    def pick(choices: Sequence[str]) -> str:
-        return choices[int(torch.randint(len(choices), (), generator=generator))]
-
-    syllables = 1 + int(torch.randint(2, (), generator=generator))
-    return "".join(pick(_ONSETS) + pick("aeiou") for _ in range(syllables)) + pick("bdgklmnprtz")
+    return Latents(latents, shown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,30 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from engine.files import written_aside
 from engine.training import LoopConfig, Progress, Snapshots, settings_of, train
+
+
+class OutOfTime(KeyboardInterrupt):
+    """The run's time is up: the loop keeps its state, as at Ctrl-C, and the run goes on from there another time."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run works, on what, and until when (`time.monotonic()`; None: until it is finished)."""
+
+    work: Path
+    accelerator: Accelerator
+    deadline: float | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """The device that trains."""
+        device: torch.device = self.accelerator.device
+        return device
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.monotonic() > self.deadline
 
 
 class Average:
@@ -39,9 +63,8 @@ def run_stage(
     model: nn.Module,
     loss_at: Callable[[int, int], Tensor],
     loop: LoopConfig,
+    run: Run,
     *,
-    work: Path,
-    accelerator: Accelerator,
     ema_decay: float,
     settings: object,
     extra_state: Mapping[str, Tensor] | None = None,
@@ -53,12 +76,16 @@ def run_stage(
     Finished weights lie at `work/NAME.safetensors`, with the steps they took. A stage that took
     enough is loaded, not run; one that took fewer goes on from its weights for the rest, its optimizer anew.
     `loss_at` counts from the stage's very first step, so what was drawn before is not drawn again.
+    The average so far is written to `work/NAME.latest.safetensors` now and then, and when the time is up.
+    Raises `OutOfTime` at the run's deadline.
     """
+    work = run.work
     finished, log, snapshot = (work / f"{name}.{kind}" for kind in ("safetensors", "jsonl", "snapshot"))
+    latest = finished.with_suffix(".latest.safetensors")
     done = 0
     if finished.exists():
         model.load_state_dict({k: v.float() for k, v in load_file(finished).items()}, strict=False)
-        done = steps_taken(work, name)
+        done = _steps_in(finished)
         if done >= loop.steps:
             return False
     steps = loop.steps - done
@@ -85,18 +112,21 @@ def run_stage(
             with log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             print(name, row, flush=True)
-            if progress.step % 500 == 0:
-                write_stage(finished.with_suffix(".latest.safetensors"), average.tensors, done + progress.step)
+        if progress.step % 250 == 0 or run.is_over:
+            write_stage(latest, average.tensors, done + progress.step)
+        if run.is_over:
+            raise OutOfTime
 
     parameters = dict(trained) if trained is not None else dict(model.named_parameters())
     model.train()
     train(
         parameters, lambda step, micro: loss_at(done + step, micro), rest,
-        accelerator=accelerator, snapshots=snapshots, after_step=report,
+        accelerator=run.accelerator, snapshots=snapshots, after_step=report,
         extra_state={f"average.{k}": v for k, v in average.tensors.items()} | dict(extra_state or {}),
     )  # fmt: skip
     write_stage(finished, average.tensors, loop.steps)
-    snapshot.unlink(missing_ok=True)
+    for left in (snapshot, latest):
+        left.unlink(missing_ok=True)
     model.load_state_dict(average.tensors, strict=False)
     model.eval()
     return True
@@ -108,7 +138,20 @@ def write_stage(path: Path, tensors: Mapping[str, Tensor], steps: int) -> None:
         save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial, metadata={"steps": str(steps)})
 
 
+def weights_file(work: Path, name: str) -> Path | None:
+    """The newest weights of a stage: those that it has reached while it runs, or the finished ones, or None."""
+    candidates = (work / f"{name}.latest.safetensors", work / f"{name}.safetensors")
+    return next((path for path in candidates if path.exists()), None)
+
+
 def steps_taken(work: Path, name: str) -> int:
-    """The steps that a stage's finished weights took. Raises `FileNotFoundError` where there are none."""
-    with safe_open(work / f"{name}.safetensors", framework="pt") as file:
+    """The steps that a stage's newest weights took. Raises `FileNotFoundError` where there are none."""
+    path = weights_file(work, name)
+    if path is None:
+        raise FileNotFoundError(f"{work} holds no weights of {name}")
+    return _steps_in(path)
+
+
+def _steps_in(path: Path) -> int:
+    with safe_open(path, framework="pt") as file:
         return int(file.metadata()["steps"])

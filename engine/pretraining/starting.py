@@ -1,7 +1,7 @@
 """Going on from an exported base: its weights become finished stages of a work folder.
 
 Snapshots stay where they were made, exported weights travel with the package. What only training needs
-(optimizers, DINO's head, the first text tower) is not exported, and begins anew where its stage goes on.
+(optimizers, the first text tower) is not exported, and begins anew where its stage goes on.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from transformers import CLIPModel, CLIPTextModel, CLIPVisionModelWithProjection
 from engine.bases.load import quiet_libraries
 from engine.files import written_aside
 from engine.pretraining.autoencoder import write_scale
+from engine.pretraining.settings import STAGES
 from engine.pretraining.stage import write_stage
 
 TRAINING = "training.json"
 """In an exported base: the steps that each stage took."""
-STAGES = ("autoencoder", "decoder", "text_image", "motion_words", "images", "clips", "judge", "self_supervised")
 
 
 def write_steps(folder: Path, steps: Mapping[str, int]) -> None:

@@ -1,24 +1,26 @@
-"""A CLIP of the world: its towers condition the base, or, trained apart from another seed, judge it."""
+"""A CLIP of the world: its towers condition the base, or, trained apart from another seed, judge it.
+
+Captions say a class and at most a colour, so they alone would teach that two brown dogs are the same. Two photographs
+of an individual belong together, too, and those of others in the batch, many of its class and colour, do not.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from engine.pretraining.emoji import Drawings
-from engine.pretraining.frames import draw_frames
+from engine.pretraining.captions import of_photograph
+from engine.pretraining.pools import Photographs
 from engine.pretraining.settings import ContrastiveSettings
-from engine.pretraining.stage import run_stage
+from engine.pretraining.stage import Run, run_stage
 from engine.training import generator_at
-from engine.world import clips
+from engine.world.pictures import SIZE
 
 
 def build(settings: ContrastiveSettings, tokenizer: CLIPTokenizer) -> CLIPModel:
+    """The untrained CLIP, its text tower as long as the tokenizer's prompts."""
     shared = {
         "hidden_size": settings.width,
         "intermediate_size": 4 * settings.width,
@@ -35,7 +37,7 @@ def build(settings: ContrastiveSettings, tokenizer: CLIPTokenizer) -> CLIPModel:
     }
     vision = {
         "num_hidden_layers": settings.image_layers,
-        "image_size": clips.SIZE,
+        "image_size": SIZE,
         "patch_size": settings.patch_size,
     }
     return CLIPModel(
@@ -60,33 +62,37 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, captions: list[
     return 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
 
 
+def identity_loss(first: Tensor, second: Tensor, scale: float) -> Tensor:
+    """Each individual's two photographs find each other among all of the batch: normalised features `(B, C)` of one
+    photograph each, twice (SimCLR's loss, arXiv 2002.05709)."""
+    features = torch.cat([first, second])
+    logits = scale * features @ features.T
+    itself = torch.eye(len(features), dtype=torch.bool, device=logits.device)
+    other = torch.arange(len(features), device=logits.device).roll(len(first))
+    return F.cross_entropy(logits.masked_fill(itself, float("-inf")), other)
+
+
 def pretrain(
-    name: str,
-    settings: ContrastiveSettings,
-    tokenizer: CLIPTokenizer,
-    drawings: Drawings,
-    work: Path,
-    accelerator: Accelerator,
+    name: str, settings: ContrastiveSettings, tokenizer: CLIPTokenizer, photographs: Photographs, run: Run
 ) -> CLIPModel:
     """Train one CLIP as the stage `name`, and return it in eval mode."""
     torch.manual_seed(settings.loop.seed)
-    model = build(settings, tokenizer).to(accelerator.device)
+    model = build(settings, tokenizer).to(run.device)
 
     def loss_at(step: int, _micro: int) -> Tensor:
         generator = generator_at(settings.loop.seed, step)
-        frames = draw_frames(generator, settings.batch_size, drawings, settings.any_emoji_share)
-        ids = tokenize(tokenizer, frames.captions).to(accelerator.device)
-        with accelerator.autocast():
-            output = model(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                pixel_values=frames.pixels.to(accelerator.device),
-            )
+        first, second = photographs.draw_pairs(settings.batch_size // 2, settings.group, generator)
+        shown = torch.cat([first, second])
+        pixels, _ = photographs.frames(shown)
+        captions = [of_photograph(photographs.shown[i], generator) for i in shown.tolist()]
+        ids = tokenize(tokenizer, captions).to(run.device)
+        with run.accelerator.autocast():
+            output = model(input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=pixels.to(run.device))
         scale = model.logit_scale.exp().clamp(max=100)
-        return contrastive_loss(output.image_embeds.float(), output.text_embeds.float(), scale, frames.captions)
+        images = output.image_embeds.float()
+        said = contrastive_loss(images, output.text_embeds.float(), scale, captions)
+        halves = images.chunk(2)
+        return said + settings.identity_weight * identity_loss(halves[0], halves[1], settings.identity_scale)
 
-    run_stage(
-        name, model, loss_at, settings.loop,
-        work=work, accelerator=accelerator, ema_decay=settings.ema_decay, settings=settings,
-    )  # fmt: skip
+    run_stage(name, model, loss_at, settings.loop, run, ema_decay=settings.ema_decay, settings=settings)
     return model.eval().requires_grad_(False)

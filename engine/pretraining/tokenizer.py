@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
-from engine.world import clips, motions, scenes, sprites
+from engine.pretraining.captions import caption
+from engine.world import backgrounds, motions
+from engine.world.colours import WORDS
+from engine.world.individuals import FORMS
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
-def kept(folder: Path, emoji_names: Iterable[str], *, merges: int, max_tokens: int) -> CLIPTokenizer:
+def kept(folder: Path, *, merges: int, max_tokens: int) -> CLIPTokenizer:
     """The tokenizer in `folder`, learnt and saved there first where there is none.
 
     Learning it twice may swap two merges that are equally frequent, and with them the meaning of two ids.
     """
     if not folder.is_dir():
-        build(emoji_names, merges=merges, max_tokens=max_tokens).save_pretrained(folder)
+        build(merges=merges, max_tokens=max_tokens).save_pretrained(folder)
     return CLIPTokenizer.from_pretrained(folder)
 
 
-def build(emoji_names: Iterable[str], *, merges: int, max_tokens: int) -> CLIPTokenizer:
-    """Learn `merges` merges from the world's captions and the drawings' names."""
-    learnt = _learn_merges([*_captions(), *emoji_names], merges)
+def build(*, merges: int, max_tokens: int) -> CLIPTokenizer:
+    """Learn `merges` merges from the world's captions."""
+    learnt = _learn_merges(_captions(), merges)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = [*alphabet, *(c + "</w>" for c in alphabet)]
     vocabulary += ["".join(pair) for pair in learnt]
@@ -35,12 +37,13 @@ def build(emoji_names: Iterable[str], *, merges: int, max_tokens: int) -> CLIPTo
 
 
 def _captions() -> list[str]:
-    """Every caption of the known world, often enough that its words become whole tokens."""
+    """Captions of the world, often enough that each of its words becomes a whole token, those held out, too."""
     return [
-        clips.caption(word, motion, scene)
-        for word in sprites.words("known")
-        for motion in motions.KNOWN
-        for scene in scenes.PHRASES
+        caption(class_word, colour, motion.phrase, scene)
+        for class_word in FORMS
+        for colour in WORDS
+        for motion in motions.KNOWN.values()
+        for scene in backgrounds.PHRASES.values()
     ]
 
 
