@@ -38,7 +38,7 @@ def home() -> Path:
 class RegistryLocation:
     """A registry's folder, and the address of its database where that is on a PostgreSQL server.
 
-    `name` is the database's file, where no server has it. As text, a place is what a message may call the database:
+    `name` is the database's file, where no server has it. As text, a location is what a message may call the database:
     it never has the password.
     """
 

@@ -194,16 +194,16 @@ class Registry:
 
     def add_tags(self, adapter: Adapter, tags: Sequence[str]) -> Labels:
         """Tag an adapter. Raises InvalidNameError, UnknownNameError, DamagedAdapterError."""
-        return self._relabel(adapter, lambda attached: labels.with_tags(attached, tags))
+        return self._relabel(adapter, lambda present: labels.with_tags(present, tags))
 
     def remove_tags(self, adapter: Adapter, tags: Sequence[str]) -> Labels:
         """Take tags away; one that isn't there is no error. Raises as `add_tags`."""
-        return self._relabel(adapter, lambda attached: labels.without_tags(attached, tags))
+        return self._relabel(adapter, lambda present: labels.without_tags(present, tags))
 
     def set_note(self, adapter: Adapter, note: str) -> Labels:
         """Replace an adapter's note; an empty one takes it away. Raises as `add_tags`."""
         checked = labels.check_note(note)
-        return self._relabel(adapter, lambda attached: replace(attached, note=checked))
+        return self._relabel(adapter, lambda present: replace(present, note=checked))
 
     def _relabel(self, adapter: Adapter, change: Callable[[Labels], Labels]) -> Labels:
         with readable_errors(self._database.location), self._database.writing() as session:
