@@ -27,8 +27,8 @@ from engine.composing import compose
 from engine.data.clips import FrameSampling, read_clip
 from engine.data.encoding import encode_clip, encode_images
 from engine.data.images import find_images, read_image
-from engine.evaluation.features import judges_of
 from engine.evaluation.flow import flow_of
+from engine.evaluation.judges import judges_of
 from engine.evaluation.metrics import clip_i
 from engine.evaluation.motion import motion_fidelity_curve, motion_signature
 from engine.evaluation.statistics import paired_interval
@@ -127,7 +127,7 @@ def made(base: Base, prompt: str, **adapters: Path) -> list[np.ndarray]:
 
 
 def test_the_subject_is_nearer_to_its_pictures_than_the_bare_base(base: Base, learnt: Learnt) -> None:
-    judge = judges_of(INFO).clip
+    judge = judges_of(INFO)["clip"]
     wanted = judge.images([read_image(path) for path in find_images([MATERIAL / "fox"])])
     bare = made(base, "a dog standing still on grass")
     composed = made(base, "a * standing still on grass", subject=learnt.subject)

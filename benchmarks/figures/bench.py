@@ -21,7 +21,7 @@ from engine.bases.fingerprint import fingerprint
 from engine.bases.load import load_base
 from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
 from engine.composing import Shot, compose_batch
-from engine.evaluation.features import Judges, judges_of
+from engine.evaluation.judges import Judges, judges_of
 from engine.files import written_aside
 from engine.learning import Learned, learn_motion, learn_subject
 from engine.media.sheets import contact_sheet, write_sheet

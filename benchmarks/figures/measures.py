@@ -46,19 +46,19 @@ def references_of(bench: Bench, word: str) -> References:
     windows = windows_of(specs)[:, 0]
     colours = metrics.colour_histogram(to_pixels(pictures[:, None])[:, 0], windows)
     listed = list(pictures)
-    return References(bench.judges.clip.images(listed), bench.judges.dino.images(listed), colours)
+    return References(bench.judges.images("clip", listed), bench.judges.images("dino", listed), colours)
 
 
 def score(bench: Bench, frames: Frames, spec: clips.ClipSpec, references: References) -> Scores:
     """Score one clip `(F, H, W, 3)` that should look like `spec`; its text has the class word for the subject."""
     class_word = sprites.catalogue()[spec.word].class_word
-    text = bench.judges.clip.texts([clips.caption(class_word, spec.motion, spec.scene)])[0]
-    seen = bench.judges.clip.images(list(frames))
+    text = bench.judges.texts("clip", [clips.caption(class_word, spec.motion, spec.scene)])[0]
+    seen = bench.judges.images("clip", list(frames))
     colours = metrics.colour_histogram(to_pixels(frames[None])[0], windows_of([spec])[0])
     return Scores(
         clip_t=metrics.clip_t(seen, text),
         clip_i=metrics.clip_i(seen, references.clip),
-        dino_i=metrics.dino_i(bench.judges.dino.images(list(frames)), references.dino),
+        dino_i=metrics.dino_i(bench.judges.images("dino", list(frames)), references.dino),
         consistency=metrics.temporal_consistency(seen),
         colour=metrics.colour_similarity(colours, references.colours),
     )

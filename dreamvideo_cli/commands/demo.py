@@ -124,22 +124,22 @@ def _figures(files: Files, pictures: Path) -> list[dict[str, Any]]:
     from engine.bases.location import EMBEDDED, inspect_base
     from engine.data.clips import read_clip
     from engine.data.images import find_images, read_image
-    from engine.evaluation.features import judges_of
+    from engine.evaluation.judges import judges_of
     from engine.evaluation.metrics import clip_i, clip_t, dino_i, temporal_consistency
 
     judges = judges_of(inspect_base(EMBEDDED))
     references = [read_image(path) for path in find_images([pictures])]
-    wanted_clip, wanted_dino = judges.clip.images(references), judges.dino.images(references)
+    wanted_clip, wanted_dino = judges.images("clip", references), judges.images("dino", references)
     # The learnt token is written as its class word: the judge does not know it.
-    text = judges.clip.texts([f"a {CLASS_WORD} {DOING} {PLACE}"])[0]
+    text = judges.texts("clip", [f"a {CLASS_WORD} {DOING} {PLACE}"])[0]
     scores = []
     for path in (files.bare, files.result):
         frames = list(read_clip(path))
-        seen = judges.clip.images(frames)
+        seen = judges.images("clip", frames)
         scores.append(
             (
                 clip_i(seen, wanted_clip),
-                dino_i(judges.dino.images(frames), wanted_dino),
+                dino_i(judges.images("dino", frames), wanted_dino),
                 clip_t(seen, text),
                 temporal_consistency(seen),
             )

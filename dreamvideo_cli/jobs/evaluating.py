@@ -88,11 +88,11 @@ def prepare(question: Question, registry: Registry) -> Evaluation:
 def answer(evaluation: Evaluation, out: Out) -> None:
     """Score every video, and show the table, the JSON and the CSV file. Raises the engine's errors."""
     from engine.bases.load import choose_device
-    from engine.evaluation.features import NamedJudges
+    from engine.evaluation.judges import Judges
     from engine.evaluation.scoring import Scorer
 
     device = str(choose_device(evaluation.question.device))
-    scorer = Scorer(NamedJudges(evaluation.clip, evaluation.dino, device=device))
+    scorer = Scorer(Judges({"clip": evaluation.clip, "dino": evaluation.dino}, device=device))
     _announce(evaluation, out)
     scores: list[Scores] = []
     with Meter(out) as meter:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from engine.evaluation.features import ImageJudge, Pictures
+from engine.evaluation.judges import Judge, Pictures
 from engine.files import written_aside
 
 
@@ -26,7 +26,7 @@ class FeatureCache:
 
     folder: Path = field(default_factory=_folder)
 
-    def images(self, judge: ImageJudge, sha256: str, read: Callable[[], Pictures]) -> Tensor:
+    def images(self, judge: Judge, sha256: str, read: Callable[[], Pictures]) -> Tensor:
         """The judge's features `(N, D)` of the pictures in the file of this hash, which `read` reads if need be."""
         key = hashlib.sha256(f"{judge.identity}/{sha256}".encode()).hexdigest()
         file = self.folder / f"{key}.safetensors"

@@ -1,6 +1,6 @@
 """Scoring a video: every metric of one table, each a curve over the video whose mean is the figure.
 
-A new metric is one function from `Evidence` to its curve and one row of `METRICS`.
+A new metric is one function from `Evidence` to its curve and one row of `METRICS`, which names the judges it needs.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from engine.data.clips import ClipInfo, FrameSampling, probe_clip, read_clip
 from engine.data.images import Pixels, read_image, sha256_of
 from engine.errors import InputError
 from engine.evaluation.caching import FeatureCache
-from engine.evaluation.features import ImageJudge, PairOfJudges
 from engine.evaluation.flow import Flow, flow_of
+from engine.evaluation.judges import Judges
 from engine.evaluation.metrics import likeness_of_neighbours, likeness_to_images, likeness_to_text
 from engine.evaluation.motion import motion_amount_curve, motion_fidelity_curve, motion_signature
 from engine.evaluation.wanted import ReferenceClip, Wanted
@@ -42,33 +42,23 @@ class Evidence:
     def __init__(self, video: ClipInfo, frames: Pixels, wanted: Wanted, scorer: Scorer) -> None:
         self.video, self.frames, self.wanted = video, frames, wanted
         self._scorer = scorer
+        self._features: dict[tuple[str, str], Tensor] = {}
 
-    @cached_property
-    def clip(self) -> Tensor:
-        """CLIP's features of the frames, `(F, D)`."""
-        return self._of_frames(self._scorer.judges.clip)
+    def frames_by(self, judge: str) -> Tensor:
+        """A judge's features of the frames, `(F, D)`."""
+        return self._once("frames", judge, lambda: self._scorer.of_frames(judge, self.video.sha256, self.frames))
 
-    @cached_property
-    def dino(self) -> Tensor:
-        """DINO's features of the frames, `(F, D)`."""
-        return self._of_frames(self._scorer.judges.dino)
+    def text_by(self, judge: str) -> Tensor | None:
+        """A judge's features of the text, `(D,)`; None where there is none."""
+        text = self.wanted.text
+        return None if text is None else self._once("text", judge, lambda: self._scorer.judges.texts(judge, [text])[0])
 
-    @cached_property
-    def text(self) -> Tensor | None:
-        """CLIP's features of the text, `(D,)`."""
-        return None if self.wanted.text is None else self._scorer.judges.clip.texts([self.wanted.text])[0]
-
-    @cached_property
-    def clip_references(self) -> Tensor | None:
-        """CLIP's features of the references, `(R, D)`."""
+    def references_by(self, judge: str) -> Tensor | None:
+        """A judge's features of the references, `(R, D)`; None where there are none."""
         pictures = self.wanted.references
-        return self._scorer.of_pictures(self._scorer.judges.clip, pictures) if pictures else None
-
-    @cached_property
-    def dino_references(self) -> Tensor | None:
-        """DINO's features of the references, `(R, D)`."""
-        pictures = self.wanted.references
-        return self._scorer.of_pictures(self._scorer.judges.dino, pictures) if pictures else None
+        if not pictures:
+            return None
+        return self._once("references", judge, lambda: self._scorer.of_pictures(judge, pictures))
 
     @cached_property
     def flow(self) -> Flow | None:
@@ -80,8 +70,10 @@ class Evidence:
         """For each reference clip the motion signatures of its windows."""
         return [self._scorer.motions(clip, self.video) for clip in self.wanted.clips]
 
-    def _of_frames(self, judge: ImageJudge) -> Tensor:
-        return self._scorer.cache.images(judge, self.video.sha256, lambda: list(self.frames))
+    def _once(self, what: str, judge: str, work: Callable[[], Tensor]) -> Tensor:
+        if (what, judge) not in self._features:
+            self._features[what, judge] = work()
+        return self._features[what, judge]
 
 
 Curve = Callable[[Evidence], Tensor | None]
@@ -89,27 +81,30 @@ Curve = Callable[[Evidence], Tensor | None]
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure: `curve` gives one value a frame, or a step between frames, or None where nothing is wanted."""
+    """One figure: `curve` gives one value a frame, or a step between frames, or None where there is nothing to measure.
+
+    `judges` are the names of those it needs. `version` goes up when the same video would be given another figure.
+    """
 
     name: str
     title: str
     curve: Curve
+    judges: tuple[str, ...] = ()
+    version: int = 1
 
 
 def _text(seen: Evidence) -> Tensor | None:
-    return None if seen.text is None else likeness_to_text(seen.clip, seen.text)
+    text = seen.text_by("clip")
+    return None if text is None else likeness_to_text(seen.frames_by("clip"), text)
 
 
-def _clip_i(seen: Evidence) -> Tensor | None:
-    return None if seen.clip_references is None else likeness_to_images(seen.clip, seen.clip_references)
-
-
-def _dino_i(seen: Evidence) -> Tensor | None:
-    return None if seen.dino_references is None else likeness_to_images(seen.dino, seen.dino_references)
+def _likeness(judge: str, seen: Evidence) -> Tensor | None:
+    references = seen.references_by(judge)
+    return None if references is None else likeness_to_images(seen.frames_by(judge), references)
 
 
 def _consistency(seen: Evidence) -> Tensor | None:
-    return likeness_of_neighbours(seen.clip) if len(seen.frames) > 1 else None
+    return likeness_of_neighbours(seen.frames_by("clip")) if len(seen.frames) > 1 else None
 
 
 def _amount(seen: Evidence) -> Tensor | None:
@@ -122,11 +117,11 @@ def _fidelity(seen: Evidence) -> Tensor | None:
     return motion_fidelity_curve(motion_signature(seen.flow), seen.reference_motions)
 
 
-METRICS = (
-    Metric("clip_t", "CLIP-T", _text),
-    Metric("clip_i", "CLIP-I", _clip_i),
-    Metric("dino_i", "DINO-I", _dino_i),
-    Metric("temporal_consistency", "T.Cons", _consistency),
+METRICS: tuple[Metric, ...] = (
+    Metric("clip_t", "CLIP-T", _text, ("clip",)),
+    Metric("clip_i", "CLIP-I", partial(_likeness, "clip"), ("clip",)),
+    Metric("dino_i", "DINO-I", partial(_likeness, "dino"), ("dino",)),
+    Metric("temporal_consistency", "T.Cons", _consistency, ("clip",)),
     Metric("motion_fidelity", "Motion fidelity", _fidelity),
     Metric("motion_amount", "Motion amount", _amount),
 )
@@ -134,9 +129,9 @@ METRICS = (
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores videos with one pair of judges; what it finds out about references serves all of them."""
+    """Scores videos with the same judges; what it finds out about references serves all of them."""
 
-    judges: PairOfJudges
+    judges: Judges
     metrics: Sequence[Metric] = METRICS
     cache: FeatureCache = field(default_factory=FeatureCache)
     _motions: dict[tuple[object, ...], list[Tensor]] = field(default_factory=dict, repr=False)
@@ -154,9 +149,14 @@ class Scorer:
                 curves[metric.name] = tuple(curve.tolist())
         return Scores(info, values, curves)
 
-    def of_pictures(self, judge: ImageJudge, paths: Sequence[Path]) -> Tensor:
+    def of_frames(self, judge: str, sha256: str, frames: Pixels) -> Tensor:
+        """A judge's features of the frames of the video of that hash, `(F, D)`."""
+        return self.cache.images(self.judges[judge], sha256, lambda: list(frames))
+
+    def of_pictures(self, judge: str, paths: Sequence[Path]) -> Tensor:
         """A judge's features of picture files, `(R, D)`."""
-        return torch.cat([self.cache.images(judge, sha256_of(path), partial(_picture, path)) for path in paths])
+        by = self.judges[judge]
+        return torch.cat([self.cache.images(by, sha256_of(path), partial(_picture, path)) for path in paths])
 
     def motions(self, clip: ReferenceClip, video: ClipInfo) -> list[Tensor]:
         """The motion signatures of a reference clip, sampled as learning samples it, at the video's rate and size."""

@@ -18,7 +18,7 @@ from engine.bases.load import load_base
 from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
 from engine.bases.weights import chosen, weights_of
 from engine.errors import BaseError
-from engine.evaluation.features import ClipJudge
+from engine.evaluation.judges import ClipJudge
 
 MakeBase = Callable[..., Path]
 UNET, TEXT = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"

@@ -14,7 +14,7 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTCon
 from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
 from engine.errors import BaseError, InputError
 from engine.evaluation import metrics
-from engine.evaluation.features import ClipJudge, DinoJudge, judges_of
+from engine.evaluation.judges import ClipJudge, DinoJudge, judges_of
 from engine.evaluation.statistics import bootstrap_interval, paired_interval
 from engine.world import clips
 
@@ -192,7 +192,7 @@ def test_judges_of_the_embedded_base_know_a_dog_from_a_rocket() -> None:
     judges = judges_of(INFO)
     specs = [clips.ClipSpec(word, "grass", "still") for word in ("dog", "rocket")]
     frames = [(x * 255).to(torch.uint8).permute(1, 2, 0).numpy() for x in clips.render(specs, frames=1)[0][:, 0]]
-    images, texts = judges.clip.images(frames), judges.clip.texts(["a dog on grass", "a rocket on grass"])
+    images, texts = judges.images("clip", frames), judges.texts("clip", ["a dog on grass", "a rocket on grass"])
     assert metrics.clip_t(images[:1], texts[0]) > metrics.clip_t(images[:1], texts[1])
     assert metrics.clip_t(images[1:], texts[1]) > metrics.clip_t(images[1:], texts[0])
 

@@ -14,7 +14,7 @@ from engine.data.clips import read_clip
 from engine.data.images import read_image, sha256_of
 from engine.evaluation import metrics
 from engine.evaluation.caching import FeatureCache
-from engine.evaluation.features import ClipJudge, DinoJudge, Pictures
+from engine.evaluation.judges import ClipJudge, DinoJudge, Pictures
 from engine.pretraining.tokenizer import END, START, build
 from engine.world import clips
 from engine.world.material import to_uint8

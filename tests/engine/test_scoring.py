@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 from engine.bases.location import EMBEDDED, inspect_base
-from engine.errors import InputError
+from engine.errors import BaseError, InputError
+from engine.evaluation import judges
 from engine.evaluation.caching import FeatureCache
-from engine.evaluation.features import NamedJudges, judges_of
+from engine.evaluation.judges import JudgeKind, Judges, Pictures, judges_of
 from engine.evaluation.scoring import METRICS, Metric, Scorer, Scores
 from engine.evaluation.wanted import ReferenceClip, Wanted
 from engine.media.video import write_video
@@ -141,7 +142,9 @@ def test_a_longer_reference_counts_by_its_best_window_at_the_videos_rate(
 
 def test_what_is_not_wanted_is_not_measured_nor_its_judge_loaded(tmp_path: Path, write: Write) -> None:
     own = inspect_base(EMBEDDED).folder / "judges"
-    scorer = Scorer(NamedJudges(own / "clip", tmp_path / "nowhere"), cache=FeatureCache(tmp_path / "cache"))
+    scorer = Scorer(
+        Judges({"clip": own / "clip", "dino": tmp_path / "nowhere"}), cache=FeatureCache(tmp_path / "cache")
+    )
     scores = scorer.score(write("fox", "left"), Wanted())
     absent = {name for name, value in scores.values.items() if value is None}
     assert absent == {"clip_t", "clip_i", "dino_i", "motion_fidelity"}
@@ -168,9 +171,34 @@ def test_a_new_metric_is_a_function_and_a_row(write: Write) -> None:
     brightness = Metric(
         "brightness", "Brightness", lambda seen: torch.from_numpy(seen.frames).float().mean(dim=(1, 2, 3)) / 255
     )
-    scores = Scorer(NamedJudges("unused", "unused"), metrics=(brightness,)).score(write("fox", "left"), Wanted())
+    scores = Scorer(Judges({}), metrics=(brightness,)).score(write("fox", "left"), Wanted())
     assert 0.2 < figure(scores, "brightness") < 0.9
     assert len(scores.curves["brightness"]) == clips.FRAMES
+
+
+class Average:
+    """A judge whose feature is a picture's mean colour."""
+
+    def __init__(self, model: str | Path, *, device: str = "cpu") -> None:
+        self.identity = f"average/{model}"
+
+    def images(self, pictures: Pictures) -> torch.Tensor:
+        return torch.stack([torch.from_numpy(picture).float().mean(dim=(0, 1)) for picture in pictures])
+
+
+def test_a_third_judge_is_a_class_and_a_row(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, write: Write, wanted: Wanted
+) -> None:
+    monkeypatch.setattr(judges, "JUDGES", (*judges.JUDGES, JudgeKind("average", "Average colour", "any", Average)))
+    colour = Metric("colour", "Colour", lambda seen: seen.frames_by("average").mean(dim=1) / 255, ("average",))
+    near = Metric("near", "Near", lambda seen: seen.references_by("average"), ("average",))
+    scorer = Scorer(Judges({"average": "here"}), metrics=(colour, near), cache=FeatureCache(tmp_path))
+    scores = scorer.score(write("fox", "left"), wanted)
+    assert 0.2 < figure(scores, "colour") < 0.9 and len(scores.curves["near"]) == len(wanted.references)
+    with pytest.raises(ValueError, match="average reads no text"):
+        scorer.judges.texts("average", ["a fox"])
+    with pytest.raises(BaseError, match="no judge dino here: there are average"):
+        scorer.judges["dino"]
 
 
 def test_the_page_on_figures_has_a_row_for_each() -> None:

@@ -43,16 +43,16 @@ def carry_out(plan: SuitePlan, forecasts: Forecasts, out: Out) -> None:
     Raises the engine's errors where nothing can be made at all: no base, no judges.
     """
     from engine.bases.load import choose_device
-    from engine.evaluation.features import NamedJudges
+    from engine.evaluation.judges import Judges
     from engine.evaluation.scoring import Scorer
 
     keeper = Keeper(plan, out)
     if not plan.waiting:
         return
-    judges = NamedJudges(*plan.judges, device=str(choose_device(plan.device)))
+    judges = Judges(dict(zip(("clip", "dino"), plan.judges, strict=True)), device=str(choose_device(plan.device)))
     scorer = Scorer(judges)
     for judge in ("clip", "dino"):
-        getattr(judges, judge)  # Where a judge is missing, no video is of use.
+        judges[judge]  # Where a judge is missing, no video is of use.
     _learn(plan, forecasts, out)
     with keeper:
         _compose(plan, forecasts, scorer, keeper, out)

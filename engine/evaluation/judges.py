@@ -1,15 +1,17 @@
-"""Judges: the models whose features the metrics compare. They neither condition nor train a base."""
+"""Judges: the models whose features the metrics compare. They neither condition nor train a base.
+
+A judge is one class here and its row of `JUDGES`; a metric says by name which judges it needs.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -28,12 +30,19 @@ Pictures = Sequence[npt.NDArray[np.uint8]]
 _IMAGENET_MEAN, _IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
-class ImageJudge(Protocol):
+class Judge(Protocol):
     """What gives features of pictures. Two judges of one `identity` give the same features."""
 
     identity: str
 
     def images(self, pictures: Pictures) -> Tensor: ...
+
+
+@runtime_checkable
+class TextJudge(Judge, Protocol):
+    """A judge whose features of texts can be compared with those of pictures."""
+
+    def texts(self, prompts: Sequence[str]) -> Tensor: ...
 
 
 class ClipJudge:
@@ -89,55 +98,62 @@ class DinoJudge:
 
 
 @dataclass(frozen=True)
+class JudgeKind:
+    """A judge by name: who it is in words, the paper's model of it (or the published one), and how to load one.
+
+    A base may have its own, in the folder `judges/NAME` beside it.
+    """
+
+    name: str
+    title: str
+    model: str
+    load: Callable[..., Judge]
+
+
+JUDGES = (
+    JudgeKind("clip", "CLIP", PAPER_CLIP, ClipJudge),
+    JudgeKind("dino", "DINO", PAPER_DINO, DinoJudge),
+)
+
+
 class Judges:
-    """The two judges that the metrics need."""
+    """Judges by name, each of a folder or hub id, loaded (and fetched) when it is first asked for."""
 
-    clip: ClipJudge
-    dino: DinoJudge
+    def __init__(self, models: Mapping[str, str | Path], *, device: str = "cpu") -> None:
+        self.models, self.device = dict(models), device
+        self._loaded: dict[str, Judge] = {}
 
+    def __getitem__(self, name: str) -> Judge:
+        """Raises `BaseError` where it can't be loaded, or none of that name is known."""
+        if name not in self._loaded:
+            kind = next((kind for kind in JUDGES if kind.name == name), None)
+            if kind is None or name not in self.models:
+                raise BaseError(f"there is no judge {name} here: there are {', '.join(self.models) or 'none'}")
+            self._loaded[name] = kind.load(self.models[name], device=self.device)
+        return self._loaded[name]
 
-class PairOfJudges(Protocol):
-    """What has both judges, however it comes by them."""
+    def images(self, name: str, pictures: Pictures) -> Tensor:
+        """A judge's features `(N, D)` on the CPU of pictures `(H, W, 3)` uint8, of any size each."""
+        return self[name].images(pictures)
 
-    @property
-    def clip(self) -> ClipJudge: ...
-
-    @property
-    def dino(self) -> DinoJudge: ...
-
-
-@dataclass(frozen=True)
-class NamedJudges:
-    """The judges of two folders or hub ids, each loaded (and fetched) when it is first asked for."""
-
-    clip_model: str | Path
-    dino_model: str | Path
-    device: str = "cpu"
-
-    @cached_property
-    def clip(self) -> ClipJudge:
-        """Raises `BaseError`."""
-        return ClipJudge(self.clip_model, device=self.device)
-
-    @cached_property
-    def dino(self) -> DinoJudge:
-        """Raises `BaseError`."""
-        return DinoJudge(self.dino_model, device=self.device)
+    def texts(self, name: str, prompts: Sequence[str]) -> Tensor:
+        """A judge's features `(N, D)` on the CPU of texts. Raises `ValueError` for a judge that reads none."""
+        judge = self[name]
+        if not isinstance(judge, TextJudge):
+            raise ValueError(f"the judge {name} reads no text")
+        return judge.texts(prompts)
 
 
 def judges_of(info: BaseInfo, *, device: str = "cpu") -> Judges:
-    """The judges that lie beside a base, in `judges/clip` and `judges/dino`.
-
-    Raises `BaseError` for a base that has none.
-    """
-    folders = [info.folder / "judges" / name for name in ("clip", "dino")]
-    for folder in folders:
-        if not folder.is_dir():
+    """The judges that lie beside a base, each in `judges/NAME`. Raises `BaseError` for a base that lacks one."""
+    folders = {kind.name: info.folder / "judges" / kind.name for kind in JUDGES}
+    for kind in JUDGES:
+        if not folders[kind.name].is_dir():
             raise BaseError(
-                f"the base {info.location.name} has no {folder.relative_to(info.folder)} of its own to judge by: "
-                f"give ClipJudge and DinoJudge a model, such as {PAPER_CLIP} and {PAPER_DINO}"
+                f"the base {info.location.name} has no judges/{kind.name} of its own to judge by: give `Judges` a "
+                f"{kind.title}, such as {kind.model}"
             )
-    return Judges(ClipJudge(folders[0], device=device), DinoJudge(folders[1], device=device))
+    return Judges(folders, device=device)
 
 
 def _identity(kind: str, folder: Path, device: torch.device) -> str:
