@@ -14,6 +14,7 @@ from engine.data.images import find_images, find_masks, probe_image, read_mask, 
 from engine.errors import InputError
 from engine.methods.common import Method, MotionSettings, OptimizerConfig, SubjectSettings, check_read
 from engine.methods.table import DEFAULT, check_options, method_named, recommended_for
+from engine.prompts import PLACEHOLDER
 from engine.settings import Resolved, resolve
 
 
@@ -76,6 +77,8 @@ def plan_subject(
     way = method_named("subject", method)
     if not class_word.strip():
         raise InputError("--class is empty: give the word for what the subject is, e.g. --class dog")
+    if PLACEHOLDER in class_word:
+        raise InputError(f'--class is "{class_word}": * stands for the subject itself; give a word, e.g. --class dog')
     found = find_images(images)
     settings: Resolved[SubjectSettings] = _resolved(way, len(found), info, options)
     config = settings.config

@@ -1,8 +1,9 @@
-"""The subject's place in a prompt: `*`, or its name as a whole word."""
+"""The subject's place in a prompt: `*`, or, where there is no `*`, its name as a whole word."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable
 
@@ -27,6 +28,7 @@ def check_text(text: str, what: str) -> str:
 def place_subject(prompt: str, *, subject: str | None, class_word: str | None, identifier: str | None = None) -> str:
     """Return `prompt` with the subject's name, or its identifier and class word ("sks dog"), written as `*`.
 
+    Once a `*` is written, names are words: "a * chases another dog" has one place, whatever the subject's name.
     Raises `InputError` where a subject is given and the prompt has no place for it (the message shows the
     corrected prompt), and where the prompt has a `*` and no subject is given.
     """
@@ -36,16 +38,18 @@ def place_subject(prompt: str, *, subject: str | None, class_word: str | None, i
                 f'the prompt "{prompt}" has a * but no subject: add --subject NAME, or write a word instead'
             )
         return prompt
+    if PLACEHOLDER in prompt:
+        return prompt
     names = [subject, *([f"{identifier} {class_word}"] if identifier and class_word else [])]
     placed = prompt
     for name in names:
-        placed = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", PLACEHOLDER, placed, flags=re.IGNORECASE)
+        placed = _replaced(placed, name, PLACEHOLDER)
     if PLACEHOLDER in placed:
         return placed
     corrected = None
     if class_word:
-        found = re.sub(rf"(?<!\w){re.escape(class_word)}(?!\w)", PLACEHOLDER, prompt, count=1, flags=re.IGNORECASE)
-        corrected = found if found != prompt else None
+        found = _replaced(prompt, class_word, PLACEHOLDER, count=1)
+        corrected = found if PLACEHOLDER in found else None
     corrected = corrected or f"a {PLACEHOLDER} {prompt}".strip()
     raise InputError(f'the prompt "{prompt}" has no place for {subject}: write * where it goes, as in "{corrected}"')
 
@@ -62,8 +66,18 @@ def with_class_word(prompt: str, *, subject: str | None, class_word: str | None)
                 'or write its class word with --prompt, as in --prompt "a dog is running"'
             )
         return prompt
-    named = rf"(?<!\w){re.escape(subject)}(?!\w)" if subject else r"(?!)"
-    return re.sub(named, lambda _: class_word, prompt, flags=re.IGNORECASE).replace(PLACEHOLDER, class_word)
+    if PLACEHOLDER in prompt or not subject:
+        return prompt.replace(PLACEHOLDER, class_word)
+    return _replaced(prompt, subject, class_word)
+
+
+def _replaced(prompt: str, name: str, by: str, *, count: int = 0) -> str:
+    """Replace a name where it stands as a whole word. Accents count alike however they are composed, and a prompt
+    without the name stays as it is."""
+    prompt_, name_ = (unicodedata.normalize("NFC", text) for text in (prompt, name))
+    pattern = rf"(?<!\w){re.escape(name_)}(?!\w)"
+    found = re.sub(pattern, lambda _: by, prompt_, count=count, flags=re.IGNORECASE)
+    return found if found != prompt_ else prompt
 
 
 def said(prompt: str, word: str) -> str:
