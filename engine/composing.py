@@ -26,7 +26,7 @@ from engine.sampling.guidance import guided, prepared
 from engine.sampling.levels import Level
 from engine.sampling.noise import offset_noise
 from engine.sampling.samplers import sampler_named
-from engine.settings import as_values
+from engine.settings import as_values, check_seed
 from engine.training import generator_at, raise_if_out_of_memory
 from engine.versions import version_of_dv
 
@@ -79,6 +79,7 @@ def compose_batch(
         "motion": _read(motion, "motion", base, allow_other_base),
     }
     for shot in shots:
+        check_seed(shot.seed, "the seed")
         _check(shot.prompt, config, base, learnt["subject"])
     _check_widths(base, learnt)
     looks = _appearances(base, learnt, appearance, [shot.seed for shot in shots])

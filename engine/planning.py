@@ -15,7 +15,7 @@ from engine.errors import InputError
 from engine.methods.common import Method, MotionSettings, OptimizerConfig, SubjectSettings, check_read
 from engine.methods.table import DEFAULT, check_options, method_named, recommended_for
 from engine.prompts import PLACEHOLDER
-from engine.settings import Resolved, resolve
+from engine.settings import Resolved, check_number, resolve
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,9 @@ def plan_motion(
     A clip's own `.txt` is its prompt; the others take `prompt`.
     """
     way = method_named("motion", method)
+    _check_part(start, end, source_fps)
+    if prompt is not None and not prompt.strip():
+        raise InputError('--prompt is empty: say what moves, as in --prompt "a person is playing guitar"')
     found = find_clips(clips)
     settings: Resolved[MotionSettings] = _resolved(way, len(found), info, options)
     config = settings.config
@@ -201,6 +204,14 @@ def _check_places(method: Method, config: OptimizerConfig, info: BaseInfo) -> No
             f"the method {method.name} can't learn a {method.kind} on the base {info.location.name}: bases of the "
             f"family {family.name} have no {lacking}; choose another method or base"
         )
+
+
+def _check_part(start: float, end: float | None, source_fps: float | None) -> None:
+    """Refuse times that aren't finite; whether they lie in a clip is seen where it is read."""
+    check_number("--start", start, least=0)
+    for name, value, least in (("--end", end, 0), ("--source-fps", source_fps, 0.001)):
+        if value is not None:
+            check_number(name, value, least=least)
 
 
 def _fitted(width: int, height: int, size: tuple[int, int]) -> tuple[str, str]:

@@ -3,6 +3,7 @@ field names."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from types import UnionType
@@ -11,6 +12,10 @@ from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, 
 from engine.errors import InputError
 
 T = TypeVar("T")
+MOST_SEED = 2**63 - 1
+"""Seeds are kept in databases, whose whole numbers end here."""
+_MOST_WHOLE, _MOST = 2**31 - 1, 1e30
+"""Bounds of settings that name none: numbers that every library takes."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,24 @@ def resolve(defaults: T, recommended: Mapping[str, object], options: Mapping[str
                 chosen[name] = tuple(value) if isinstance(value, list) else value
                 origins[name] = origin
     return Resolved(replace(defaults, **chosen), origins)  # type: ignore[type-var]
+
+
+def check_number(option: str, value: float, *, least: float | None = None, most: float | None = None) -> None:
+    """Raise `InputError` for a number that is not finite or out of its range. A whole number needs no upper bound of
+    its own, and a fraction none at all, to be within what libraries and files can hold."""
+    whole = isinstance(value, int)
+    bounded = -_MOST if least is None else least, (_MOST_WHOLE if whole else _MOST) if most is None else most
+    if (whole or math.isfinite(value)) and bounded[0] <= value <= bounded[1]:
+        return
+    low, high = (f"{bound:g}" if isinstance(bound, float) else str(bound) for bound in bounded)
+    if least is not None and most is None and not value > bounded[1]:
+        raise InputError(f"{option} is {value}: it must be at least {low}")
+    raise InputError(f"{option} is {value}: it must be between {low} and {high}")
+
+
+def check_seed(seed: int, option: str = "--seed") -> None:
+    """Raise `InputError` for a seed below 0 or beyond `MOST_SEED`."""
+    check_number(option, seed, least=0, most=MOST_SEED)
 
 
 def typed(config: type[Any], options: Mapping[str, object]) -> dict[str, object]:

@@ -18,7 +18,7 @@ from engine.bases.location import BaseLocation, inspect_base
 from engine.errors import InputError
 from engine.methods.dreamvideo import ComposeConfig
 from engine.prompts import check_text, place_subject
-from engine.settings import Resolved, resolve
+from engine.settings import Resolved, check_seed, resolve
 
 if TYPE_CHECKING:
     from engine.bases.base import Base
@@ -94,6 +94,8 @@ def prepare(wish: Wish, registry: Registry, out: Out) -> Job:
         identifier=subject.hyperparameters.get("identifier") if subject else None,
     )
     seeds = range(wish.seed, wish.seed + wish.count)
+    check_seed(seeds[0])
+    check_seed(seeds[-1], f"the last of {wish.count} seeds")
     named = prompt.replace("*", subject.name) if subject else prompt
     paths = targets(wish.output, named, seeds, force=wish.force)
     _check_pictures(wish, adapters, paths)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from engine.adapters.choosing import Bottlenecks, Guidance, Token, Trained
 from engine.errors import InputError
 from engine.prompts import PLACEHOLDER
+from engine.settings import MOST_SEED, check_number
 
 Kind = Literal["subject", "motion"]
 Origin = Literal["paper", "authors", "dv"]
@@ -62,11 +63,8 @@ class Checked:
             value, least, most = getattr(self, f.name), f.metadata.get("least"), f.metadata.get("below")
             option = "--" + f.name.replace("_", "-")
             for part in value if isinstance(value, tuple) else (value,):
-                low = least is not None and part is not None and not part >= least
-                high = most is not None and part is not None and not part <= most
-                if low or high:
-                    bounds = f"at least {least:g}" if most is None else f"between {least:g} and {most:g}"
-                    raise InputError(f"{option} is {part}: it must be {bounds}")
+                if isinstance(part, int | float) and not isinstance(part, bool):
+                    check_number(option, part, least=least, most=most)
             if (choices := f.metadata.get("choices")) and value not in choices:
                 raise InputError(f"{option} is {value}: it must be one of {', '.join(choices)}")
 
@@ -75,8 +73,10 @@ class Checked:
 class OptimizerConfig(Checked):
     """What the learning of subjects and motions has in common (paper, appendix A, at batch size 4 for subjects)."""
 
-    batch_size: int = setting(4, "Samples a step.", least=1)
-    size: tuple[int, int] = setting((256, 256), "Width and height of the training frames.", least=16, origin="authors")
+    batch_size: int = setting(4, "Samples a step.", least=1, below=10_000)
+    size: tuple[int, int] = setting(
+        (256, 256), "Width and height of the training frames.", least=16, below=8192, origin="authors"
+    )
     offset_noise: float = setting(
         0.1, "Strength of the noise that is constant over a frame.", least=0, origin="authors"
     )
@@ -108,7 +108,7 @@ class OptimizerConfig(Checked):
     snapshot_every: int = setting(
         100, "Steps between the snapshots that --resume continues from.", least=1, origin="dv"
     )
-    seed: int = setting(0, "Seed of everything random in the run.", least=0, origin="dv")
+    seed: int = setting(0, "Seed of everything random in the run.", least=0, below=MOST_SEED, origin="dv")
 
 
 @dataclass(frozen=True)
@@ -143,11 +143,11 @@ def called(identifier: str) -> str:
 class MotionSettings(OptimizerConfig):
     """What all methods of motion learning read (paper, appendix A.2)."""
 
-    batch_size: int = setting(2, "Clips a step.", least=1)
+    batch_size: int = setting(2, "Clips a step.", least=1, below=10_000)
     steps: int = setting(1000, "Steps of training.", least=1)
     learning_rate: float = setting(1e-5, "Learning rate.", least=0)
-    frames: int = setting(32, "Frames of a training window.", least=1, origin="authors")
-    fps: float = setting(8.0, "Frame rate to which clips are thinned.", least=0.001, origin="authors")
+    frames: int = setting(32, "Frames of a training window.", least=1, below=10_000, origin="authors")
+    fps: float = setting(8.0, "Frame rate to which clips are thinned.", least=0.001, below=1000, origin="authors")
     p_zero: float = setting(0.5, "Probability of the empty caption.", least=0, below=1, origin="authors")
 
 

@@ -35,10 +35,10 @@ class AdapterSettings(Checked):
     """The bottlenecks that DreamVideo's methods train (paper, section 3.2; Tables A4 and A5)."""
 
     hidden_ratio: float = setting(
-        0.5, "Adapter's hidden width over the layer's width.", least=0.001, needs="identity_adapter"
+        0.5, "Adapter's hidden width over the layer's width.", least=0.001, below=100, needs="identity_adapter"
     )
     hidden_width: int | None = setting(
-        None, "Adapter's hidden width itself, everywhere the same.", least=1, needs="identity_adapter"
+        None, "Adapter's hidden width itself, everywhere the same.", least=1, below=100_000, needs="identity_adapter"
     )
     placement: Literal["parallel", "serial"] = setting(
         "parallel",
@@ -196,9 +196,9 @@ class ComposeConfig(Checked):
     )
     guidance_scale: float = setting(9.0, "Classifier-free guidance; 1 is off.", least=0)
     negative_prompt: str = setting("", "What guidance leads away from.", origin="authors")
-    frames: int = setting(32, "Frames of the video.", least=1)
-    size: tuple[int, int] = setting((256, 256), "Width and height of the video.", least=16)
-    fps: float = setting(8.0, "Frames a second of the file.", least=0.001)
+    frames: int = setting(32, "Frames of the video.", least=1, below=10_000)
+    size: tuple[int, int] = setting((256, 256), "Width and height of the video.", least=16, below=8192)
+    fps: float = setting(8.0, "Frames a second of the file.", least=0.01, below=1000)
     eta: float = setting(0.0, "Of ddim: 0 is deterministic, 1 is DDPM.", least=0, below=1)
     offset_noise: float = setting(
         0.1, "Strength of the starting noise that is constant over a frame.", least=0, origin="authors"

@@ -13,7 +13,7 @@ from engine.methods.common import Checked, IdentifierSettings, Method, MotionSet
 class RankSettings(Checked):
     """The paper's rank. The update's scale (alpha over rank) is 1."""
 
-    rank: int = setting(32, "Rank of the update.", least=1)
+    rank: int = setting(32, "Rank of the update.", least=1, below=100_000)
 
 
 @dataclass(frozen=True)

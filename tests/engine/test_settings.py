@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -13,7 +13,7 @@ from engine.errors import InputError
 from engine.methods.common import OptimizerConfig
 from engine.methods.dreamvideo import ComposeConfig, MotionConfig, SubjectConfig
 from engine.methods.table import METHODS, configs_of
-from engine.settings import as_values, resolve
+from engine.settings import as_values, check_seed, resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,16 +49,16 @@ def test_an_unknown_key_is_named_with_where_it_stands(recommended: dict[str, int
 @pytest.mark.parametrize(
     ("config", "name", "value", "bounds"),
     [
-        (SubjectConfig, "batch_size", 0, "at least 1"),
-        (SubjectConfig, "size", (256, 8), "at least 16"),
+        (SubjectConfig, "batch_size", 0, "between 1 and 10000"),
+        (SubjectConfig, "size", (256, 8), "between 16 and 8192"),
         (SubjectConfig, "token_learning_rate", -1e-4, "at least 0"),
-        (SubjectConfig, "seed", -1, "at least 0"),
+        (SubjectConfig, "seed", -1, "between 0 and 9223372036854775807"),
         (SubjectConfig, "offset_noise", float("nan"), "at least 0"),
         (SubjectConfig, "beta2", 1.0, "between 0 and 1"),
         (MotionConfig, "p_zero", 1.5, "between 0 and 1"),
         (MotionConfig, "p_image_zero", -0.1, "between 0 and 1"),
-        (MotionConfig, "frames", 0, "at least 1"),
-        (MotionConfig, "fps", 0.0, "at least 0.001"),
+        (MotionConfig, "frames", 0, "between 1 and 10000"),
+        (MotionConfig, "fps", 0.0, "between 0.001 and 1000"),
         (ComposeConfig, "steps", 1001, "between 1 and 1000"),
         (ComposeConfig, "guidance_scale", -1.0, "at least 0"),
         (ComposeConfig, "eta", 2.0, "between 0 and 1"),
@@ -69,6 +69,35 @@ def test_a_value_out_of_range_is_refused_by_its_options_name(
 ) -> None:
     with pytest.raises(InputError, match=f"^--{name.replace('_', '-')} is .*: it must be {bounds}"):
         resolve(config(), {}, {name: value})
+
+
+NUMBERS = [
+    (config, f.name, float in (hint, *get_args(hint)))
+    for config in (*configs_of("subject").values(), *configs_of("motion").values(), ComposeConfig)
+    for f, hint in ((f, get_type_hints(config)[f.name]) for f in fields(config))
+    if {int, float} & {hint, *get_args(hint)}
+]
+WILD = [float("nan"), float("inf"), float("-inf"), 1e308, -1e308, 10**400, 2**63, -(10**400)]
+
+
+@pytest.mark.parametrize(("config", "name", "takes_fractions"), NUMBERS)
+def test_every_number_is_finite_and_bounded(config: Any, name: str, takes_fractions: bool) -> None:
+    """No setting lets a library meet a number that it can't hold."""
+    for value in WILD:
+        if isinstance(value, int) or takes_fractions:
+            given = (64, value) if isinstance(getattr(config(), name), tuple) else value
+            with pytest.raises(InputError, match=f"^--{name.replace('_', '-')} is "):
+                resolve(config(), {}, {name: given})
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 10**30])
+def test_seeds_end_where_databases_do(seed: int) -> None:
+    for config in (SubjectConfig, MotionConfig):
+        with pytest.raises(InputError, match="--seed"):
+            config(seed=seed)
+    assert MotionConfig(seed=2**63 - 1).seed == 2**63 - 1
+    with pytest.raises(InputError, match="seed"):
+        check_seed(seed)
 
 
 def test_the_limits_themselves_are_allowed() -> None:

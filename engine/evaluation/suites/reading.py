@@ -22,7 +22,7 @@ from engine.methods.common import Kind, Method, switch_of
 from engine.methods.dreamvideo import ComposeConfig
 from engine.methods.table import check_options, method_named, methods_of, reads
 from engine.prompts import PLACEHOLDER
-from engine.settings import resolve, typed
+from engine.settings import MOST_SEED, resolve, typed
 
 T = TypeVar("T")
 _PLACES = re.compile(r"\{[^{}]*\}")
@@ -286,8 +286,8 @@ def _check(suite: Suite, table: _Table) -> None:
     if not suite.seeds:
         table.wrong("seeds is empty: leave it out, or give numbers from 0 on")
     for seed in suite.seeds:
-        if not 0 <= seed < 2**63:
-            table.wrong(f"seeds has {seed} in it: a seed is a whole number from 0 on")
+        if not 0 <= seed <= MOST_SEED:
+            table.wrong(f"seeds has {seed} in it: a seed is a whole number from 0 to {MOST_SEED}")
     if suite.dtype is not None and suite.dtype not in _DTYPES:
         table.wrong(f"dtype is {suite.dtype!r}: it must be one of {', '.join(_DTYPES)}")
     for prompt in suite.prompts:
