@@ -75,7 +75,7 @@ def _write(folder: Path, prediction_type: str, seed: int) -> None:
 
     from engine.pretraining.tokenizer import END, START, build
 
-    tokenizer = build(["dog"], merges=40, max_tokens=16)
+    tokenizer = build(merges=40, max_tokens=16)
     width: dict[str, Any] = {
         "hidden_size": 32,
         "intermediate_size": 64,

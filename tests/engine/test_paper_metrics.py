@@ -30,7 +30,7 @@ REFERENCE_SIZES = [(333, 500), (45, 38), (227, 227)]
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CLIP of ViT-B/32's geometry and preprocessing, small, at random weights."""
     folder = tmp_path_factory.mktemp("clip")
-    tokenizer = build(["dog"], merges=40, max_tokens=16)
+    tokenizer = build(merges=40, max_tokens=16)
     start, end = tokenizer.convert_tokens_to_ids([START, END])
     width = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     text = {"vocab_size": len(tokenizer), "max_position_embeddings": 16, "bos_token_id": start, "eos_token_id": end}
