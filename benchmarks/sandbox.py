@@ -244,7 +244,7 @@ def _publish(name: str, kind: Any, base: Any, here: Path) -> None:
 
     from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
     from engine.adapters.storage import Adapter, write_adapter
-    from engine.data.images import sha256_of
+    from engine.data.files import sha256_of
     from registry import NewAdapter, Registry, Source
 
     photo = here / "photos" / "1.png"

@@ -24,9 +24,11 @@ from engine.bases.family import Conditioning
 from engine.bases.load import load_base
 from engine.bases.location import EMBEDDED, inspect_base
 from engine.composing import compose
-from engine.data.clips import FrameSampling, read_clip
+from engine.data.clips import probe_clip, read_clip
 from engine.data.encoding import encode_clip, encode_images
-from engine.data.images import find_images, read_image
+from engine.data.finding import find_images
+from engine.data.images import read_image
+from engine.data.windows import FrameSampling
 from engine.evaluation.flow import flow_of
 from engine.evaluation.judges import judges_of
 from engine.evaluation.metrics import clip_i
@@ -85,7 +87,7 @@ def attached(base: Base, adapter: Adapter, guided_by: Tensor | None = None) -> A
 
 
 def test_token_and_identity_lower_the_loss(base: Base, learnt: Learnt) -> None:
-    images = encode_images(base, find_images([MATERIAL / "fox"]), [], (64, 64))
+    images = encode_images(base, find_images([MATERIAL / "fox"]).used, [], (64, 64))
     fox = read_adapter(learnt.subject)
 
     def pictures(indices: Tensor, generator: torch.Generator) -> Tensor:
@@ -105,10 +107,7 @@ def test_token_and_identity_lower_the_loss(base: Base, learnt: Learnt) -> None:
 def test_the_motion_adapter_lowers_the_loss(base: Base, learnt: Learnt) -> None:
     path = MATERIAL / "zigzag" / "dog.mp4"
     prompt = path.with_suffix(".txt").read_text(encoding="utf-8").strip()
-    clip = encode_clip(
-        base, path, FrameSampling(1000, 8), prompt=prompt, fps=8, size=(64, 64), start=0, end=None, source_fps=None,
-        appearance=True,
-    )  # fmt: skip
+    clip = encode_clip(base, probe_clip(path), FrameSampling(1000, 8), prompt=prompt, size=(64, 64), appearance=True)
 
     def whole(_indices: Tensor, generator: torch.Generator) -> Tensor:
         return torch.stack([clip.windows.draw(generator) for _ in range(BATCH)])
@@ -128,7 +127,7 @@ def made(base: Base, prompt: str, **adapters: Path) -> list[np.ndarray]:
 
 def test_the_subject_is_nearer_to_its_pictures_than_the_bare_base(base: Base, learnt: Learnt) -> None:
     judge = judges_of(INFO)["clip"]
-    wanted = judge.images([read_image(path) for path in find_images([MATERIAL / "fox"])])
+    wanted = judge.images([read_image(path) for path in find_images([MATERIAL / "fox"]).used])
     bare = made(base, "a dog standing still on grass")
     composed = made(base, "a * standing still on grass", subject=learnt.subject)
     near, far = ([clip_i(judge.images(list(frames)), wanted) for frames in videos] for videos in (composed, bare))
@@ -137,7 +136,7 @@ def test_the_subject_is_nearer_to_its_pictures_than_the_bare_base(base: Base, le
 
 def test_the_motion_is_nearer_to_its_clips_than_the_bare_base(base: Base, learnt: Learnt) -> None:
     clips = sorted((MATERIAL / "zigzag").glob("*.mp4"))
-    wanted = [[motion_signature(flow_of(read_clip(path)))] for path in clips]
+    wanted = [[motion_signature(flow_of(read_clip(probe_clip(path))))] for path in clips]
     prompt = "a panda zigzagging on grass"
     composed, bare = made(base, prompt, motion=learnt.motion), made(base, prompt)
     near, far = (

@@ -18,7 +18,8 @@ from engine.adapters.forms import restored
 from engine.adapters.learnt import Learnt
 from engine.adapters.storage import Adapter, read_adapter
 from engine.bases.base import Base
-from engine.data.images import read_image, sha256_of
+from engine.data.files import sha256_of
+from engine.data.images import read_image
 from engine.errors import AdapterError, InputError
 from engine.methods.dreamvideo import ComposeConfig
 from engine.prompts import PLACEHOLDER, said

@@ -19,13 +19,13 @@ from engine.adapters.learnt import Learnt
 from engine.adapters.storage import Adapter, write_adapter
 from engine.bases.base import Base
 from engine.bases.family import Conditioning
-from engine.data.clips import FrameSampling
 from engine.data.encoding import EncodedClip, EncodedImages, encode_clip, encode_images
+from engine.data.windows import FrameSampling
 from engine.errors import JobError
 from engine.identity import deciding
 from engine.methods.common import CLASS, MotionSettings, OptimizerConfig, Part, SubjectSettings
 from engine.planning import MotionPlan, SubjectPlan
-from engine.prompts import PLACEHOLDER
+from engine.prompts import PLACEHOLDER, said
 from engine.sampling.noise import offset_noise
 from engine.training import (
     LoopConfig,
@@ -87,14 +87,21 @@ def learn_subject(
     weights = session.fresh_weights(None)
 
     def loss_of(part: Part) -> Loss:
-        prompts = [part.prompt.replace(CLASS, plan.class_word)]
+        prompts = _image_prompts(plan, part.prompt, recipe.word)
+        distinct = list(dict.fromkeys(prompts))
+        prompt_of = torch.tensor([distinct.index(prompt) for prompt in prompts])
+
+        def encoded(chosen: Tensor) -> Conditioning:
+            needed, places = prompt_of[chosen].unique(return_inverse=True)
+            return base.text.encode([distinct[number] for number in needed], token).take(places)
+
         if "token" in part.trains:
-            return lambda generator: _subject_loss(base, config, images, base.text.encode(prompts, token), generator)
+            return lambda generator: _subject_loss(base, config, images, encoded, generator)
         with torch.no_grad():
-            text = base.text.encode(prompts, token)
+            texts = base.text.encode(distinct, token)
         if part is recipe.parts[-1]:
             base.release_encoders()
-        return lambda generator: _subject_loss(base, config, images, text, generator)
+        return lambda generator: _subject_loss(base, config, images, lambda k: texts.take(prompt_of[k]), generator)
 
     session.train_parts(token, weights, loss_of)
     return session.written(folder, token, weights, images.embeddings, recipe.word.replace(CLASS, plan.class_word))
@@ -115,12 +122,17 @@ def learn_motion(
     clips = _encoded(
         lambda: [
             encode_clip(
-                base, s.path, sampling, prompt=s.prompt or plan.prompt, fps=s.fps or config.fps, size=config.size,
-                start=plan.start, end=plan.end, source_fps=plan.source_fps, appearance=guidance is not None,
+                base,
+                s.clip,
+                sampling,
+                prompt=s.prompt or plan.prompt,
+                size=config.size,
+                appearance=guidance is not None,
             )
             for s in plan.sources
+            if s.clip is not None
         ]
-    )  # fmt: skip
+    )
     for clip in clips:
         _check_finite(clip.windows.latents.mean, clip.windows.latents.std, clip.embeddings)
     with torch.no_grad():
@@ -269,14 +281,27 @@ def _particulars(plan: SubjectPlan | MotionPlan) -> list[object]:
     return [plan.prompt, plan.start, plan.end, plan.source_fps]
 
 
+def _image_prompts(plan: SubjectPlan, prompt: str, word: str) -> list[str]:
+    """The prompt of each image: its caption, in which the method's `word` calls the subject, else `prompt`."""
+    word, prompt = (text.replace(CLASS, plan.class_word) for text in (word, prompt))
+    return [said(s.prompt, word) if s.prompt is not None else prompt for s in plan.of_role("image")]
+
+
 def _subject_loss(
-    base: Base, config: SubjectSettings, images: EncodedImages, text: Conditioning, generator: torch.Generator
+    base: Base,
+    config: SubjectSettings,
+    images: EncodedImages,
+    text_of: Callable[[Tensor], Conditioning],
+    generator: torch.Generator,
 ) -> Tensor:
-    """The denoising loss on a batch of images, each a video of one frame; inside the masks where given."""
+    """The denoising loss on a batch of images, each a video of one frame; inside the masks where given.
+
+    `text_of` gives the conditioning of images by their numbers `(B,)`.
+    """
     chosen = torch.randint(len(images.latents.mean), (config.batch_size,), generator=generator)
     clean = images.latents.sample(chosen, generator)
     mask = images.masks[chosen].unsqueeze(2).to(base.device) if images.masks is not None else None
-    return denoising_loss(base, config, clean, text.expand(len(chosen)), generator, mask)
+    return denoising_loss(base, config, clean, text_of(images.image_of[chosen]), generator, mask)
 
 
 def _motion_loss(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,8 +10,13 @@ from typing import Any, Literal
 
 from engine.bases.families import family_named
 from engine.bases.location import BaseInfo
-from engine.data.clips import FrameSampling, caption_beside, find_clips, probe_clip
-from engine.data.images import find_images, find_masks, probe_image, read_mask, sha256_of, unused_files
+from engine.data.captions import caption_beside, caption_path
+from engine.data.clips import ClipInfo, probe_clip
+from engine.data.files import Found, duplicates, sha256_of
+from engine.data.finding import find_clips, find_images, find_masks
+from engine.data.images import ImageInfo, probe_image
+from engine.data.masks import trained_share
+from engine.data.windows import FrameSampling
 from engine.errors import InputError
 from engine.methods.common import Method, MotionSettings, OptimizerConfig, SubjectSettings, check_read
 from engine.methods.table import DEFAULT, check_options, method_named, recommended_for
@@ -20,7 +26,10 @@ from engine.settings import Resolved, check_number, resolve
 
 @dataclass(frozen=True)
 class PlannedSource:
-    """One image, mask or clip: what it is, what of it is used, and what is dropped and why."""
+    """One image, mask or clip: what it is, what of it is used, and what is dropped and why.
+
+    `prompt` is a clip's, or that of a photograph with a caption of its own: there `*` is the subject.
+    """
 
     path: Path
     role: Literal["image", "mask", "clip"]
@@ -33,6 +42,7 @@ class PlannedSource:
     used: str
     dropped: str
     prompt: str | None = None
+    clip: ClipInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -79,40 +89,67 @@ def plan_subject(
         raise InputError("--class is empty: give the word for what the subject is, e.g. --class dog")
     if PLACEHOLDER in class_word:
         raise InputError(f'--class is "{class_word}": * stands for the subject itself; give a word, e.g. --class dog')
-    found = find_images(images)
-    settings: Resolved[SubjectSettings] = _resolved(way, len(found), info, options)
+    found = find_images(images, masks)
+    settings: Resolved[SubjectSettings] = _resolved(way, len(found.used), info, options)
     config = settings.config
-    paired = find_masks(found, masks) if config.use_masks else {}
+    paired = find_masks(found.used, masks) if config.use_masks else Found(())
     sources, notes = [], []
-    for path in found:
+    for number, path in enumerate(found.used):
         image = probe_image(path)
-        used, dropped = _fitted(image.width, image.height, config.size)
-        sources.append(
-            PlannedSource(path, "image", image.sha256, image.bytes, image.width, image.height, 1, None, used, dropped)
-        )
-        if path in paired:
-            mask = paired[path]
-            read_mask(mask, (image.width, image.height))
-            sources.append(
-                PlannedSource(
-                    mask,
-                    "mask",
-                    sha256_of(mask),
-                    mask.stat().st_size,
-                    image.width,
-                    image.height,
-                    1,
-                    None,
-                    f"masks the loss of {path.name}",
-                    "nothing",
-                )
-            )
+        prompt, unusable = _subject_caption(path, class_word.strip())
+        sources.append(_image_source(image, config.size, prompt))
+        if paired.used:
+            sources.append(_mask_source(paired.used[number], image, config.size))
+        notes += [f"{path.name}: {image.note}"] if image.note else []
+        notes += [unusable] if unusable else []
     if info.image_encoder is None:
         notes.append("the base has no image encoder: nothing is stored for appearance guidance")
-    if len(found) > 5:
-        notes.append(f"{len(found)} images; the paper uses 3 to 5")
-    notes += [f"{path} is no image and is not used" for path in unused_files(images, found)]
+    if len(found.used) > 5:
+        notes.append(f"{len(found.used)} images; the paper uses 3 to 5")
+    notes += duplicates([(s.path, s.sha256) for s in sources if s.role == "image"])
+    notes += [str(entry) for entry in (*found.unused, *paired.unused)]
     return SubjectPlan(class_word.strip(), way, settings, tuple(sources), tuple(notes))
+
+
+def _subject_caption(path: Path, class_word: str) -> tuple[str | None, str]:
+    """The caption beside a photograph with `*` for the subject, or None; and why one that is there isn't used.
+
+    In "a photo of a dog on grass" the class word dog is the subject: what else is in the picture is told by the
+    other words, so that the token doesn't learn it.
+    """
+    caption = caption_beside(path)
+    if caption is None or PLACEHOLDER in caption:
+        return caption, ""
+    placed = re.sub(rf"(?<!\w){re.escape(class_word)}(?!\w)", PLACEHOLDER, caption, count=1, flags=re.IGNORECASE)
+    if PLACEHOLDER in placed:
+        return placed, ""
+    name = caption_path(path).name
+    return None, f'{name} says neither "{class_word}" nor {PLACEHOLDER}, so {path.name} is learnt without a caption'
+
+
+def _image_source(image: ImageInfo, size: tuple[int, int], prompt: str | None) -> PlannedSource:
+    used, dropped = _fitted(image.width, image.height, size)
+    return PlannedSource(
+        image.path, "image", image.sha256, image.bytes, image.width, image.height, 1, None, used, dropped, prompt
+    )
+
+
+def _mask_source(path: Path, image: ImageInfo, size: tuple[int, int]) -> PlannedSource:
+    share, kept = trained_share(path, (image.width, image.height), size)
+    used = f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
+    dropped = "nothing" if kept > 0.995 else f"{1 - kept:.0%} of it at the edges (centre crop)"
+    return PlannedSource(
+        path,
+        "mask",
+        sha256_of(path),
+        path.stat().st_size,
+        image.width,
+        image.height,
+        1,
+        None,
+        f"the loss counts {used} of {image.path.name}",
+        dropped,
+    )
 
 
 def plan_motion(
@@ -135,7 +172,7 @@ def plan_motion(
     if prompt is not None and not prompt.strip():
         raise InputError('--prompt is empty: say what moves, as in --prompt "a person is playing guitar"')
     found = find_clips(clips)
-    settings: Resolved[MotionSettings] = _resolved(way, len(found), info, options)
+    settings: Resolved[MotionSettings] = _resolved(way, len(found.used), info, options)
     config = settings.config
     if way.recipe(config).guidance is not None and info.image_encoder is None:
         raise InputError(
@@ -146,7 +183,7 @@ def plan_motion(
         raise InputError(f"`frames` is {config.frames}: {info.layout.frames_told(config.frames)}")
     sampling = FrameSampling(config.frames, config.fps, info.layout.frame_step)
     sources, notes = [], []
-    for path in found:
+    for path in found.used:
         clip = probe_clip(path, source_fps=source_fps, start=start, end=end)
         own = caption_beside(path)
         if own is None and prompt is None:
@@ -154,31 +191,24 @@ def plan_motion(
                 f'{path.name} has no prompt: give --prompt "a person is playing guitar", or write it into '
                 f"{path.stem}.txt beside the clip"
             )
-        used, dropped = sampling.describe(clip)
-        _, cropped = _fitted(clip.width, clip.height, config.size)
-        lost = "; ".join(x for x in (dropped, cropped) if x != "nothing") or "nothing"
-        sources.append(
-            PlannedSource(
-                path,
-                "clip",
-                clip.sha256,
-                clip.bytes,
-                clip.width,
-                clip.height,
-                clip.frames,
-                clip.fps,
-                used,
-                lost,
-                own or prompt,
-            )
-        )
+        sources.append(_clip_source(clip, sampling, config.size, own or prompt))
         if clip.note:
             notes.append(f"{path.name}: {clip.note}")
-        if clip.frames < config.frames:
-            notes.append(f"{path.name} has {clip.frames} of the {config.frames} frames asked for and trains on those")
-    notes += [f"{path} is no clip and is not used" for path in unused_files(clips, found)]
+        length = sampling.length(clip.frames, clip.fps)
+        if length < config.frames:
+            notes.append(f"{path.name} has {length} of the {config.frames} frames asked for and trains on those")
+    notes += duplicates([(s.path, s.sha256) for s in sources])
+    notes += [str(entry) for entry in found.unused]
     shared = prompt or next(s.prompt for s in sources if s.prompt)
     return MotionPlan(shared, way, settings, tuple(sources), tuple(notes), start, end, source_fps)
+
+
+def _clip_source(clip: ClipInfo, sampling: FrameSampling, size: tuple[int, int], prompt: str | None) -> PlannedSource:
+    used, dropped = sampling.describe(clip)
+    _, cropped = _fitted(clip.width, clip.height, size)
+    lost = "; ".join(x for x in (dropped, cropped) if x != "nothing") or "nothing"
+    about = (clip.sha256, clip.bytes, clip.width, clip.height, clip.frames, clip.fps)
+    return PlannedSource(clip.path, "clip", *about, used, lost, prompt, clip)
 
 
 def _resolved(method: Method, sources: int, info: BaseInfo, options: Mapping[str, object]) -> Resolved[Any]:

@@ -104,17 +104,18 @@ def _run_dv(command: list[str], folder: Path) -> None:
 
 
 def _write_sheet(files: Files, pictures: Path, clips: Path) -> None:
-    from engine.data.clips import read_clip
-    from engine.data.images import find_images, read_image
+    from engine.data.clips import probe_clip, read_clip
+    from engine.data.finding import find_images
+    from engine.data.images import read_image
     from engine.media.metadata import read_metadata
     from engine.media.sheets import contact_sheet, write_sheet
 
     moving = sorted(clips.glob("*.mp4"))
-    rows = [(f"learnt subject: {SUBJECT}", [read_image(path) for path in find_images([pictures])])]
-    rows += [(f"learnt motion: {path.stem}", list(read_clip(path))) for path in moving[:2]]
+    rows = [(f"learnt subject: {SUBJECT}", [read_image(path) for path in find_images([pictures]).used])]
+    rows += [(f"learnt motion: {path.stem}", list(read_clip(probe_clip(path)))) for path in moving[:2]]
     rows += [
-        (f'bare base: "a {CLASS_WORD} {DOING} {PLACE}"', list(read_clip(files.bare))),
-        (f'result: "a * {DOING} {PLACE}"', list(read_clip(files.result))),
+        (f'bare base: "a {CLASS_WORD} {DOING} {PLACE}"', list(read_clip(probe_clip(files.bare)))),
+        (f'result: "a * {DOING} {PLACE}"', list(read_clip(probe_clip(files.result)))),
     ]
     write_sheet(contact_sheet(rows), files.sheet, read_metadata(files.result))
 
@@ -122,19 +123,20 @@ def _write_sheet(files: Files, pictures: Path, clips: Path) -> None:
 def _figures(files: Files, pictures: Path) -> list[dict[str, Any]]:
     """The paper's metrics of both videos, by the embedded base's own judges."""
     from engine.bases.location import EMBEDDED, inspect_base
-    from engine.data.clips import read_clip
-    from engine.data.images import find_images, read_image
+    from engine.data.clips import probe_clip, read_clip
+    from engine.data.finding import find_images
+    from engine.data.images import read_image
     from engine.evaluation.judges import judges_of
     from engine.evaluation.metrics import clip_i, clip_t, dino_i, temporal_consistency
 
     judges = judges_of(inspect_base(EMBEDDED))
-    references = [read_image(path) for path in find_images([pictures])]
+    references = [read_image(path) for path in find_images([pictures]).used]
     wanted_clip, wanted_dino = judges.images("clip", references), judges.images("dino", references)
     # The learnt token is written as its class word: the judge does not know it.
     text = judges.texts("clip", [f"a {CLASS_WORD} {DOING} {PLACE}"])[0]
     scores = []
     for path in (files.bare, files.result):
-        frames = list(read_clip(path))
+        frames = list(read_clip(probe_clip(path)))
         seen = judges.images("clip", frames)
         scores.append(
             (

@@ -43,7 +43,8 @@ def subject() -> None:
 def learn_subject(
     name: NewNameArgument,
     images: Annotated[
-        list[Path] | None, typer.Argument(metavar="IMAGES", help="JPEG, PNG or WebP files, or a folder of them.")
+        list[Path] | None,
+        typer.Argument(metavar="IMAGES", help="Photographs (JPEG, PNG, WebP, HEIC, ...), or a folder."),
     ] = None,
     class_word: Annotated[
         str | None, typer.Option("--class", metavar="WORD", help="What the subject is, as in: dog.")

@@ -125,7 +125,7 @@ def _meant(registry: Registry, name: str) -> list[Any]:
 
 def _hash_of(path: Path) -> str:
     """As plans hash sources, so that folders of frames can be compared too."""
-    from engine.data.images import sha256_of
+    from engine.data.files import sha256_of
 
     try:
         return sha256_of(path)

@@ -12,8 +12,8 @@ from dreamvideo_cli.terminal.output import Out
 from dreamvideo_cli.terminal.progress import Meter
 from dreamvideo_cli.terminal.scores import check_csv, show_scores
 from engine.bases.location import EMBEDDED
-from engine.data.clips import find_clips
-from engine.data.images import find_images, sha256_of
+from engine.data.files import sha256_of
+from engine.data.finding import find_clips, find_images
 from engine.errors import BaseError, InputError
 from engine.evaluation.wanted import PAPER_CLIP, PAPER_DINO, ReferenceClip, Wanted
 from engine.prompts import with_class_word
@@ -77,10 +77,11 @@ def prepare(question: Question, registry: Registry) -> Evaluation:
         raise InputError("--motion compares with what it learnt from, --clips with other clips: give one")
     if question.csv is not None:
         check_csv(question.csv, force=question.force)
-    pictures = tuple(find_images([question.references])) if question.references else None
-    clips = tuple(ReferenceClip(path) for path in find_clips([question.clips])) if question.clips else None
+    pictures = find_images([question.references]).used if question.references else None
+    clips = tuple(ReferenceClip(path) for path in find_clips([question.clips]).used) if question.clips else None
     cases = [
-        _case(path, _record(path), question, registry, pictures, clips) for path in find_clips(list(question.videos))
+        _case(path, _record(path), question, registry, pictures, clips)
+        for path in find_clips(list(question.videos)).used
     ]
     return Evaluation(question, tuple(cases), *_judges(question, cases))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def remember(path: Path, record: Mapping[str, Any]) -> None:
     """Note a video that was just made. One that can't be noted is there all the same: a warning has to do."""
-    from engine.data.images import sha256_of
+    from engine.data.files import sha256_of
     from registry import NewComposition, Registry, RegistryError
 
     made = NewComposition(
@@ -69,7 +69,7 @@ def wish_of(file: Path, registry: Registry) -> dict[str, Any]:
 
 def check_picture(file: Path, sha256: str, picture: Path | None) -> None:
     """Raise `InputError` unless `picture` is the one that guided the appearance of `file`."""
-    from engine.data.images import sha256_of
+    from engine.data.files import sha256_of
 
     if picture is None:
         raise InputError(f"a picture guided the appearance of {file}, and only its hash is in there: add --appearance")

@@ -279,8 +279,8 @@ def _trimming(request: Request) -> dict[str, Any]:
 
 
 def _captions(plan: SubjectPlan | MotionPlan) -> dict[str, Any]:
-    """The clips' captions in the order of the clips, where they aren't all the motion's prompt."""
-    captions = [source.prompt for source in plan.sources if source.role == "clip"]
+    """The captions of the images or clips, in their order, where they aren't all the motion's prompt, or none."""
+    captions = [source.prompt for source in plan.sources if source.role != "mask"]
     return {"captions": captions} if set(captions) - {getattr(plan, "prompt", None)} else {}
 
 

@@ -26,7 +26,7 @@ class Result:
         """Whether the file was made by the same job, and is unchanged where its hash was noted."""
         if not self.path.is_file():
             return False
-        from engine.data.images import sha256_of
+        from engine.data.files import sha256_of
         from engine.media.metadata import read_metadata
 
         try:
@@ -45,7 +45,7 @@ def results_of(job: Job) -> list[Result]:
 def _results(job: Job) -> Iterator[Result]:
     appearance = None
     if job.wish.appearance is not None:
-        from engine.data.images import sha256_of
+        from engine.data.files import sha256_of
 
         appearance = sha256_of(job.wish.appearance)
     expected = {

@@ -100,7 +100,7 @@ def _shown(source: PlannedSource) -> dict[str, object]:
 
 
 def _source_columns(plan: SubjectPlan | MotionPlan) -> list[Column]:
-    """Only the columns that tell something: images have no rate, and mostly all clips share one prompt."""
+    """Only the columns that tell something: images have no rate, mostly no captions, and clips share one prompt."""
     clips = any(source.role == "clip" for source in plan.sources)
     columns = [Column("file", "File")]
     if len({source.role for source in plan.sources}) > 1:
@@ -109,6 +109,6 @@ def _source_columns(plan: SubjectPlan | MotionPlan) -> list[Column]:
     if clips:
         columns += [Column("frames", "Frames", justify="right"), Column("fps", "Fps", justify="right")]
     columns += [Column("used", "Used", wrap=True), Column("dropped", "Dropped", wrap=True)]
-    if len({source.prompt for source in plan.sources}) > 1 and clips:
+    if len({source.prompt for source in plan.sources} - ({None} if clips else set())) > 1:
         columns.append(Column("prompt", "Prompt", wrap=True))
     return columns

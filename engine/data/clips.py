@@ -1,44 +1,38 @@
-"""Finding, probing and reading clips: videos that ffmpeg decodes, and folders of numbered frames."""
+"""Probing and reading clips: videos that ffmpeg decodes, and folders of numbered frames."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from engine.data.images import (
-    IMAGE_KINDS,
-    IMAGE_SUFFIXES,
-    Pixels,
-    caption_path,
-    files_in,
-    fit,
-    probe_image,
-    read_image,
-    sha256_of,
-)
+from engine.data.files import pictures_in, sha256_of
+from engine.data.images import Pixels, fit, probe_image, read_image
 from engine.errors import InputError
-from engine.media import ffmpeg
+from engine.media import decoding
+from engine.media.ffmpeg import FfmpegError
+from engine.media.pictures import PICTURE_KINDS
 
-# Only what a folder is searched for; a file that is named itself may have any suffix.
-VIDEO_SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"),
-    *(".ts", ".mts", ".m2ts", ".3gp", ".ogv", ".gif"),
-)
-WINDOWS_AHEAD = 16
 DEFAULT_SOURCE_FPS = 8.0  # The rate the paper trains at (section 4.1), so that every frame is used.
+_MOST_FPS = 60.0  # Clips of a variable rate are read at no higher one.
+_FASTEST = 0.05  # Share of a variable clip's intervals that its highest rate must last for.
+_EVEN = 0.25  # Of a frame's time: as far as a frame of a constant rate may be from its moment.
+_SHOWN_GAPS = 3
 
 
 @dataclass(frozen=True)
 class ClipInfo:
     """A clip as it will be read: upright, with square pixels, from `start` to `end` (seconds; None: its end).
 
-    `frames` and `duration` (seconds) are what lies between start and end, `frames_in_file` is all there is;
-    `bytes` and `sha256` are of the whole file or folder. `note` says what a person should know, else "".
+    `frames` and `duration` (seconds) are what lies between start and end, at the constant rate `fps`;
+    `frames_in_file` is all there is at that rate. `order` is which of the file's frames each of `frames` is: where
+    the file's own rate varies, some are taken more than once and some not at all. `bytes` and `sha256` are of
+    the whole file or folder. `note` says what a person should know, else "".
     """
 
     path: Path
@@ -53,54 +47,22 @@ class ClipInfo:
     start: float = 0.0
     end: float | None = None
     note: str = ""
+    order: tuple[int, ...] = field(default=(), repr=False)
 
 
-def find_clips(paths: Sequence[Path]) -> list[Path]:
-    """The clips that files and folders stand for.
-
-    A folder is either one clip (the images in it are its frames) or holds video files. A clip that is
-    named twice counts once. Raises InputError when nothing is there, when a folder holds both images and
-    videos, and when ffmpeg can't decode a file.
-    """
-    found: dict[Path, Path] = {}
-    for path in paths:
-        for clip in _clips_at(path):
-            found.setdefault(clip.resolve(), clip)
-    if not found:
-        raise InputError("No clips were given. Name video files, or folders of numbered frames.")
-    for clip in found.values():
-        if clip.is_file():
-            _stream(clip, frames=1)
-    return list(found.values())
-
-
-def _clips_at(path: Path) -> list[Path]:
-    if path.is_dir():
-        images, videos = files_in(path, IMAGE_SUFFIXES), files_in(path, VIDEO_SUFFIXES)
-        if images and videos:
-            raise InputError(
-                f"The folder {path} holds images and videos, so it could be a clip or a set of clips. "
-                "Name the videos, or move the images away."
-            )
-        if not images and not videos:
-            raise InputError(f"The folder {path} holds neither videos nor {IMAGE_KINDS} frames.")
-        return [path] if images else videos
-    if not path.exists():
-        raise InputError(f"There is no file or folder {path}. Check the name.")
-    if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
-        raise InputError(f"{path} is a single image. A clip is a video, or a folder of numbered frames.")
-    return [path]
-
-
-def _stream(path: Path, frames: int | None = None) -> ffmpeg.Stream:
+def holds_video(path: Path) -> bool:
+    """Whether there is a video in a file that ffmpeg opens. Raises InputError for what it can't decode."""
     try:
-        return ffmpeg.probe(path, frames)
-    except ffmpeg.FfmpegError as error:
+        decoding.inspect(path)
+    except decoding.NoVideoError:
+        return False
+    except FfmpegError as error:
         raise _undecodable(path, error) from error
+    return True
 
 
 def _undecodable(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} is not a video that ffmpeg can decode: {error}")
+    return InputError(f"{path} is not a video that ffmpeg can decode: {str(error).rstrip('.')}.")
 
 
 def probe_clip(
@@ -108,7 +70,8 @@ def probe_clip(
 ) -> ClipInfo:
     """What a plan says of a clip; it is decoded once in full, so that the frames are counted truly.
 
-    A video's rate is the mean one between its first and last frame. A folder of frames has none: it takes
+    A video's rate is the mean one between its first and last frame. Where it varies, the clip is taken at its
+    highest lasting rate, the frames by their times, with a note. A folder of frames has no rate: it takes
     `source_fps`, else 8, with a note. A video does not take `source_fps`. Raises InputError for what can't
     be decoded, frames of different sizes, and a `start` and `end` with no frame between them.
     """
@@ -116,34 +79,45 @@ def probe_clip(
     if path.is_dir():
         frames = _frame_files(path)
         width, height = _common_size(frames)
-        fps = _folder_rate(source_fps)
-        note = "" if source_fps is not None else f"frame rate not given, taken as {fps:g} fps"
-        times: Sequence[float] = [index / fps for index in range(len(frames))]
+        fps, notes = _folder_rate(source_fps), _missing(frames)
+        if source_fps is None:
+            notes.insert(0, f"frame rate not given, taken as {fps:g} fps")
+        shown = list(range(len(frames)))
         size = sum(frame.stat().st_size for frame in frames)
     else:
-        stream = _stream(path)
-        width, height, times = stream.width, stream.height, stream.times
-        fps, note = _mean_rate(times)
-        if stream.complaint:
-            note = f"decoded with errors: {stream.complaint}"
+        video, times = _decoded(path)
+        width, height = times.width, times.height
+        fps, shown, notes = _constant_rate(times)
+        notes += video.changes()
+        if times.complaint:
+            notes.append(f"decoded with errors: {times.complaint}")
         size = path.stat().st_size
-    inside = sum(_within(time, start, end) for time in times)
-    if inside == 0:
+    order = tuple(frame for at, frame in enumerate(shown) if _within(at / fps, start, end))
+    if not order:
         raise _nothing_between(path, start, end)
     return ClipInfo(
         path=path,
         width=width,
         height=height,
-        frames=inside,
+        frames=len(order),
         fps=fps,
-        duration=inside / fps,
+        duration=len(order) / fps,
         bytes=size,
         sha256=sha256_of(path),
-        frames_in_file=len(times),
+        frames_in_file=len(shown),
         start=start,
         end=end,
-        note=note,
+        note="; ".join(notes),
+        order=order,
     )
+
+
+def _decoded(path: Path) -> tuple[decoding.VideoFile, decoding.Timing]:
+    try:
+        video = decoding.inspect(path)
+        return video, decoding.timing(video)
+    except FfmpegError as error:
+        raise _undecodable(path, error) from error
 
 
 def _folder_rate(source_fps: float | None) -> float:
@@ -171,9 +145,9 @@ def _nothing_between(path: Path, start: float, end: float | None) -> InputError:
 
 
 def _frame_files(folder: Path) -> list[Path]:
-    frames = files_in(folder, IMAGE_SUFFIXES)
+    frames = pictures_in(folder)
     if not frames:
-        raise InputError(f"The folder {folder} holds no {IMAGE_KINDS} frames.")
+        raise InputError(f"The folder {folder} holds no {PICTURE_KINDS} frames.")
     return frames
 
 
@@ -188,148 +162,84 @@ def _common_size(frames: Sequence[Path]) -> tuple[int, int]:
     return first.width, first.height
 
 
-def _mean_rate(times: Sequence[float]) -> tuple[float, str]:
-    span = times[-1] - times[0]
+def _missing(frames: Sequence[Path]) -> list[str]:
+    """A note on numbers that the names of frames leave out; a folder of every fifth frame leaves out none."""
+    found = [re.fullmatch(r"(.*?)(\d+)(\D*)", frame.stem) for frame in frames]
+    numbers = sorted(int(match[2]) for match in found if match is not None)
+    names = {(match[1], match[3]) for match in found if match is not None}
+    if len(numbers) < max(3, len(frames)) or len(names) != 1:
+        return []
+    usual = max(1, int(np.median(np.diff(numbers))))
+    gaps = [(low + usual, high - usual) for low, high in pairwise(numbers) if high - low > usual]
+    if not gaps:
+        return []
+    named = ", ".join(str(low) if low == high else f"{low} to {high}" for low, high in gaps[:_SHOWN_GAPS])
+    more = f" and {len(gaps) - _SHOWN_GAPS} more gaps" if len(gaps) > _SHOWN_GAPS else ""
+    return [f"no frame is numbered {named}{more}: those around it are taken as neighbours"]
+
+
+def _constant_rate(timing: decoding.Timing) -> tuple[float, list[int], list[str]]:
+    """A video at a constant rate: the rate, which of its frames is shown at each moment, and notes."""
+    times = np.array(timing.times)
+    span = float(times[-1] - times[0])
     if span <= 0:
-        return DEFAULT_SOURCE_FPS, f"frame rate unknown, taken as {DEFAULT_SOURCE_FPS:g} fps"
-    return round((len(times) - 1) / span, 3), ""
+        note = f"frame rate unknown, taken as {DEFAULT_SOURCE_FPS:g} fps"
+        return DEFAULT_SOURCE_FPS, list(range(len(times))), [note]
+    mean = (len(times) - 1) / span
+    intervals = np.diff(times)
+    even = np.abs(times - times[0] - np.arange(len(times)) / mean).max() * mean <= _EVEN
+    if even or intervals.min() < 0:
+        return round(mean, 3), list(range(len(times))), []
+    shortest = float(np.quantile(intervals, _FASTEST))
+    typical = intervals[(intervals >= 0.5 * shortest) & (intervals <= 1.5 * shortest)]
+    fps = min(_MOST_FPS, round(1 / max(float(typical.mean()), 1 / _MOST_FPS), 3))
+    moments = np.arange(max(1, round((span + (timing.last or 1 / fps)) * fps))) / fps
+    # The frame whose time is nearest to a moment or before it: times that jitter give no frame twice.
+    shown = np.searchsorted(times - times[0], moments + 0.5 / fps, side="right") - 1
+    if shown.tolist() == list(range(len(times))):
+        return round(mean, 3), list(range(len(times))), []
+    rates = f"{1 / intervals.max():.3g} to {1 / max(intervals.min(), 1e-3):.3g} fps"
+    note = f"its frame rate varies ({rates}, {len(times)} frames): sampled by time at {fps:g} fps"
+    return fps, shown.tolist(), [note]
 
 
-def read_clip(
-    path: Path,
-    *,
-    start: float = 0.0,
-    end: float | None = None,
-    source_fps: float | None = None,
-    size: tuple[int, int] | None = None,
-) -> Pixels:
-    """The frames of a clip from `start` to before `end`, as (N, H, W, 3) uint8, upright.
+def stream_clip(clip: ClipInfo, size: tuple[int, int] | None = None) -> Iterator[Pixels]:
+    """The frames (H, W, 3) uint8 of a clip, one by one, upright.
 
-    With `size` (width, height) each frame goes through `images.fit` as soon as it is decoded, so that a
-    large clip never fills the memory. `source_fps` is the rate of a folder of frames. The frames
-    are those that `probe_clip` counts with the same arguments. Raises InputError as it does.
+    With `size` (width, height) each goes through `images.fit`. Raises InputError for what can't be decoded, and,
+    without `size`, for frames that differ in size.
     """
-    _check_range(start, end)
-    if path.is_dir():
-        frames = list(_read_folder(path, start, end, _folder_rate(source_fps), size))
-    else:
-        try:
-            decoded = ffmpeg.decode(path, _filters(start, end))
-            frames = [pixels if size is None else fit(pixels, size) for pixels in decoded]
-        except ffmpeg.FfmpegError as error:
-            raise _undecodable(path, error) from error
-    if not frames:
-        raise _nothing_between(path, start, end)
-    different = next((frame for frame in frames if frame.shape != frames[0].shape), None)
-    if different is not None:
-        raise InputError(f"The frames of {path} differ in size. The frames of a clip have one size.")
-    return np.stack(frames)
+    frames = _folder_frames(clip) if clip.path.is_dir() else _video_frames(clip)
+    shape = None
+    for frame in frames:
+        pixels = frame if size is None else fit(frame, size)
+        if shape not in (None, pixels.shape):
+            raise InputError(f"The frames of {clip.path} differ in size. The frames of a clip have one size.")
+        shape = pixels.shape
+        yield pixels
 
 
-def _read_folder(
-    folder: Path, start: float, end: float | None, fps: float, size: tuple[int, int] | None
-) -> Iterator[Pixels]:
-    for index, frame in enumerate(_frame_files(folder)):
-        if _within(index / fps, start, end):
-            pixels = read_image(frame)
-            yield pixels if size is None else fit(pixels, size)
+def _folder_frames(clip: ClipInfo) -> Iterator[Pixels]:
+    files = _frame_files(clip.path)
+    for frame in clip.order:
+        yield read_image(files[frame])
 
 
-def _filters(start: float, end: float | None) -> str:
-    """ffmpeg's filter chain: upright frames with square pixels, timed from 0 s on, those in the range."""
-    chosen = f"gte(t,{start!r})" + ("" if end is None else f"*lt(t,{end!r})")
-    return f"setpts=PTS-STARTPTS,select='{chosen}',{ffmpeg.SQUARE_PIXELS},format=rgb24"
-
-
-def caption_beside(path: Path) -> str | None:
-    """The caption in the text file beside a clip (the same name, `.txt`), or None when there is none.
-
-    Raises InputError when the file is empty or not UTF-8.
-    """
-    beside = caption_path(path)
-    if not beside.is_file():
-        return None
+def _video_frames(clip: ClipInfo) -> Iterator[Pixels]:
+    order = iter(clip.order)
+    wanted = next(order)
     try:
-        caption = beside.read_text(encoding="utf-8-sig").strip()
-    except UnicodeDecodeError as error:
-        raise InputError(f"The caption {beside} is not UTF-8 text. Save it as UTF-8.") from error
-    except OSError as error:
-        raise InputError(f"The caption {beside} can't be read: {error.strerror}.") from error
-    if not caption:
-        raise InputError(f"The caption {beside} is empty. Write the clip's prompt into it, or remove it.")
-    return caption
+        decoded = decoding.frames_between(decoding.inspect(clip.path), clip.order[0], clip.order[-1])
+        for number, pixels in enumerate(decoded, clip.order[0]):
+            while number == wanted:
+                yield pixels
+                wanted = next(order, -1)
+    except FfmpegError as error:
+        raise _undecodable(clip.path, error) from error
+    if wanted >= 0:
+        raise InputError(f"{clip.path} has changed since it was read first. Start again.")
 
 
-@dataclass(frozen=True)
-class FrameSampling:
-    """Which frames of a clip a training step sees: `frames` of them at about `fps`, from a drawn start.
-
-    The paper's are 32 frames at 8 fps (section 4.1). As the authors do, a clip with no more frames than
-    are asked for is taken at stride 1. Where the stride that gives `fps` is too wide for the clip, the
-    widest one that still fits all frames is taken instead. A window holds `frame_step` * k + 1 frames, as the base
-    asks for: at 1 any number.
-    """
-
-    frames: int
-    fps: float
-    frame_step: int = 1
-
-    def stride(self, source_fps: float, available: int) -> int:
-        """Every how many frames of the clip one is taken."""
-        if available <= self.frames or self.frames == 1:
-            return 1
-        return min(self._wanted_stride(source_fps), (available - 1) // (self.frames - 1))
-
-    def windows(self, available: int, source_fps: float) -> int:
-        """How many starts a window can have."""
-        return available - (self._used(available) - 1) * self.stride(source_fps, available)
-
-    def indices(self, start: int, available: int, source_fps: float) -> npt.NDArray[np.int64]:
-        """The frames of the window that begins at frame `start`, (min(frames, available),)."""
-        windows = self.windows(available, source_fps)
-        if not 0 <= start < windows:
-            raise ValueError(f"start {start} is outside the {windows} windows")
-        steps = np.arange(self._used(available), dtype=np.int64)
-        return start + self.stride(source_fps, available) * steps
-
-    def starts_ahead(self, available: int, source_fps: float) -> list[int]:
-        """Starts of the windows that are encoded before the first step where latents can't be cut at will: up to
-        `WINDOWS_AHEAD`, spread evenly over the clip."""
-        windows = self.windows(available, source_fps)
-        return [round(start) for start in np.linspace(0, windows - 1, min(WINDOWS_AHEAD, windows))]
-
-    def describe(self, info: ClipInfo) -> tuple[str, str]:
-        """What is used of a clip, and what is dropped and why, in a few words each."""
-        stride, wanted = self.stride(info.fps, info.frames), self._wanted_stride(info.fps)
-        windows = self.windows(info.frames, info.fps)
-        if info.frames < self.frames:
-            taken = self._used(info.frames)
-            all_or_so_many = (
-                f"all {_count(taken, 'frame')}" if taken == info.frames else f"{taken} of {info.frames} frames"
-            )
-            used = f"{all_or_so_many} ({self.frames} asked for)"
-        else:
-            used = f"{_count(self.frames, 'frame')} at {info.fps / stride:.3g} fps, {_count(windows, 'start')}"
-        if stride < wanted and self.frames > 1:
-            used += f"; too short for {self.fps:g} fps"
-        if self.frame_step > 1:
-            used += f"; {_count(len(self.starts_ahead(info.frames, info.fps)), 'window')} encoded ahead"
-        dropped = []
-        outside = info.frames_in_file - info.frames
-        if outside:
-            until = "" if info.end is None else f"{info.end:g}"
-            dropped.append(f"{_count(outside, 'frame')} outside {info.start:g}-{until} s")
-        if stride > 1:
-            dropped.append(f"{stride - 1} of {stride} frames, down from {info.fps:.3g} fps")
-        return used, "; ".join(dropped) or "nothing"
-
-    def _wanted_stride(self, source_fps: float) -> int:
-        return max(1, round(source_fps / self.fps))
-
-    def _used(self, available: int) -> int:
-        most = min(self.frames, available)
-        return most - (most - 1) % self.frame_step
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def read_clip(clip: ClipInfo, size: tuple[int, int] | None = None) -> Pixels:
+    """All frames of a clip, (N, H, W, 3) uint8; see `stream_clip`."""
+    return np.stack(list(stream_clip(clip, size)))

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from engine.bases.base import Base
-from engine.data.clips import FrameSampling, read_clip
-from engine.data.images import fit, fit_mask, read_image, read_mask, shifted
+from engine.data.clips import ClipInfo, read_clip
+from engine.data.images import fit, read_image, shifted
+from engine.data.masks import fit_mask, pool_mask, read_mask
+from engine.data.windows import FrameSampling
 
 _SHIFTED_VIEWS = 16
 """Views of each training image that are shifted by chance."""
@@ -37,10 +39,12 @@ class Latents:
 
 @dataclass(frozen=True)
 class EncodedImages:
-    """Training images: latents of N views `(N, C, 1, h, w)`, loss masks `(N, 1, h, w)` at latent resolution, and image
-    embeddings `(K, C')` of the K images themselves."""
+    """Training images: latents of N views `(N, C, 1, h, w)`, which of the K images each view is of `(N,)`, loss masks
+    `(N, 1, h, w)` at latent resolution (the share of each latent's area that lies inside), and image embeddings
+    `(K, C')` of the images themselves."""
 
     latents: Latents
+    image_of: Tensor
     masks: Tensor | None
     embeddings: Tensor | None
 
@@ -112,17 +116,20 @@ def encode_images(
     originals = [read_image(path) for path in images]
     pictures = [fit(pixels, size) for pixels in originals]
     scale = base.layout.scale
-    offsets = _offsets(len(pictures), (size[0] // scale, size[1] // scale), shift, generator)
+    small = (size[0] // scale, size[1] // scale)
+    whole = [
+        pool_mask(fit_mask(read_mask(path, (pixels.shape[1], pixels.shape[0])), size), small)
+        for path, pixels in zip(masks, originals, strict=bool(masks))
+    ]
+    offsets = _offsets(len(pictures), small, shift, generator)
+    if whole:  # A view that the subject was moved out of teaches nothing.
+        offsets = [(k, x, y) for k, x, y in offsets if shifted(whole[k], x, y).any()]
     views = [shifted(pictures[k], x * scale, y * scale) for k, x, y in offsets]
     mean, std = base.codec.encode(to_window(np.stack(views)).transpose(0, 1).unsqueeze(2))
-    fitted = None
-    if masks:
-        small = (mean.shape[-1], mean.shape[-2])
-        sizes = [(pixels.shape[1], pixels.shape[0]) for pixels in originals]
-        whole = [fit_mask(read_mask(path, seen), small) for path, seen in zip(masks, sizes, strict=True)]
-        fitted = torch.stack([torch.from_numpy(shifted(whole[k], x, y))[None].float() for k, x, y in offsets])
+    fitted = [torch.from_numpy(shifted(whole[k], x, y).copy())[None] for k, x, y in offsets] if whole else None
     embeddings = base.encode_images(pictures) if base.image_encoder is not None else None
-    return EncodedImages(Latents(mean, std), fitted, embeddings)
+    image_of = torch.tensor([k for k, _, _ in offsets])
+    return EncodedImages(Latents(mean, std), image_of, torch.stack(fitted) if fitted else None, embeddings)
 
 
 def _offsets(
@@ -140,28 +147,18 @@ def _offsets(
 
 
 def encode_clip(
-    base: Base,
-    path: Path,
-    sampling: FrameSampling,
-    *,
-    prompt: str,
-    fps: float,
-    size: tuple[int, int],
-    start: float,
-    end: float | None,
-    source_fps: float | None,
-    appearance: bool,
+    base: Base, clip: ClipInfo, sampling: FrameSampling, *, prompt: str, size: tuple[int, int], appearance: bool
 ) -> EncodedClip:
     """Decode and encode a clip: all frames that a window may hold, or, for a codec that takes windows whole, windows
     spread over the clip."""
-    frames = read_clip(path, start=start, end=end, source_fps=source_fps, size=size)
+    frames = read_clip(clip, size)
     windows: CutWindows | StoredWindows
     if base.layout.frame_step == 1:
         mean, std = (latents[0].transpose(0, 1) for latents in base.codec.encode(to_window(frames)[None]))
-        windows = CutWindows(Latents(mean, std), sampling, fps)
+        windows = CutWindows(Latents(mean, std), sampling, clip.fps)
     else:
-        starts = sampling.starts_ahead(len(frames), fps)
-        chosen = [frames[sampling.indices(first, len(frames), fps)] for first in starts]
+        starts = sampling.starts_ahead(len(frames), clip.fps)
+        chosen = [frames[sampling.indices(first, len(frames), clip.fps)] for first in starts]
         means, stds = zip(*(base.codec.encode(to_window(window)[None]) for window in chosen), strict=True)
         windows = StoredWindows(Latents(torch.cat(means), torch.cat(stds)))
     embeddings = base.encode_images(list(frames)) if appearance else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.bases.hub import local_folder
 from engine.bases.weights import weights_of
-from engine.data.images import sha256_of
+from engine.data.files import sha256_of
 from engine.remembering import remembered
 
 

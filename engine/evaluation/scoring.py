@@ -13,8 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.data.clips import ClipInfo, FrameSampling, probe_clip, read_clip
-from engine.data.images import Pixels, read_image, sha256_of
+from engine.data.clips import ClipInfo, probe_clip, read_clip
+from engine.data.files import sha256_of
+from engine.data.images import Pixels, read_image
+from engine.data.windows import FrameSampling
 from engine.errors import InputError
 from engine.evaluation.caching import FeatureCache
 from engine.evaluation.flow import Flow, flow_of
@@ -139,7 +141,7 @@ class Scorer:
     def score(self, video: Path, wanted: Wanted) -> Scores:
         """Measure one video. Raises `InputError` for a video, picture or clip that can't be read."""
         info = probe_clip(video)
-        seen = Evidence(info, read_clip(video), wanted, self)
+        seen = Evidence(info, read_clip(info), wanted, self)
         values: dict[str, float | None] = {}
         curves: dict[str, tuple[float, ...]] = {}
         for metric in self.metrics:
@@ -175,9 +177,7 @@ def _windows(clip: ReferenceClip, video: ClipInfo) -> list[Pixels]:
     if info.frames < 2:
         raise InputError(f"{clip.path} has a single frame, and so no motion to compare with. Leave it out.")
     sampling = FrameSampling(video.frames, video.fps)
-    frames = read_clip(
-        clip.path, start=clip.start, end=clip.end, source_fps=clip.source_fps, size=(video.width, video.height)
-    )
+    frames = read_clip(info, (video.width, video.height))
     last = sampling.windows(len(frames), info.fps) - 1
     count = min(last + 1, _MOST_WINDOWS)
     starts = [round(last * number / max(1, count - 1)) for number in range(count)]

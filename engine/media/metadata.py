@@ -18,7 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from engine.errors import InputError
 from engine.media import ffmpeg
-from engine.media.damage import DAMAGE
+from engine.media.pictures import DAMAGE
 
 KEY = "dv"
 _IMAGE_DESCRIPTION = 0x010E  # The EXIF tag.

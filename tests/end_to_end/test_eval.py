@@ -75,7 +75,7 @@ def made(call: Dv, tmp_path: Path) -> Path:
         "prompt": "a * zigzagging", "seed": 7, "base": {"name": "embedded", "fingerprint": "0" * 64},
         "subject": {"name": fox.id, "sha256": fox.file_hash}, "motion": {"name": zigzag.id, "sha256": zigzag.file_hash},
     }  # fmt: skip
-    write_video(read_clip(tmp_path / "clips" / "dog.mp4"), tmp_path / "made.mp4", 8, record)
+    write_video(read_clip(probe_clip(tmp_path / "clips" / "dog.mp4")), tmp_path / "made.mp4", 8, record)
     return Path("made.mp4")
 
 
@@ -104,7 +104,10 @@ def test_a_video_of_dvs_own_needs_no_option(call: Dv, made: Path, tmp_path: Path
 
 def test_a_note_that_holds_no_prompt_counts_as_none(call: Dv, made: Path, tmp_path: Path) -> None:
     write_video(
-        read_clip(made), tmp_path / "odd.mp4", 8, {"prompt": True, "base": {"name": "embedded"}, "subject": "fox"}
+        read_clip(probe_clip(made)),
+        tmp_path / "odd.mp4",
+        8,
+        {"prompt": True, "base": {"name": "embedded"}, "subject": "fox"},
     )
     code, out, err = call("eval", "odd.mp4", "--references", "pictures", "--json")
     assert code == 0, err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -516,3 +516,24 @@ def test_accumulating_draws_as_many_samples(load: LoadBase, photographs: Path, t
         learn_subject(subject_plan(base, photographs, gradient_accumulation=3), base, tmp_path / "out")
     assert [len(noisy) for noisy in calls.noisy] == [2] * (3 + 3) * 3
     assert len({noisy.sum().item() for noisy in calls.noisy}) == len(calls.noisy)
+
+
+@pytest.mark.parametrize(("method", "called"), [("dreamvideo", "*"), ("dreamvideo-no-token", "sks dog")])
+def test_captions_beside_photographs_are_trained_on(
+    load: LoadBase, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, called: str
+) -> None:
+    (photographs / "0.txt").write_text("a photo of a dog on grass")
+    (photographs / "1.TXT").write_text("a * in snow")
+    base = load()
+    options = {"batch_size": 2, "size": SIZE, "adapter_steps": 8} | ({"token_steps": 8} if called == "*" else {})
+    plan = plan_subject([photographs], "dog", info=base.info, options=options, method=method)
+    encoded: set[str] = set()
+    encode = base.text.encode
+
+    def watched(prompts: Sequence[str], token: Tensor | None = None) -> Conditioning:
+        encoded.update(prompts)
+        return encode(prompts, token)
+
+    monkeypatch.setattr(base.text, "encode", watched)
+    learn_subject(plan, base, tmp_path / "learnt")
+    assert encoded == {f"a photo of a {called} on grass", f"a {called} in snow", f"a {called}"}

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTConfig, ViTModel
 
-from engine.data.clips import read_clip
-from engine.data.images import read_image, sha256_of
+from engine.data.clips import probe_clip, read_clip
+from engine.data.files import sha256_of
+from engine.data.images import read_image
 from engine.evaluation import metrics
 from engine.evaluation.caching import FeatureCache
 from engine.evaluation.judges import ClipJudge, DinoJudge, Pictures
@@ -137,7 +138,7 @@ def test_the_four_metrics_of_files_equal_those_written_out(
     values = []
     for video in videos:
         for chosen in (references, references[:1]):
-            frames, pictures = list(read_clip(video)), [read_image(path) for path in chosen]
+            frames, pictures = list(read_clip(probe_clip(video))), [read_image(path) for path in chosen]
             seen, wanted = clip.images(frames), clip.images(pictures)
             got = (
                 metrics.clip_t(seen, text),
@@ -160,13 +161,13 @@ def test_features_of_a_file_are_worked_out_once_for_each_judge(
 
     def read() -> Pictures:
         reads.append(video)
-        return list(read_clip(video))
+        return list(read_clip(probe_clip(video)))
 
     clip, dino = ClipJudge(clip_folder), DinoJudge(dino_folder)
     first = cache.images(clip, sha256_of(video), read)
     assert torch.equal(cache.images(ClipJudge(clip_folder), sha256_of(video), read), first)
     assert len(reads) == 1
-    assert torch.equal(cache.images(dino, sha256_of(video), read), dino.images(list(read_clip(video))))
+    assert torch.equal(cache.images(dino, sha256_of(video), read), dino.images(list(read_clip(probe_clip(video)))))
     cache.images(clip, "another hash", read)
     assert len(reads) == 3
     # Another file among the judge's (its preprocessing, say) makes it another judge; only when it was written doesn't.

@@ -27,7 +27,7 @@ class Maker:
 
     def make(self, entry: Entry, on_step: OnStep) -> str | None:
         """Make a row's files and note their hashes; give its error where it failed."""
-        from engine.data.images import sha256_of
+        from engine.data.files import sha256_of
 
         try:
             if base_of(entry.job) != self._loaded:

@@ -137,7 +137,7 @@ def _claim(entry: Entry, taken: dict[Path, int]) -> None:
 
 def _look(entry: Entry, before: dict[str, str], *, force: bool) -> None:
     """Keep a row whose results are all there; refuse one that would replace a file of another origin."""
-    from engine.data.images import sha256_of
+    from engine.data.files import sha256_of
 
     hashes = {result.path: before.get(str(result.path.absolute())) for result in entry.results}
     there = [result.is_there(hashes[result.path]) for result in entry.results]

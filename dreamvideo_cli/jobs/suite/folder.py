@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from dreamvideo_cli.jobs.suite.planning import Lesson, SuitePlan, Task
 from dreamvideo_cli.terminal.output import Out
-from engine.data.images import sha256_of
+from engine.data.files import sha256_of
 from engine.evaluation.suites.results import CellResult, append_result, save_wanted
 from engine.evaluation.wanted import ReferenceClip
 from engine.files import written_aside
@@ -190,5 +190,5 @@ def _as_mp4(clip: ReferenceClip, _path: Path, target: Path) -> None:
         shutil.copyfile(clip.path, target)
         return
     info = probe_clip(clip.path, start=clip.start, end=clip.end, source_fps=clip.source_fps)
-    frames = read_clip(clip.path, start=clip.start, end=clip.end, source_fps=clip.source_fps)
+    frames = read_clip(info)
     write_video(frames, target, info.fps, {})

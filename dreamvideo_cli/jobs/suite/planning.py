@@ -14,7 +14,7 @@ from dreamvideo_cli.jobs.evaluating import judges_for
 from dreamvideo_cli.jobs.learning import hyperparameters, plan_of
 from dreamvideo_cli.jobs.requests import Request, given, new_request
 from engine.bases.location import BaseInfo, inspect_base
-from engine.data.images import sha256_of
+from engine.data.files import sha256_of
 from engine.errors import BaseError, EngineError
 from engine.evaluation.judge_files import judge_digest
 from engine.evaluation.suites.definition import Suite, SuiteMethod, SuiteMotion, SuiteSubject
@@ -322,20 +322,20 @@ def is_whole(result: CellResult, folder: Path) -> bool:
 
 
 def _pictures(subject: SuiteSubject, material: Path) -> tuple[Path, ...]:
-    from engine.data.images import find_images
+    from engine.data.finding import find_images
 
     if subject.world is None:
-        return tuple(find_images([Path(text) for text in subject.images]))
+        return find_images([Path(text) for text in subject.images]).used
     from engine.world.material import write_subject
 
     return tuple(write_subject(subject.world, material / subject.name))
 
 
 def _clips(motion: SuiteMotion, material: Path) -> tuple[Path, ...]:
-    from engine.data.clips import find_clips
+    from engine.data.finding import find_clips
 
     if motion.world is None:
-        return tuple(find_clips([Path(text) for text in motion.clips]))
+        return find_clips([Path(text) for text in motion.clips]).used
     from engine.world.material import write_motion
 
     return tuple(write_motion(motion.world, material / motion.name, words=motion.objects))

@@ -131,7 +131,7 @@ class _Maker:
 
     def made(self, base: Base, scorer: Scorer) -> CellResult:
         """Raises what composing and scoring raise, and `InputError` where a lesson was not learnt."""
-        from engine.data.images import sha256_of
+        from engine.data.files import sha256_of
         from registry import Registry
 
         plan, task = self._plan, self._task

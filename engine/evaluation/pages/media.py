@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.errors import InputError
-from engine.media import ffmpeg
+from engine.media import decoding, ffmpeg
 
 _TYPES = {
     ".mp4": "video/mp4",
@@ -66,16 +66,16 @@ class Media:
         sha256 = hashlib.sha256(contents).hexdigest()
         if sha256 not in self._items:
             is_video = kind.startswith("video/")
-            counted = (frames or len(_probed(path).times)) if is_video else 0
+            counted = (frames or len(_timing(path).times)) if is_video else 0
             shown = _without_notes(path) if self._bare and is_video else contents
             text = base64.b64encode(shown).decode("ascii")
             self._items[sha256] = Item(f"m{len(self._items) + 1}", kind, sha256, text, counted)
         return self._items[sha256]
 
 
-def _probed(path: Path) -> ffmpeg.Stream:
+def _timing(path: Path) -> decoding.Timing:
     try:
-        return ffmpeg.probe(path)
+        return decoding.timing(decoding.inspect(path))
     except ffmpeg.FfmpegError as error:
         raise InputError(f"{path} is not a video that can be shown: {error}") from error
 

@@ -1,68 +1,32 @@
-"""Finding, reading and fitting photographs and masks."""
+"""Reading and fitting photographs."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from engine.data.images import (
-    find_images,
-    find_masks,
     fit,
-    fit_mask,
     probe_image,
     read_image,
-    read_mask,
-    sha256_of,
     shifted,
-    unused_files,
 )
 from engine.errors import InputError
-
-DOG = Path(__file__).parents[2] / "../shared/data/subjects/dog2"
 
 
 def saved(path: Path, colour: object = "red", size: tuple[int, int] = (8, 6), mode: str = "RGB") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour).save(path)  # type: ignore[arg-type]
     return path
-
-
-def test_folder_gives_its_images_in_natural_order_without_sub_folders(tmp_path: Path) -> None:
-    for name in ("dog10.png", "dog2.JPG", "Dog1.webp", "dog03.jpeg", "deeper/dog0.png", ".hidden.png"):
-        saved(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("not an image")
-    names = [path.name for path in find_images([tmp_path])]
-    assert names == ["Dog1.webp", "dog2.JPG", "dog03.jpeg", "dog10.png"]
-
-
-def test_files_keep_their_order_and_count_once(tmp_path: Path) -> None:
-    first, second = saved(tmp_path / "a.png"), saved(tmp_path / "b.png")
-    assert find_images([second, tmp_path]) == [second, first]
-
-
-def test_unusable_paths_are_named(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "photo.heic").write_bytes(b"heic")
-    for name in ("missing.png", "empty", "photo.heic"):
-        with pytest.raises(InputError, match=name):
-            find_images([tmp_path / name])
-    with pytest.raises(InputError, match="No images"):
-        find_images([])
-
-
-def test_files_that_are_passed_over_are_listed(tmp_path: Path) -> None:
-    used = [saved(tmp_path / "a.png")]
-    (tmp_path / "a.txt").write_text("its caption")
-    (tmp_path / "b.heic").write_bytes(b"heic")
-    assert unused_files([tmp_path], used) == [tmp_path / "b.heic"]
 
 
 @pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (3, (5, 7)), (6, (0, 5)), (8, (7, 0))])
@@ -139,48 +103,6 @@ def test_text_named_as_image_is_refused(tmp_path: Path) -> None:
         read_image(tmp_path / "a.jpg")
 
 
-def test_masks_are_found_beside_the_images_or_where_told(tmp_path: Path) -> None:
-    images = [saved(tmp_path / "1.jpg"), saved(tmp_path / "2.jpg")]
-    assert find_masks(images, None) == {}
-    beside = [saved(tmp_path / "masks/1.png"), saved(tmp_path / "masks/2.png")]
-    told = [saved(tmp_path / "other/1.png"), saved(tmp_path / "other/2.png")]
-    assert find_masks(images, None) == dict(zip(images, beside, strict=True))
-    assert find_masks(images, tmp_path / "other") == dict(zip(images, told, strict=True))
-
-
-def test_half_masked_set_is_refused(tmp_path: Path) -> None:
-    images = [saved(tmp_path / "1.jpg"), saved(tmp_path / "2.jpg")]
-    saved(tmp_path / "masks/1.png")
-    for folder in (None, tmp_path / "masks"):
-        with pytest.raises(InputError, match=r"No mask for .*2\.jpg"):
-            find_masks(images, folder)
-    with pytest.raises(InputError, match="no folder of masks"):
-        find_masks(images, tmp_path / "nowhere")
-
-
-def test_two_masks_of_one_image_are_refused(tmp_path: Path) -> None:
-    images = [saved(tmp_path / "1.jpg")]
-    saved(tmp_path / "masks/1.png")
-    saved(tmp_path / "masks/1.jpg")
-    with pytest.raises(InputError, match="same image"):
-        find_masks(images, None)
-
-
-@pytest.mark.parametrize("white", [1, 128, 255])
-def test_mask_is_true_where_bright(tmp_path: Path, white: int) -> None:
-    expected = np.zeros((6, 8), np.bool_)
-    expected[1:3, 2:5] = True
-    Image.fromarray(expected.astype(np.uint8) * white).save(tmp_path / "m.png")
-    assert (read_mask(tmp_path / "m.png", (8, 6)) == expected).all()
-
-
-def test_mask_that_does_not_serve_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"m\.png is 8 x 6, its image 6 x 8"):
-        read_mask(saved(tmp_path / "m.png", "white"), (6, 8))
-    with pytest.raises(InputError, match="black all over"):
-        read_mask(saved(tmp_path / "m.png", "black"), (8, 6))
-
-
 @settings(max_examples=50, deadline=None)
 @given(
     source=st.tuples(st.integers(1, 90), st.integers(1, 90)),
@@ -191,7 +113,6 @@ def test_fit_always_gives_the_size_asked_for(source: tuple[int, int], target: tu
     fitted = fit(pixels, target)
     assert fitted.shape == (target[1], target[0], 3)
     assert (fitted == 90).all()
-    assert fit_mask(np.ones(pixels.shape[:2], np.bool_), target).all()
 
 
 def test_fit_crops_the_centre_and_keeps_what_fits() -> None:
@@ -208,14 +129,6 @@ def test_fit_does_not_alias() -> None:
     assert np.abs(fit(stripes, (8, 8)).astype(int) - 127).max() < 12
 
 
-def test_mask_stays_on_its_subject_when_both_are_fitted() -> None:
-    mask = np.zeros((40, 60), np.bool_)
-    mask[10:30, 20:35] = True
-    image = np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * 255
-    apart = fit_mask(mask, (16, 16)) != (fit(image, (16, 16))[..., 0] > 127)
-    assert apart.mean() < 0.1
-
-
 def test_a_shifted_picture_has_moved_and_what_comes_in_is_its_reflection() -> None:
     pixels = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
     right, up = shifted(pixels, 2, 0), shifted(pixels, 0, -1)
@@ -229,36 +142,73 @@ def test_a_shifted_picture_has_moved_and_what_comes_in_is_its_reflection() -> No
     assert list(zip(*np.nonzero(shifted(mask, 1, 2)), strict=True)) == [(0, 2), (3, 2)]
 
 
-def test_hash_of_a_folder_covers_names_and_contents(tmp_path: Path) -> None:
-    folder = tmp_path / "frames"
-    saved(folder / "1.png")
-    before = sha256_of(folder)
-    (folder / "1.png").rename(folder / "2.png")
-    renamed = sha256_of(folder)
-    saved(folder / "2.png", "blue")
-    assert len({before, renamed, sha256_of(folder)}) == 3
-    (folder / "2.png").rename(folder / "1.png")
-    saved(folder / "1.png")
-    assert sha256_of(folder) == before
-
-
-def test_hash_of_a_file_is_that_of_sha256sum(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"abc")
-    assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-
 def test_planning_does_not_load_torch() -> None:
     code = "import sys, engine.data.clips, engine.media.video; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
-@pytest.mark.skipif(not DOG.is_dir(), reason="the real photographs are not here")
-def test_real_photographs_and_their_masks() -> None:
-    images = find_images([DOG])
-    masks = find_masks(images, None)
-    assert len(images) == len(masks) == 6
-    for image in images:
-        info = probe_image(image)
-        mask = read_mask(masks[image], (info.width, info.height))
-        assert 0.05 < mask.mean() < 0.95
+def iptc_red(path: Path) -> Path:
+    """A picture whose raw values (0, 255, 0) are not sRGB's green: its profile swaps red and green."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, green = profile.index(b"rXYZ"), profile.index(b"gXYZ")
+    profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
+    described = bytes(profile).replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be")).replace(b"sRGB", b"swap")
+    Image.new("RGB", (8, 6), (0, 255, 0)).save(path, icc_profile=described)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_colours_are_turned_into_srgb_by_the_profile(tmp_path: Path, suffix: str) -> None:
+    pixel = read_image(iptc_red(tmp_path / f"a.{suffix}"))[3, 3].astype(int)
+    assert np.abs(pixel - [255, 0, 0]).max() < 12
+
+
+def test_an_srgb_profile_and_a_broken_one_change_nothing(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    own = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (own, b"not a profile"):
+        Image.fromarray(pixels).save(tmp_path / "a.png", icc_profile=profile)
+        assert (read_image(tmp_path / "a.png") == pixels).all()
+
+
+def test_transparency_survives_the_profile(tmp_path: Path) -> None:
+    profile = Image.open(iptc_red(tmp_path / "a.png")).info["icc_profile"]
+    Image.new("RGBA", (8, 6), (0, 255, 0, 0)).save(tmp_path / "clear.png", icc_profile=profile)
+    assert (read_image(tmp_path / "clear.png") == 255).all()
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "gif", "avif"])
+def test_of_an_animation_the_first_frame_is_used_and_said(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    first, *others = (Image.new("RGB", (16, 16), colour) for colour in ("red", "blue", "lime"))
+    first.save(path, save_all=True, append_images=others, duration=100)
+    assert "3 frames: the first" in probe_image(path).note
+    assert np.abs(read_image(path)[0, 0].astype(int) - [255, 0, 0]).max() < 12
+    saved(tmp_path / "still.png")
+    assert probe_image(tmp_path / "still.png").note == ""
+
+
+def test_a_photograph_of_a_phone_is_read(tmp_path: Path) -> None:
+    pillow_heif.from_pillow(Image.new("RGB", (32, 16), (200, 30, 30))).save(tmp_path / "a.heic")
+    assert (probe_image(tmp_path / "a.heic").width, probe_image(tmp_path / "a.heic").height) == (32, 16)
+    assert np.abs(read_image(tmp_path / "a.heic")[0, 0].astype(int) - [200, 30, 30]).max() < 6
+
+
+def test_an_image_that_would_fill_the_memory_is_refused_in_our_words(tmp_path: Path) -> None:
+    header = bytearray(saved(tmp_path / "a.bmp").read_bytes())
+    header[18:26] = (40_000).to_bytes(4, "little") * 2
+    (tmp_path / "a.bmp").write_bytes(bytes(header))
+    with pytest.raises(InputError, match=r"a\.bmp is too large.*million pixels"):
+        read_image(tmp_path / "a.bmp")
+
+
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0MM\0*\xff\xff\xff\xff"]
+)
+def test_a_broken_exif_is_passed_over_without_a_word(tmp_path: Path, exif: bytes) -> None:
+    Image.new("RGB", (8, 6), "red").save(tmp_path / "a.jpg", exif=exif)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert read_image(tmp_path / "a.jpg").shape == (6, 8, 3)
+    assert [str(warning.message) for warning in caught] == []
