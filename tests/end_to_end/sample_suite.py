@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.evaluation.suites.results import Cell, CellResult, Part, append_result
 from engine.media.video import write_video
+from engine.methods.common import Kind
 from engine.world import clips, material
 
 OURS = ("dreamvideo", "dreamvideo")
@@ -127,7 +128,8 @@ def _rendered(cell: Cell, chance: random.Random) -> np.ndarray:
     spec = clips.ClipSpec(word, "beach", motion, scene_seed=cell.seed)
     frames = material.to_uint8(clips.render([spec])[0])[0]
     noise = np.random.default_rng(cell.seed).normal(0, 0 if cell.method == "dreamvideo" else 6, frames.shape)
-    return (frames + noise).clip(0, 255).astype(np.uint8)
+    noisy: np.ndarray = (frames + noise).clip(0, 255).astype(np.uint8)
+    return noisy
 
 
 def _references(folder: Path, cell: Cell) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -146,8 +148,9 @@ def _references(folder: Path, cell: Cell) -> tuple[tuple[str, ...], tuple[str, .
     return pictures, moving
 
 
-def _parts(cell: Cell) -> dict[str, Part]:
-    by = dict(zip(("subject", "motion"), LEARNT_BY[cell.method], strict=True))
+def _parts(cell: Cell) -> dict[Kind, Part]:
+    kinds: tuple[Kind, Kind] = ("subject", "motion")
+    by = dict(zip(kinds, LEARNT_BY[cell.method], strict=True))
     if cell.motion is None and cell.subject is not None:
         by["motion"] = None
     if cell.subject is None:

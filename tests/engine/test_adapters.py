@@ -18,6 +18,7 @@ from engine.bases.base import Base
 from engine.bases.family import Conditioning, Site
 from engine.bases.unet3d import UNET3D
 from engine.errors import AdapterError
+from tests.engine.unet3d_parts import encoder_of, vae_of
 
 CONDITION = 24
 
@@ -151,7 +152,8 @@ def test_identity_adapter_is_the_formula_at_a_block(base: Base, strength: float)
 @torch.no_grad()
 def test_motion_adapter_is_the_formula_at_a_block(base: Base, strengths: tuple[float, float]) -> None:
     name = one_of(base, motion_sites, ".attn1").name.rpartition(".")[0]
-    adapters, block = motion_of(base), base.denoiser.get_submodule(name)
+    adapters = motion_of(base)
+    block: Any = base.denoiser.get_submodule(name)
     weights, look = adapters.state(), (torch.randn(2, CONDITION), torch.tensor(strengths))
     hidden = torch.randn(2 * 9, 3, weights[f"{name}.attn1/down.weight"].shape[1])
     h = hidden
@@ -307,7 +309,7 @@ def test_only_adapters_get_gradients(base: Base) -> None:
         for name, parameter in adapters.parameters().items():
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name
-    frozen = [*base.denoiser.parameters(), *base.text.encoder.parameters(), *base.codec.vae.parameters()]
+    frozen = [*base.denoiser.parameters(), *encoder_of(base).parameters(), *vae_of(base).parameters()]
     assert all(p.grad is None and not p.requires_grad for p in frozen)
 
 
@@ -318,7 +320,7 @@ def test_only_the_token_gets_gradients(base: Base) -> None:
     base.predict(noisy, timesteps, text).square().mean().backward()
     assert token.grad is not None
     assert token.grad.abs().sum() > 0
-    assert all(p.grad is None for p in [*base.denoiser.parameters(), *base.text.encoder.parameters()])
+    assert all(p.grad is None for p in [*base.denoiser.parameters(), *encoder_of(base).parameters()])
 
 
 def test_checkpointing_recomputes_and_gives_equal_gradients(base: Base) -> None:

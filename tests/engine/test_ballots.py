@@ -175,7 +175,7 @@ def test_files_that_are_no_answers_are_refused(tmp_path: Path) -> None:
     good = answers(study, tmp_path, "a", lambda ballot, question: "lora")
     twice = tmp_path / "twice.json"
     twice.write_text(good.read_text())
-    wrong = {
+    wrong: dict[str, tuple[dict[str, Any], str]] = {
         "other.json": ({"study": "x"}, "answers another study"),
         "plain.json": ({"dv_study_answers": 2}, "holds no answers"),
         "side.json": ({"answers": {"b1": {"text_alignment": "both"}}}, "no answer 'both'"),

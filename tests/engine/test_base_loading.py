@@ -23,6 +23,7 @@ from engine.bases.load import load_base
 from engine.bases.location import BaseLocation, inspect_base
 from engine.errors import BaseError, InputError
 from engine.prompts import TOKEN
+from tests.engine.unet3d_parts import encoder_of, text_of, vae_of
 
 MakeBase = Callable[..., Path]
 LoadBase = Callable[..., Base]
@@ -149,7 +150,8 @@ def test_fingerprint_does_without_a_cache(folder: Path, tmp_path: Path, monkeypa
 
 
 def test_a_loaded_base_is_frozen_and_in_eval_mode(base: Base) -> None:
-    for model in (base.denoiser, base.codec.vae, base.text.encoder, base.image_encoder.model):
+    assert base.image_encoder is not None
+    for model in (base.denoiser, vae_of(base), encoder_of(base), base.image_encoder.model):
         assert not any(module.training for module in model.modules())
         assert not any(p.requires_grad for p in model.parameters())
     assert base.fingerprint == fingerprint(base.info)
@@ -261,7 +263,7 @@ def test_another_objective_is_refused(folder: Path) -> None:
 def test_a_token_is_textual_inversion(base: Base) -> None:
     """As if the embedding were a row of the encoder's own table."""
     token = torch.randn(32, generator=torch.Generator().manual_seed(0))
-    encoder, tokenizer = copy.deepcopy(base.text.encoder), copy.deepcopy(base.text.prompts.tokenizer)
+    encoder, tokenizer = copy.deepcopy(encoder_of(base)), copy.deepcopy(text_of(base).prompts.tokenizer)
     tokenizer.add_tokens(["<by-hand>"])
     place = tokenizer.convert_tokens_to_ids("<by-hand>")
     encoder.resize_token_embeddings(place + 1)
@@ -284,20 +286,23 @@ def test_a_token_leaves_the_encoder_as_it_was(base: Base) -> None:
 
 
 def test_the_class_word_is_its_embedding_or_their_mean(base: Base) -> None:
-    table = base.text.encoder.get_input_embeddings().weight
+    table = encoder_of(base).get_input_embeddings().weight
     for word in ("dog", "xylophone"):
-        ids = base.text.prompts.tokenizer(word, add_special_tokens=False).input_ids
-        torch.testing.assert_close(base.text.word_embedding(word), table[ids].mean(dim=0))
-    assert len(base.text.prompts.tokenizer("xylophone", add_special_tokens=False).input_ids) > 1
+        ids = text_of(base).prompts.tokenizer(word, add_special_tokens=False).input_ids
+        torch.testing.assert_close(text_of(base).word_embedding(word), table[ids].mean(dim=0))
+    assert len(text_of(base).prompts.tokenizer("xylophone", add_special_tokens=False).input_ids) > 1
     with pytest.raises(InputError, match="is empty"):
-        base.text.word_embedding(" ")
+        text_of(base).word_embedding(" ")
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.text(st.characters(codec="utf-8"), max_size=12))
 def test_any_prompt_is_encoded_without_an_unknown_token(base: Base, prompt: str) -> None:
-    ids = base.text.prompts.tokenizer(prompt, add_special_tokens=False).input_ids
-    assert base.text.prompts.tokenizer.unk_token_id is None or base.text.prompts.tokenizer.unk_token_id not in ids[:-1]
+    ids = text_of(base).prompts.tokenizer(prompt, add_special_tokens=False).input_ids
+    assert (
+        text_of(base).prompts.tokenizer.unk_token_id is None
+        or text_of(base).prompts.tokenizer.unk_token_id not in ids[:-1]
+    )
     assert base.text.encode([prompt]).embeddings.shape == (1, 16, 32)
     assert base.text.encode([prompt, "*"], torch.zeros(32)).embeddings.isfinite().all()
 
@@ -310,10 +315,10 @@ def test_pictures_go_through_the_autoencoder_at_its_scale(base: Base) -> None:
     windows = torch.rand(2, 3, 5, 16, 24, generator=torch.Generator().manual_seed(0)) * 2 - 1
     mean, std = base.codec.encode(windows)
     decoded = base.codec.decode(mean)
-    factor = base.codec.vae.config.scaling_factor
+    factor = vae_of(base).config.scaling_factor
     for window in range(2):
-        posterior = base.codec.vae.encode(windows[window].transpose(0, 1)).latent_dist
+        posterior = vae_of(base).encode(windows[window].transpose(0, 1)).latent_dist
         torch.testing.assert_close(mean[window].transpose(0, 1), posterior.mean * factor, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(std[window].transpose(0, 1), posterior.std * factor, atol=1e-5, rtol=1e-4)
-        pictures = base.codec.vae.decode(posterior.mean).sample.clamp(-1, 1)
+        pictures = vae_of(base).decode(posterior.mean).sample.clamp(-1, 1)
         torch.testing.assert_close(decoded[window].transpose(0, 1), pictures, atol=1e-4, rtol=1e-3)

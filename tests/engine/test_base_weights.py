@@ -19,6 +19,7 @@ from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
 from engine.bases.weights import chosen, weights_of
 from engine.errors import BaseError
 from engine.evaluation.judges import ClipJudge
+from tests.engine.unet3d_parts import encoder_of
 
 MakeBase = Callable[..., Path]
 UNET, TEXT = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"
@@ -65,7 +66,7 @@ def other_values(path: Path, name: str) -> None:
 
 
 def first_weights(base: Base) -> list[torch.Tensor]:
-    return [next(iter(model.parameters())) for model in (base.denoiser, base.text.encoder)]
+    return [next(iter(model.parameters())) for model in (base.denoiser, encoder_of(base))]
 
 
 @pytest.mark.parametrize("path", [UNET, TEXT])
@@ -225,7 +226,7 @@ class Hub:
         return list(self.names)
 
     def snapshot_download(self, _model: str, *, allow_patterns: list[str]) -> str:
-        from huggingface_hub.utils import filter_repo_objects
+        from huggingface_hub.utils._paths import filter_repo_objects
 
         for name in filter_repo_objects(list(self.names), allow_patterns=allow_patterns):
             target = self.cache / name

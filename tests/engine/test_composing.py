@@ -92,7 +92,8 @@ def test_all_four_combinations_are_videos_of_their_own(base: Base, subject: Path
 
 def test_the_same_seed_gives_the_same_frames_and_another_others(base: Base, subject: Path, motion: Path) -> None:
     both = {"subject": subject, "motion": motion}
-    for prompt, learnt in (("a *", both), ("a dog", {})):
+    cases: list[tuple[str, dict[str, Any]]] = [("a *", both), ("a dog", {})]
+    for prompt, learnt in cases:
         first = made(base, prompt, seed=1, **learnt)
         made(base, prompt, seed=2, **learnt)
         assert same(made(base, prompt, seed=1, **learnt), first)
@@ -286,7 +287,8 @@ def test_the_other_kind_of_adapter_is_refused(base: Base, subject: Path, motion:
 
 def test_another_base_is_refused_unless_insisted_on(load: LoadBase, base: Base, subject: Path, motion: Path) -> None:
     other = load(seed=1)
-    for learnt in ({"subject": subject}, {"motion": motion}):
+    cases: list[dict[str, Any]] = [{"subject": subject}, {"motion": motion}]
+    for learnt in cases:
         with pytest.raises(AdapterError) as caught:
             made(other, **learnt)
         assert base.fingerprint[:12] in str(caught.value)

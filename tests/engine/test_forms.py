@@ -26,6 +26,7 @@ from engine.composing import ComposeConfig, compose
 from engine.errors import AdapterError, InputError
 from engine.methods.table import methods_of
 from engine.prompts import place_subject, said
+from tests.engine.unet3d_parts import encoder_of, text_of
 
 LoadBase = Callable[..., Base]
 T = TypeVar("T", bound=Learnt)
@@ -340,7 +341,7 @@ def test_composing_says_the_identifier_or_the_token_before_the_class_word(base: 
 
 
 def test_a_new_token_starts_as_a_word_of_the_vocabulary_if_it_is_there(base: Base) -> None:
-    table: nn.Embedding = base.text.encoder.get_input_embeddings()
+    table: nn.Embedding = encoder_of(base).get_input_embeddings()
     assert torch.equal(base.text.start_embedding(5, "dog"), table.weight[5])
-    assert torch.equal(base.text.start_embedding(42170, "dog"), base.text.word_embedding("dog"))
-    assert torch.equal(base.text.start_embedding(None, "dog"), base.text.word_embedding("dog"))
+    assert torch.equal(base.text.start_embedding(42170, "dog"), text_of(base).word_embedding("dog"))
+    assert torch.equal(base.text.start_embedding(None, "dog"), text_of(base).word_embedding("dog"))

@@ -31,7 +31,7 @@ def test_first_versions_settings_are_all_there() -> None:
     assert deciding(asdict(config), ComposeConfig) == json.loads(json.dumps(first))
 
 
-@pytest.mark.parametrize("config", sorted({method.config for method in METHODS}, key=lambda c: c.__name__))
+@pytest.mark.parametrize("config", sorted({method.config for method in METHODS}, key=str))
 def test_a_default_run_is_known_as_before(config: type[Any]) -> None:
     stored = {f.name: f.default for f in fields(config) if f.name in _FIRST}
     assert deciding(stored, config) == json.loads(json.dumps(stored))

@@ -28,6 +28,7 @@ from engine.media.video import write_video
 from engine.methods.dreamvideo import SubjectConfig
 from engine.planning import MotionPlan, SubjectPlan, plan_motion, plan_subject
 from engine.training import Progress, generator_at
+from tests.engine.unet3d_parts import encoder_of, objective_of, text_of, vae_of
 
 LoadBase = Callable[..., Base]
 SIZE = (16, 16)
@@ -170,15 +171,15 @@ def test_the_token_file_is_diffusers_textual_inversion(load: LoadBase, photograp
     base = load()
     learn_subject(subject_plan(base, photographs), base, tmp_path / "out")
     whole = load()
-    tokenizer = type(whole.text.prompts.tokenizer).from_pretrained(whole.info.folder / "tokenizer")
+    tokenizer = type(text_of(whole).prompts.tokenizer).from_pretrained(whole.info.folder / "tokenizer")
     scheduler = DDIMScheduler.from_pretrained(whole.info.folder / "scheduler")
-    pipeline = TextToVideoSDPipeline(whole.codec.vae, whole.text.encoder, tokenizer, whole.denoiser, scheduler)
+    pipeline = TextToVideoSDPipeline(vae_of(whole), encoder_of(whole), tokenizer, whole.denoiser, scheduler)
     pipeline.load_textual_inversion(str(tmp_path / "out"))
     with safe_open(tmp_path / "out" / "learned_embeds.safetensors", framework="pt") as file:
         (name,) = file.keys()
         token = file.get_tensor(name)
     place = tokenizer.convert_tokens_to_ids(name)
-    assert torch.equal(whole.text.encoder.get_input_embeddings().weight[place], token)
+    assert torch.equal(encoder_of(whole).get_input_embeddings().weight[place], token)
 
 
 @pytest.mark.parametrize("kind", ["subject", "motion"])
@@ -281,7 +282,7 @@ def test_a_run_of_another_subject_is_not_continued(
 
 @pytest.mark.parametrize("change", [{"start": 0.5}, {"end": 0.5}])
 def test_a_run_of_another_part_of_a_clip_is_not_continued(
-    load: LoadBase, clips: Path, tmp_path: Path, change: dict[str, float]
+    load: LoadBase, clips: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     base, run = load(), tmp_path / "run"
     plan = motion_plan(base, [clips / "long.mp4"])
@@ -323,7 +324,7 @@ def test_a_masked_loss_sees_nothing_outside(load: LoadBase, prediction_type: str
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_the_loss_is_the_mean_squared_error_to_the_bases_own_target(load: LoadBase, prediction_type: str) -> None:
-    objective = load(prediction_type).objective
+    objective = objective_of(load(prediction_type))
     clean, asked = torch.randn(3, 4, 2, 8, 8), []
 
     def right(noisy: Tensor, timesteps: Tensor, _text: Conditioning) -> Tensor:
@@ -342,7 +343,7 @@ def test_the_loss_is_the_mean_squared_error_to_the_bases_own_target(load: LoadBa
 
 @pytest.mark.parametrize("strength", [0.0, 0.1, 3.0])
 def test_noise_has_its_offset(load: LoadBase, strength: float) -> None:
-    objective, clean, noises = load().objective, torch.zeros(8, 4, 8, 16, 16), []
+    objective, clean, noises = objective_of(load()), torch.zeros(8, 4, 8, 16, 16), []
 
     def note(noisy: Tensor, timesteps: Tensor, _text: Conditioning) -> Tensor:
         noises.append(noisy / objective.add_noise(clean, torch.ones_like(clean), objective.at(timesteps)))
@@ -361,7 +362,7 @@ def test_noise_has_its_offset(load: LoadBase, strength: float) -> None:
 
 @pytest.mark.parametrize(("bias", "above"), [(0.5, 0.06), (1.0, 0.25), (2.0, 0.5), (3.0, 0.63)])
 def test_noisy_timesteps_are_as_likely_as_asked(load: LoadBase, bias: float, above: float) -> None:
-    objective, asked = load().objective, []
+    objective, asked = objective_of(load()), []
 
     def note(noisy: Tensor, timesteps: Tensor, _text: Conditioning) -> Tensor:
         asked.extend(timesteps.tolist())

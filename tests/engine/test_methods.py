@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -32,6 +32,7 @@ from engine.methods.table import METHODS, method_named, methods_of, reads, recom
 from engine.planning import plan_motion, plan_subject
 from engine.settings import resolve
 from engine.training import Progress
+from tests.engine.unet3d_parts import encoder_of
 
 LoadBase = Callable[..., Base]
 BY_NAME = {f"{m.kind}/{m.name}": m for m in METHODS}
@@ -155,7 +156,7 @@ def outcome_of(load: LoadBase, material: Path, tmp_path_factory: pytest.TempPath
         if key not in made:
             base, folder = load(), tmp_path_factory.mktemp("outcome") / "adapter"
             plan = plan_of(method, base, material)
-            parameters = {**dict(base.denoiser.named_parameters()), **dict(base.text.encoder.named_parameters())}
+            parameters = {**dict(base.denoiser.named_parameters()), **dict(encoder_of(base).named_parameters())}
             before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
             made[key] = Outcome(plan, folder, learn(plan, base, folder), base, parameters, before)
         return made[key]
@@ -369,7 +370,7 @@ def test_each_part_names_the_setting_of_its_learning_rate(name: str) -> None:
     config = method.settings()
     for part in method.recipe(config).parts:
         assert getattr(config, part.rate_setting) == part.learning_rate
-        changed = replace(config, **{part.rate_setting: 0.123})
+        changed = replace(config, **cast(dict[str, Any], {part.rate_setting: 0.123}))
         assert 0.123 in {other.learning_rate for other in method.recipe(changed).parts if other.name == part.name}
 
 

@@ -98,7 +98,8 @@ def test_a_run_out_of_time_keeps_what_it_reached_and_goes_on(tmp_path: Path) -> 
 
     def loss_at(step: int, _micro: int) -> torch.Tensor:
         seen.append(step)
-        return model(torch.ones(1, 2)).square().mean()
+        loss: torch.Tensor = model(torch.ones(1, 2)).square().mean()
+        return loss
 
     def run(steps: int, deadline: float | None = None) -> bool:
         loop = _loop(steps)

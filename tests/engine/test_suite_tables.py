@@ -113,7 +113,7 @@ def test_options_that_make_a_method_its_ablation_make_it_that_row() -> None:
 
 
 def test_learning_curves_of_methods_that_learn_alike_are_lines_of_their_own() -> None:
-    def learnt(method: str, by: str, **options: object) -> CellResult:
+    def learnt(method: str, by: str, **options: Any) -> CellResult:
         cell = result(method, (by, None), {"clip_t": 0.1}, **options)
         losses = {"steps": [(1, 0.5), (2, 0.4)]}
         return replace(cell, parts={kind: replace(part, losses=losses) for kind, part in cell.parts.items()})
@@ -200,7 +200,7 @@ def test_an_interval_of_one_factor_is_that_of_its_levels() -> None:
     values = [0.1, 0.4, 0.2, 0.7]
     doubled = bootstrap_interval([v for v in values for _ in range(2)], factors=[[n for n in range(4) for _ in "ab"]])
     single = bootstrap_interval(values)
-    assert (doubled.low, doubled.high) == (pytest.approx(single.low), pytest.approx(single.high))
+    assert (doubled.low, doubled.high) == pytest.approx((single.low, single.high))
     # Levels of unequal size weigh by it: one resample has both of 1.0 twice, or the 0.0 twice, or each once.
     uneven = bootstrap_interval([1.0, 1.0, 0.0], factors=["aab"], level=0.2, seed=1)
     assert np.allclose([uneven.mean, uneven.low, uneven.high], 2 / 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -140,7 +141,7 @@ def test_a_disk_without_links_gets_copies(
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(blobs.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     publish("dog")
     registry.rename("dog", "rex")
     assert check_whole(registry) == ["rex@1"]

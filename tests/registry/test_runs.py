@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -85,7 +86,7 @@ def test_a_killed_process_leaves_an_interrupted_run_and_no_lock(registry: Regist
 def test_a_silent_run_of_another_machine_is_interrupted_until_it_tells_again(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
 ) -> None:
-    monkeypatch.setattr(runs.platform, "node", lambda: "elsewhere")
+    monkeypatch.setattr(platform, "node", lambda: "elsewhere")
     id = registry.runs.begin("subject", "dog")
     monkeypatch.undo()
     assert registry.runs.find("dog").state == "running"

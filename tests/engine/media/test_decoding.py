@@ -28,7 +28,8 @@ def hdr(path: Path, luma: int, transfer: str, *, tagged: bool = True) -> Path:
 
 def shown(path: Path) -> np.ndarray:
     """The mean colour of a clip."""
-    return read_clip(probe_clip(path)).mean(axis=(0, 1, 2))
+    mean: np.ndarray = read_clip(probe_clip(path)).mean(axis=(0, 1, 2))
+    return mean
 
 
 @pytest.mark.parametrize("kind", [_PQ, _HLG], ids=["PQ", "HLG"])
