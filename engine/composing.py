@@ -22,6 +22,7 @@ from engine.data.files import sha256_of
 from engine.data.images import read_image
 from engine.errors import AdapterError, InputError
 from engine.methods.dreamvideo import ComposeConfig
+from engine.prompt_limits import limit_of_base
 from engine.prompts import PLACEHOLDER, said
 from engine.sampling.guidance import guided, prepared
 from engine.sampling.levels import Level
@@ -213,6 +214,8 @@ def _check(prompt: str, config: ComposeConfig, base: Base, subject: Adapter | No
     placed = prompt if subject is None else said(prompt, subject.word)
     if PLACEHOLDER in placed and (subject is None or subject.token is None):
         raise InputError(f'the prompt "{prompt}" has a * and nothing that was learnt stands for it')
+    word = "" if subject is None else subject.word
+    limit_of_base(base.info).notes([placed], token=subject is not None and subject.token is not None, mark=word)
     if any(side % base.layout.size_multiple for side in config.size):
         raise InputError(
             f"--size {config.size[0]}x{config.size[1]} does not fit the base {base.name}: width and height "

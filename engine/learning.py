@@ -24,8 +24,8 @@ from engine.data.windows import FrameSampling
 from engine.errors import JobError
 from engine.identity import deciding
 from engine.methods.common import CLASS, MotionSettings, OptimizerConfig, Part, SubjectSettings
-from engine.planning import MotionPlan, SubjectPlan
-from engine.prompts import PLACEHOLDER, said
+from engine.planning import MotionPlan, SubjectPlan, image_prompts
+from engine.prompts import PLACEHOLDER
 from engine.sampling.noise import offset_noise
 from engine.training import (
     LoopConfig,
@@ -87,7 +87,7 @@ def learn_subject(
     weights = session.fresh_weights(None)
 
     def loss_of(part: Part) -> Loss:
-        prompts = _image_prompts(plan, part.prompt, recipe.word)
+        prompts = image_prompts(plan, part.prompt, recipe.word)
         distinct = list(dict.fromkeys(prompts))
         prompt_of = torch.tensor([distinct.index(prompt) for prompt in prompts])
 
@@ -279,12 +279,6 @@ def _particulars(plan: SubjectPlan | MotionPlan) -> list[object]:
     if isinstance(plan, SubjectPlan):
         return [plan.class_word]
     return [plan.prompt, plan.start, plan.end, plan.source_fps]
-
-
-def _image_prompts(plan: SubjectPlan, prompt: str, word: str) -> list[str]:
-    """The prompt of each image: its caption, in which the method's `word` calls the subject, else `prompt`."""
-    word, prompt = (text.replace(CLASS, plan.class_word) for text in (word, prompt))
-    return [said(s.prompt, word) if s.prompt is not None else prompt for s in plan.of_role("image")]
 
 
 def _subject_loss(

@@ -18,9 +18,10 @@ from engine.data.images import ImageInfo, probe_image
 from engine.data.masks import trained_share
 from engine.data.windows import FrameSampling
 from engine.errors import InputError
-from engine.methods.common import Method, MotionSettings, OptimizerConfig, SubjectSettings, check_read
+from engine.methods.common import CLASS, Method, MotionSettings, OptimizerConfig, SubjectSettings, check_read
 from engine.methods.table import DEFAULT, check_options, method_named, recommended_for
-from engine.prompts import PLACEHOLDER
+from engine.prompt_limits import limit_of_base
+from engine.prompts import PLACEHOLDER, said
 from engine.settings import Resolved, check_number, resolve
 
 
@@ -108,7 +109,8 @@ def plan_subject(
         notes.append(f"{len(found.used)} images; the paper uses 3 to 5")
     notes += duplicates([(s.path, s.sha256) for s in sources if s.role == "image"])
     notes += [str(entry) for entry in (*found.unused, *paired.unused)]
-    return SubjectPlan(class_word.strip(), way, settings, tuple(sources), tuple(notes))
+    plan = SubjectPlan(class_word.strip(), way, settings, tuple(sources), tuple(notes))
+    return replace(plan, notes=(*notes, *unread_words(plan, info)))
 
 
 def _subject_caption(path: Path, class_word: str) -> tuple[str | None, str]:
@@ -200,7 +202,28 @@ def plan_motion(
     notes += duplicates([(s.path, s.sha256) for s in sources])
     notes += [str(entry) for entry in found.unused]
     shared = prompt or next(s.prompt for s in sources if s.prompt)
-    return MotionPlan(shared, way, settings, tuple(sources), tuple(notes), start, end, source_fps)
+    plan = MotionPlan(shared, way, settings, tuple(sources), tuple(notes), start, end, source_fps)
+    return replace(plan, notes=(*notes, *unread_words(plan, info)))
+
+
+def image_prompts(plan: SubjectPlan, prompt: str, word: str) -> list[str]:
+    """The prompt of each image: its caption, in which the method's `word` calls the subject, else `prompt`."""
+    word, prompt = (text.replace(CLASS, plan.class_word) for text in (word, prompt))
+    return [said(s.prompt, word) if s.prompt is not None else prompt for s in plan.of_role("image")]
+
+
+def unread_words(plan: SubjectPlan | MotionPlan, info: BaseInfo) -> tuple[str, ...]:
+    """A sentence for each text of which the base's text encoder never reads all, of those that are learnt by.
+
+    Raises `InputError` where what stands for the subject would be cut off.
+    """
+    limit = limit_of_base(info)
+    if isinstance(plan, MotionPlan):
+        return limit.notes(source.prompt or plan.prompt for source in plan.sources)
+    recipe = plan.method.recipe(plan.settings.config)
+    texts = [text for part in recipe.parts for text in image_prompts(plan, part.prompt, recipe.word)]
+    mark = recipe.word.replace(CLASS, plan.class_word)
+    return limit.notes(texts, token=recipe.token is not None, mark=mark)
 
 
 def _clip_source(clip: ClipInfo, sampling: FrameSampling, size: tuple[int, int], prompt: str | None) -> PlannedSource:

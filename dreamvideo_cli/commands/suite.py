@@ -165,6 +165,8 @@ def _tell_cost(plan: SuitePlan, forecasts: Forecasts, out: Out, *, dry_run: bool
                              ("prompt", suite.prompts), ("seed", suite.seeds)) if things
     ]  # fmt: skip
     out.note(f"{suite.name}: {count_text(len(plan.tasks), 'cell')} ({' x '.join(sizes)}) on {plan.info.location.name}")
+    for note in plan.notes:
+        out.warn(note)
     out.note(f"{count_text(len(lessons), 'adapter')} to learn, about {duration_text(seconds[0])}")
     kept = len(plan.tasks) - len(waiting)
     out.note(f"{count_text(len(waiting), 'video')} to make, about {duration_text(seconds[1])}; {kept} there already")

@@ -17,6 +17,7 @@ from dreamvideo_cli.wording import option_name, size_text, value_text
 from engine.bases.location import BaseLocation, inspect_base
 from engine.errors import InputError
 from engine.methods.dreamvideo import ComposeConfig
+from engine.prompt_limits import notes_on_composing
 from engine.prompts import check_text, place_subject
 from engine.settings import Resolved, check_seed, resolve
 
@@ -100,8 +101,11 @@ def prepare(wish: Wish, registry: Registry, out: Out) -> Job:
     paths = targets(wish.output, named, seeds, force=wish.force)
     _check_pictures(wish, adapters, paths)
     base = _base(wish, list(adapters.values()), registry, out)
-    settings = settings_for(inspect_base(base).recommended.get("compose", {}), adapters.get("motion"), wish.options)
+    info = inspect_base(base)
+    settings = settings_for(info.recommended.get("compose", {}), adapters.get("motion"), wish.options)
     folders = {kind: registry.path(adapter) for kind, adapter in adapters.items()}
+    for note in notes_on_composing(info, prompt, settings.config.negative_prompt, folders.get("subject")):
+        out.warn(note)
     return Job(wish, prompt, base, adapters, folders, settings, tuple(paths))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,7 @@ from engine.data.files import sha256_of
 from engine.data.finding import find_clips, find_images
 from engine.errors import BaseError, InputError
 from engine.evaluation.wanted import PAPER_CLIP, PAPER_DINO, ReferenceClip, Wanted
+from engine.prompt_limits import limit_of_judge
 from engine.prompts import with_class_word
 
 if TYPE_CHECKING:
@@ -95,18 +97,29 @@ def answer(evaluation: Evaluation, out: Out) -> None:
     device = str(choose_device(evaluation.question.device))
     scorer = Scorer(Judges({"clip": evaluation.clip, "dino": evaluation.dino}, device=device))
     _announce(evaluation, out)
+    texts = [case.wanted.text for case in evaluation.cases if case.wanted.text]
+    with _other_judges_named():
+        for note in limit_of_judge(evaluation.clip).notes(texts) if texts else ():
+            out.warn(note)
     scores: list[Scores] = []
     with Meter(out) as meter:
         for case in evaluation.cases:
             began = time.perf_counter()
-            try:
+            with _other_judges_named():
                 scores.append(scorer.score(case.path, case.wanted))
-            except BaseError as error:
-                error.add_note("Other judges, as folders or hub ids: --clip MODEL, --dino MODEL")
-                raise
             meter.report("videos", len(scores), len(evaluation.cases), time.perf_counter() - began)
     rows = [_about(case, evaluation) for case in evaluation.cases]
     show_scores(rows, scores, scorer.metrics, evaluation.question.csv, out)
+
+
+@contextmanager
+def _other_judges_named() -> Iterator[None]:
+    """Say of a judge that can't be loaded how to name another."""
+    try:
+        yield
+    except BaseError as error:
+        error.add_note("Other judges, as folders or hub ids: --clip MODEL, --dino MODEL")
+        raise
 
 
 def _judges(question: Question, cases: Sequence[Case]) -> tuple[str, str]:

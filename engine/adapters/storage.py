@@ -93,6 +93,16 @@ def read_adapter(folder: Path) -> Adapter:
     return Adapter(weights=weights, widths=widths, token=token, embeddings=embeddings, **fields)
 
 
+def word_of(folder: Path) -> str:
+    """What stands for a subject in a prompt, read without its weights. Raises `AdapterError`."""
+    path = folder / WEIGHTS
+    try:
+        with safe_open(path, framework="pt") as file:
+            return str((file.metadata() or {}).get("word", PLACEHOLDER))
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(f"the adapter's file {path} is damaged: {error}") from error
+
+
 def _read_one(path: Path, key: str, dimensions: int) -> Tensor | None:
     """The one tensor of a file, or None where there is no file."""
     if not path.exists():

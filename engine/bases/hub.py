@@ -48,7 +48,7 @@ def _fetched(model: str, components: Sequence[str]) -> Path:
     names: list[str] | None = None
     trouble: Exception | None = None
     try:
-        names = HfApi().list_repo_files(model)
+        names = [file.rfilename for file in HfApi().model_info(model).siblings or ()]
     except Exception as error:  # the cache may have it: what snapshot_download raises tells
         trouble = error
     if names is None:

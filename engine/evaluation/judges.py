@@ -21,10 +21,12 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTMod
 
 from engine.bases.load import loading, quiet_libraries
 from engine.bases.location import BaseInfo
+from engine.bases.text import ClipPrompts
 from engine.bases.weights import as_the_only_ones, weights_of
 from engine.errors import BaseError
 from engine.evaluation.judge_files import judge_digest, judge_folder
 from engine.evaluation.wanted import PAPER_CLIP, PAPER_DINO
+from engine.prompt_limits import judge_tokens
 
 Pictures = Sequence[npt.NDArray[np.uint8]]
 _IMAGENET_MEAN, _IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -53,7 +55,7 @@ class ClipJudge:
         self.device, self.batch = torch.device(device), batch
         folder = judge_folder(model)
         self._model = _load(CLIPModel, folder).to(self.device)
-        self._tokenizer = _load_part(CLIPTokenizer, folder)
+        self._prompts = prompts_of_clip(folder)
         self._processor = _load_part(CLIPImageProcessorPil, folder)
         self.identity = _identity("clip", folder, self.device)
 
@@ -70,10 +72,15 @@ class ClipJudge:
     @torch.no_grad()
     def texts(self, prompts: Sequence[str]) -> Tensor:
         """Text features `(N, D)` on the CPU; a prompt too long for the tower is cut."""
-        ids = self._tokenizer(list(prompts), padding="max_length", truncation=True, return_tensors="pt").input_ids
+        ids = self._prompts.ids(list(prompts), token=False)
         pooled = self._model.text_model(input_ids=ids.to(self.device)).pooler_output
         features: Tensor = self._model.text_projection(pooled).cpu()
         return features
+
+
+def prompts_of_clip(folder: Path) -> ClipPrompts:
+    """How a CLIP's prompts become tokens, without its weights. Raises `BaseError`."""
+    return ClipPrompts(_load_part(CLIPTokenizer, folder), judge_tokens(folder))
 
 
 class DinoJudge:

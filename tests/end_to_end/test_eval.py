@@ -208,3 +208,8 @@ def test_a_table_is_not_replaced_unasked(call: Dv, made: Path, tmp_path: Path) -
     assert (tmp_path / "figures.csv").read_text(encoding="utf-8") == "mine\n"
     assert call("eval", made, "--csv", "figures.csv", "--force")[0] == 0
     assert (tmp_path / "figures.csv").read_text(encoding="utf-8").startswith("path,")
+
+
+def test_words_that_the_judge_never_reads_are_told(call: Dv, made: Path) -> None:
+    code, _, err = call("eval", made, "--prompt", "a dog " + "and a cat " * 20)
+    assert code == 0 and "the CLIP that judges reads 32" in err and "never read" in err

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -222,8 +223,8 @@ class Hub:
     def __init__(self, cache: Path, names: Sequence[str], contents: dict[str, str] | None = None) -> None:
         self.cache, self.names, self.contents = cache, names, contents or {}
 
-    def list_repo_files(self, _model: str) -> list[str]:
-        return list(self.names)
+    def model_info(self, _model: str) -> SimpleNamespace:
+        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=name) for name in self.names])
 
     def snapshot_download(self, _model: str, *, allow_patterns: list[str]) -> str:
         from huggingface_hub.utils._paths import filter_repo_objects
@@ -351,7 +352,7 @@ def test_the_hubs_refusals_say_what_to_do(monkeypatch: pytest.MonkeyPatch, kind:
     def refuse(*_: object, **__: object) -> str:
         raise refusal(kind)
 
-    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", refuse)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", refuse)
     monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
     with pytest.raises(BaseError, match=said) as caught:
         local_folder("somebody/something")

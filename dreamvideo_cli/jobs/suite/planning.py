@@ -15,17 +15,20 @@ from dreamvideo_cli.jobs.learning import hyperparameters, plan_of
 from dreamvideo_cli.jobs.requests import Request, given, new_request
 from engine.bases.location import BaseInfo, inspect_base
 from engine.data.files import sha256_of
-from engine.errors import BaseError, EngineError
+from engine.errors import BaseError, EngineError, InputError
 from engine.evaluation.judge_files import judge_digest
 from engine.evaluation.suites.definition import Suite, SuiteMethod, SuiteMotion, SuiteSubject
 from engine.evaluation.suites.reading import raise_all
 from engine.evaluation.suites.results import Cell, CellResult
 from engine.evaluation.wanted import ReferenceClip, Wanted
 from engine.identity import deciding, hashed
+from engine.methods.common import CLASS
 from engine.methods.dreamvideo import ComposeConfig
+from engine.planning import MotionPlan, SubjectPlan, unread_words
+from engine.prompt_limits import limit_of_base, limit_of_judge
+from engine.prompts import said
 
 if TYPE_CHECKING:
-    from engine.planning import MotionPlan, SubjectPlan
     from registry import Adapter, Registry
 
 Kind = Literal["subject", "motion"]
@@ -79,6 +82,8 @@ class SuitePlan:
     device: str | None
     judges: tuple[str, str]
     tasks: tuple[Task, ...]
+    notes: tuple[str, ...]
+    """What a person should know before it starts."""
 
     @property
     def results(self) -> list[CellResult]:
@@ -172,7 +177,9 @@ def plan_suite(
         if task is not None:
             tasks.append(task)
     raise_all(planner.errors, f"the suite {suite.name}")
-    return SuitePlan(suite, folder, planner.base, info, planner.fingerprint, device, judges, tuple(tasks))
+    return SuitePlan(
+        suite, folder, planner.base, info, planner.fingerprint, device, judges, tuple(tasks), planner.notes(tasks)
+    )
 
 
 class _Planner:
@@ -185,6 +192,8 @@ class _Planner:
         self.base = suite.base or info.location.name
         self.fingerprint = fingerprint_of(info.location, info)
         self.errors: list[str] = []
+        self._clip = judges[0]
+        self._unread: tuple[str, ...] = ()
         self._registry, self._material = registry, material
         self._lessons: dict[tuple[Kind, str, str], Lesson | None] = {}
         self._alike: dict[str, Lesson] = {}
@@ -210,9 +219,14 @@ class _Planner:
         pictures, clips = self._references(things["subject"], things["motion"])
         wanted = Wanted(self.suite.text(cell), pictures, clips)
         settings = settings_for(self.info.recommended.get("compose", {}), None, method.compose_options)
-        said = self.suite.said(cell)
+        prompt = self.suite.said(cell)
+        try:
+            self._look_for_unread(prompt, lessons.get("subject"))
+        except InputError as error:
+            self.errors.append(str(error))
+            return None
         identity = hashed([
-            self.fingerprint, self.suite.dtype or "fp32", said, wanted.text, cell.seed,
+            self.fingerprint, self.suite.dtype or "fp32", prompt, wanted.text, cell.seed,
             deciding(settings.values(), ComposeConfig),
             self._judged_by,
             {kind: lesson.identity for kind, lesson in lessons.items()},
@@ -220,7 +234,23 @@ class _Planner:
             [(self._hash_of(clip.path), clip.start, clip.end, clip.source_fps) for clip in clips],
         ])  # fmt: skip
         whole = newest is not None and newest.identity == identity and is_whole(newest, self.folder)
-        return Task(cell, said, method.compose_options, settings.config, wanted, lessons, identity, newest, whole)
+        return Task(cell, prompt, method.compose_options, settings.config, wanted, lessons, identity, newest, whole)
+
+    def notes(self, tasks: Sequence[Task]) -> tuple[str, ...]:
+        """The words of prompts, and of what was learnt by, that the base or the CLIP that judges never reads."""
+        lessons = {lesson.identity: lesson for task in tasks for lesson in task.lessons.values()}
+        learning = [note for lesson in lessons.values() for note in unread_words(lesson.plan, self.info)]
+        judging = limit_of_judge(self._clip).notes(task.wanted.text for task in tasks if task.wanted.text)
+        return tuple(dict.fromkeys((*learning, *self._unread, *judging)))
+
+    def _look_for_unread(self, prompt: str, lesson: Lesson | None) -> None:
+        limit = limit_of_base(self.info)
+        if lesson is None or not isinstance(lesson.plan, SubjectPlan):
+            self._unread += limit.notes([prompt])
+            return
+        recipe = lesson.plan.method.recipe(lesson.plan.settings.config)
+        word = recipe.word.replace(CLASS, lesson.plan.class_word)
+        self._unread += limit.notes([said(prompt, word)], token=recipe.token is not None, mark=word)
 
     def _found(self, thing: Any, find: Callable[[Any, Path], tuple[Path, ...]]) -> tuple[Path, ...] | None:
         try:

@@ -267,3 +267,13 @@ def test_a_row_is_noted_before_its_path_is_told(
     monkeypatch.setattr("dreamvideo_cli.terminal.output.Out.result", interrupted)
     assert dv("batch", write({"prompt": "a"}, {"prompt": "b"})).code == 130
     assert states(tmp_path / "shots") == ["made", "waiting"]
+
+
+def test_words_that_are_never_read_are_told_and_a_subject_among_them_refused(
+    dv: Any, write: Write, adapters: None, loads: list[str], tmp_path: Path
+) -> None:
+    long = "and a cat " * 20
+    done = dv("batch", write({"prompt": f"a dog {long}"}))
+    assert done.code == 0 and "never read" in " ".join(done.err.split())
+    cut = dv("batch", write({"prompt": f"{long} *", "subject": "fox"}), "--folder", "other")
+    assert cut.code == 2 and "row 1" in cut.err and "would be cut off" in " ".join(cut.err.split())

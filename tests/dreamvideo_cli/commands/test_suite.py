@@ -500,3 +500,11 @@ def test_the_example_of_the_docs_is_a_suite(dv: Any, home: Path, tmp_path: Path)
         "mine-fox-dreamvideo", "mine-fox-lora",
         "mine-zigzag-dreamvideo", "mine-zigzag-lora", "mine-zigzag-dreamvideo-no-guidance",
     ]  # fmt: skip
+
+
+def test_words_that_are_never_read_are_told_before_anything_starts(dv: Any, write: Write) -> None:
+    long = "and a cat " * 20
+    told = dv("suite", "run", write(TOKEN, prompts=f'["a * {long}"]'), "--dry-run")
+    assert told.code == 0 and " ".join(told.err.split()).count("never read") == 2, told.err  # base and judge
+    cut = dv("suite", "run", write(TOKEN, prompts=f'["{long} *"]'), "--dry-run")
+    assert cut.code == 2 and "would be cut off" in " ".join(cut.err.split())
