@@ -38,14 +38,20 @@ if TYPE_CHECKING:
     from engine.bases.text import ClipPrompts
 
 _PROJECTIONS: dict[str, Projection] = {"q": "query", "k": "key", "v": "value", "out": "output"}
+_BLOCK = r"(down_blocks\.\d+|mid_block|up_blocks\.\d+)"
+_TRANSFORMER = r"(norm|proj_in|proj_out|transformer_blocks\.\d+\.(attn1|attn2|ff|norm1|norm2|norm3))(\.|$)"
+_RESNET = r"(norm1|conv1|time_emb_proj|norm2|conv2|conv_shortcut)\."
 _AXES: tuple[tuple[str, Axis], ...] = (
-    (r"time_embedding\.", "embedding"),
-    (r"transformer_in\.", "temporal"),
-    (r"(down_blocks\.\d+|mid_block|up_blocks\.\d+)\.temp_(attentions|convs)\.", "temporal"),
-    (r"(down_blocks\.\d+|mid_block|up_blocks\.\d+)\.(attentions|resnets|downsamplers|upsamplers)\.", "spatial"),
+    (r"time_embedding\.(linear_1|linear_2|cond_proj)\.", "embedding"),
+    (rf"transformer_in\.{_TRANSFORMER}", "temporal"),
+    (rf"{_BLOCK}\.temp_attentions\.\d+\.{_TRANSFORMER}", "temporal"),
+    (rf"{_BLOCK}\.temp_convs\.\d+\.conv[1-4]\.", "temporal"),
+    (rf"{_BLOCK}\.attentions\.\d+\.{_TRANSFORMER}", "spatial"),
+    (rf"{_BLOCK}\.resnets\.\d+\.{_RESNET}", "spatial"),
+    (rf"{_BLOCK}\.(downsamplers|upsamplers)\.\d+\.conv\.", "spatial"),
     (r"conv_(in|norm_out|out)\.", "spatial"),
 )
-_IN_BLOCK = r"transformer_blocks\.\d+\.(attn1|attn2|ff|norm1|norm2|norm3)(\.|$)"
+"""Names of parameters and sites: one that matches none of these is an error."""
 
 
 class UNet3D:
@@ -170,10 +176,8 @@ def _axis(name: str) -> Axis:
 
 
 def _kind(name: str) -> LayerKind:
-    inner = re.search(_IN_BLOCK, name)
+    inner = re.search(r"transformer_blocks\.\d+\.(attn1|attn2|ff|norm1|norm2|norm3)", name)
     if inner is None:
-        if "transformer_blocks." in name:
-            raise BaseError(f"the denoiser has a parameter {name}, which the family {UNet3D.name} does not know")
         return "other"
     leaf = inner.group(1)
     if leaf in ("ff", "norm3"):

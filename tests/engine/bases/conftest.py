@@ -1,0 +1,86 @@
+"""A base of every family in miniature: the one that ships, and one made up to be unlike it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.bases.base import Base
+from engine.bases.families import FAMILIES
+from engine.bases.load import load_base
+from engine.bases.location import BaseInfo, BaseLocation, inspect_base
+from tests.engine.bases.tiny_joint import TINY_JOINT, write_tiny_joint
+
+MakeBase = Callable[..., Path]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A base of a family: what may be asked of any."""
+
+    location: BaseLocation
+
+    @property
+    def info(self) -> BaseInfo:
+        return inspect_base(self.location)
+
+    def load(self) -> Base:
+        """Afresh: learning lets go of a base's encoders."""
+        return load_base(self.location, device="cpu")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def known_families() -> Iterator[None]:
+    """The table of families, with the made-up one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FAMILIES, "TinyJoint", TINY_JOINT)
+        yield
+
+
+@pytest.fixture(scope="session", params=["unet3d", "tiny_joint"])
+def sample(
+    request: pytest.FixtureRequest,
+    known_families: None,
+    make_base: MakeBase,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Sample:
+    """A base of each family in turn."""
+    folder = make_base()
+    if request.param == "tiny_joint":
+        other = tmp_path_factory.mktemp("tiny_joint")
+        write_tiny_joint(other)
+        shutil.copytree(folder / "image_encoder", other / "image_encoder")
+        folder = other
+    return Sample(BaseLocation(request.param, str(folder)))
+
+
+@pytest.fixture(scope="session")
+def family_base(sample: Sample) -> Base:
+    """One base of each family, for the tests that leave it as it was."""
+    return sample.load()
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> list[Path]:
+    return _pictures(tmp_path / "photographs", 3, seed=1)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A folder of 12 frames."""
+    _pictures(tmp_path / "clip", 12, seed=2)
+    return tmp_path / "clip"
+
+
+def _pictures(folder: Path, count: int, seed: int) -> list[Path]:
+    folder.mkdir()
+    draw = np.random.default_rng(seed)
+    for index in range(count):
+        Image.fromarray(draw.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{index:02}.png")
+    return sorted(folder.iterdir())
