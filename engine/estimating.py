@@ -53,7 +53,7 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
     steps = {part.name: part.steps for part in recipe.parts}
     frames = 1
     if isinstance(plan, MotionPlan):
-        frames = min(plan.settings.config.frames, max(s.frames for s in plan.sources))
+        frames = info.layout.trimmed(min(plan.settings.config.frames, max(s.frames for s in plan.sources)))
     latents = _latents(location, config.batch_size, frames, config.size)
     flops, saved = _cost(location, latents, config.gradient_checkpointing)
     bytes_each = torch.finfo(precision).bits // 8

@@ -27,7 +27,7 @@ _FIRST = frozenset({
 })  # fmt: skip
 """The settings that every stored identity has: those of the first version. Never to be added to."""
 
-_NEUTRAL: Mapping[str, object] = {}
+_NEUTRAL: Mapping[str, object] = {"time_embedding": False}
 """What a later setting must be to count as not there, where that is no longer its default."""
 
 

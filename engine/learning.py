@@ -21,6 +21,7 @@ from engine.bases.base import Base
 from engine.bases.family import Conditioning
 from engine.data.encoding import EncodedClip, EncodedImages, encode_clip, encode_images
 from engine.data.windows import FrameSampling
+from engine.dropout import dropping, seeded
 from engine.errors import JobError
 from engine.identity import deciding
 from engine.methods.common import CLASS, MotionSettings, OptimizerConfig, Part, SubjectSettings
@@ -233,12 +234,21 @@ class _Session:
             if self.on_progress is not None and first:
                 self.on_progress(part.name, progress)
 
+        def loss_at(step: int, micro: int) -> Tensor:
+            generator = generator_at(config.seed, step, f"{part.name}/{micro}", rank)
+            if config.dropout == 0:
+                return loss(generator)
+            with seeded(generator_at(config.seed, step, f"{part.name}/{micro}/dropout", rank), self.base.device):
+                return loss(generator)
+
         with ExitStack() as stack:
             if config.gradient_checkpointing:
                 stack.enter_context(self.base.family.checkpointed(self.base.denoiser))
+            if config.dropout > 0:
+                stack.enter_context(dropping(self.base.family.dropouts(self.base.denoiser), config.dropout))
             return train(
                 parameters,
-                lambda step, micro: loss(generator_at(config.seed, step, f"{part.name}/{micro}", rank)),
+                loss_at,
                 loop,
                 accelerator=self.accelerator,
                 snapshots=snapshots,

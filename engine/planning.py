@@ -249,13 +249,18 @@ def _resolved(method: Method, sources: int, info: BaseInfo, options: Mapping[str
 
 
 def _check_places(method: Method, config: OptimizerConfig, info: BaseInfo) -> None:
-    """Refuse a method that would find nothing to train in a base of this family."""
+    """Refuse a method that would find nothing to train, or a dropout nothing to drop, in a base of this family."""
     weights, family = method.recipe(config).weights, family_named(info.family)
     lacking = weights.where.lacks(family) if weights is not None else None
     if lacking is not None:
         raise InputError(
             f"the method {method.name} can't learn a {method.kind} on the base {info.location.name}: bases of the "
             f"family {family.name} have no {lacking}; choose another method or base"
+        )
+    if config.dropout > 0 and not family.has_dropout:
+        raise InputError(
+            f"`dropout` is {config.dropout:g}, and the base {info.location.name} has none, as all of the family "
+            f"{family.name}: leave it at 0"
         )
 
 

@@ -283,5 +283,12 @@ class Family(Protocol):
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         """What the denoiser says of noisy latents `(B, C, f, h, w)` at `timesteps` `(B,)`, of the same shape."""
 
+    @property
+    def has_dropout(self) -> bool:
+        """Whether there are layers that can drop activations while something is learnt."""
+
+    def dropouts(self, denoiser: nn.Module) -> list[nn.Dropout]:
+        """These layers."""
+
     def checkpointed(self, denoiser: nn.Module) -> AbstractContextManager[None]:
         """Recompute activations in the backward pass, inside the context."""

@@ -65,6 +65,7 @@ class UNet3D:
     )
     roles: frozenset[Role] = frozenset({"identity", "motion"})
     axes: frozenset[Axis] = frozenset({"spatial", "temporal", "embedding"})
+    has_dropout = True
 
     def facts(self, configs: Mapping[str, Config]) -> Facts:
         unet, vae, text = (configs[part] for part in ("unet", "vae", "text_encoder"))
@@ -145,6 +146,13 @@ class UNet3D:
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         prediction: Tensor = denoiser(noisy, timesteps, text.embeddings).sample
         return prediction
+
+    def dropouts(self, denoiser: nn.Module) -> list[nn.Dropout]:
+        """Those of the temporal convolutions, which the authors' code has active while it learns."""
+        from torch import nn
+
+        names = re.compile(rf"{_BLOCK}\.temp_convs\.")
+        return [m for name, m in denoiser.named_modules() if isinstance(m, nn.Dropout) and names.match(name)]
 
     @contextmanager
     def checkpointed(self, denoiser: nn.Module) -> Iterator[None]:

@@ -104,6 +104,12 @@ class OptimizerConfig(Checked):
     gradient_accumulation: int = setting(
         1, "Micro-batches a step; their mean gradient is applied.", least=1, origin="dv"
     )
+    dropout: float = setting(
+        0.0, "Share of activations that the base's layers over frames drop while learning.", least=0, below=0.9,
+        origin="dv",
+    )  # fmt: skip
+    """The authors' code has 0.1 in temporal convolutions, of which the paper says nothing. With it an adapter learns
+    beside another base than the one it is used in, and every loss is noisier."""
     gradient_checkpointing: bool = setting(False, "Recompute activations: slower, far less memory.", origin="dv")
     snapshot_every: int = setting(
         100, "Steps between the snapshots that --resume continues from.", least=1, origin="dv"

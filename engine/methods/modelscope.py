@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.adapters.choosing import TEMPORAL, FullWeights
-from engine.methods.common import Method, MotionSettings, Part, Recipe
+from engine.adapters.choosing import TEMPORAL, TEMPORAL_AND_TIME, FullWeights
+from engine.methods.common import Method, MotionSettings, Part, Recipe, setting
 from engine.methods.dreamix import DreamixConfig
 from engine.methods.dreamix import recipe as subject_recipe
 
@@ -14,15 +14,20 @@ from engine.methods.dreamix import recipe as subject_recipe
 class FineTuningConfig(MotionSettings):
     """Appendix A.2: 1000 steps at 1e-5 for one clip as for several."""
 
+    time_embedding: bool = setting(
+        True, "Train the embedding of the time of denoising, too, with the temporal parameters.", origin="authors"
+    )
+
 
 def _for_clips(count: int) -> FineTuningConfig:
     return FineTuningConfig() if count > 1 else FineTuningConfig(batch_size=1)
 
 
 def motion_recipe(config: FineTuningConfig) -> Recipe:
-    """Everything temporal: transformers and convolutions over frames."""
+    """Everything temporal: transformers and convolutions over frames, and what the authors' code counts with them."""
+    where = TEMPORAL_AND_TIME if config.time_embedding else TEMPORAL
     part = Part("weights", ("weights",), config.steps, config.learning_rate)
-    return Recipe((part,), weights=FullWeights(TEMPORAL))
+    return Recipe((part,), weights=FullWeights(where))
 
 
 METHODS = (
@@ -40,7 +45,7 @@ METHODS = (
         "motion",
         FineTuningConfig,
         motion_recipe,
-        "all temporal parameters",
+        "all temporal parameters, and the time embedding",
         "A.2",
         _for_clips,
     ),

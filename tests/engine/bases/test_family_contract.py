@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine.adapters.bottleneck import AdapterSet
-from engine.adapters.choosing import IDENTITY, MOTION, SPATIAL, TEMPORAL
+from engine.adapters.choosing import IDENTITY, MOTION, SPATIAL, TEMPORAL, TEMPORAL_AND_TIME, Where
 from engine.adapters.forms import restored
 from engine.adapters.learnt import Learnt
 from engine.adapters.low_rank import LowRankSet
@@ -431,18 +431,41 @@ def test_a_subject_and_a_motion_are_learnt_and_composed(
     assert torch.equal(predicted(fresh), untouched)
 
 
-def test_only_what_a_method_trains_moves(sample: Sample, photographs: list[Path], clip: Path, tmp_path: Path) -> None:
-    """Full fine-tuning by labels: what is written is what the axes announce."""
+@pytest.mark.parametrize(("time_embedding", "where"), [(True, TEMPORAL_AND_TIME), (False, TEMPORAL)])
+def test_fine_tuning_trains_the_parameters_of_its_labels(
+    sample: Sample, photographs: list[Path], clip: Path, tmp_path: Path, time_embedding: bool, where: Where
+) -> None:
     options: dict[str, object] = {"size": SIZE, "steps": 1, "learning_rate": 1e-3}
     subject = plan_subject(photographs, "dog", info=sample.info, options=options, method="dreamix")
     learn_subject(subject, sample.load(), tmp_path / "subject")
-    motion = plan_motion(
-        [clip], "a dog runs", info=sample.info, options={**options, "frames": FRAMES}, method="modelscope"
-    )
+    options |= {"frames": FRAMES, "time_embedding": time_embedding}
+    motion = plan_motion([clip], "a dog runs", info=sample.info, options=options, method="modelscope")
     base = sample.load()
     learn_motion(motion, base, tmp_path / "motion")
     assert read_adapter(tmp_path / "subject").weights.keys() == set(SPATIAL.names(base.labels))
-    assert set(TEMPORAL.names(base.labels)) <= read_adapter(tmp_path / "motion").weights.keys() < base.labels.keys()
+    deltas = read_adapter(tmp_path / "motion").weights
+    assert deltas.keys() == set(where.names(base.labels))
+    assert any(delta.any() for name, delta in deltas.items() if base.labels[name].axis == "embedding") == time_embedding
+
+
+def test_dropout_is_repeated_and_over_when_learning_is_or_it_is_refused(
+    sample: Sample, clip: Path, tmp_path: Path
+) -> None:
+    bases = [sample.load() for _ in range(3)]
+    family = bases[0].family
+    assert family.has_dropout == bool(family.dropouts(bases[0].denoiser))
+    if not family.has_dropout:
+        with pytest.raises(InputError, match=r"`dropout` is 0\.1"):
+            plan_of_motion(sample, clip, dropout=0.1)
+        return
+    untouched = predicted(bases[0])
+    folders = [tmp_path / name for name in ("once", "again", "without")]
+    for base, folder, dropout in zip(bases, folders, (0.5, 0.5, 0.0), strict=True):
+        learn_motion(plan_of_motion(sample, clip, steps=2, dropout=dropout), base, folder)
+    once, again, without = ((folder / "adapter.safetensors").read_bytes() for folder in folders)
+    assert once == again != without
+    assert not any(module.training for module in bases[0].denoiser.modules())
+    assert torch.equal(predicted(sample.load()), untouched)
 
 
 def test_composing_refuses_what_the_codec_cannot_give(family_base: Base) -> None:

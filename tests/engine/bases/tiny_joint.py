@@ -232,6 +232,7 @@ class TinyJointFamily:
     )
     roles: frozenset[Role] = frozenset({"identity", "motion"})
     axes: frozenset[Axis] = frozenset({"joint", "embedding"})
+    has_dropout = False
 
     def facts(self, configs: Mapping[str, Config]) -> Facts:
         channels, width = configs["transformer"]["channels"], configs["transformer"]["text_dim"]
@@ -278,6 +279,9 @@ class TinyJointFamily:
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         prediction: Tensor = denoiser(noisy, timesteps, text.embeddings, text.mask)
         return prediction
+
+    def dropouts(self, denoiser: nn.Module) -> list[nn.Dropout]:
+        return []
 
     @contextmanager
     def checkpointed(self, denoiser: nn.Module) -> Iterator[None]:
