@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import copy
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from accelerate import Accelerator
 from platformdirs import user_cache_path
 
 from engine.bases.load import choose_device, is_emulated
-from engine.pretraining import autoencoder, denoiser, motion_words, pools, self_supervised, text_image, tokenizer
+from engine.pretraining import autoencoder, denoiser, pools, self_supervised, text_image, tokenizer
 from engine.pretraining.export import export
 from engine.pretraining.settings import PRESETS, STAGES, Recipe, with_steps
 from engine.pretraining.stage import OutOfTime, Run
@@ -37,19 +36,18 @@ def main() -> None:
 
 
 def pretrain(recipe: Recipe, run: Run, out: Path) -> None:
-    """Run every stage that is not finished. The base is written once it can be tried, while its judges still train.
+    """Run every stage that is not finished. The base is written once it can be tried, while the rest still trains.
 
     Raises `OutOfTime` at the run's deadline.
     """
-    words = tokenizer.kept(run.work / "tokenizer", merges=recipe.merges, max_tokens=recipe.text_image.max_tokens)
+    words = tokenizer.kept(run.work / "tokenizer", merges=recipe.merges, max_tokens=recipe.denoiser.max_tokens)
     photographs = pools.photographs(recipe.photographs, run.work)
     vae = autoencoder.pretrain(recipe.autoencoder, photographs, run)
-    autoencoder.sharpen(recipe.decoder, recipe.autoencoder, vae, photographs, run)
-    towers = text_image.pretrain("text_image", recipe.text_image, words, photographs, run)
-    text_encoder = motion_words.pretrain(recipe.motion_words, words, copy.deepcopy(towers.text_model), run)
-    denoiser.pretrain(recipe.denoiser, vae, words, text_encoder, photographs, run)
+    denoiser.pretrain(recipe.denoiser, vae, words, photographs, run)
     export(recipe, run.work, out)
-    text_image.pretrain("judge", recipe.judge, words, photographs, run)
+    autoencoder.sharpen(recipe.decoder, recipe.autoencoder, vae, photographs, run)
+    for name, settings in (("image_encoder", recipe.image_encoder), ("judge", recipe.judge)):
+        text_image.pretrain(name, settings, words, photographs, run)
     self_supervised.pretrain(recipe.self_supervised, photographs, run)
 
 

@@ -27,7 +27,8 @@ MAX_BYTES = 30_000_000
 def export(recipe: Recipe, work: Path, folder: Path) -> int:
     """Write what `work` has trained so far into `folder`; return the bytes of it.
 
-    What else lies in `folder` (the recommended settings) stays. Judges that are not trained yet are left out.
+    What else lies in `folder` (the recommended settings) stays. The image encoder and judges that are not
+    trained yet are left out.
     Raises `FileNotFoundError` where the denoiser is not begun, `ValueError` beyond `MAX_BYTES`.
     """
     words = CLIPTokenizer.from_pretrained(work / "tokenizer")
@@ -54,32 +55,29 @@ def export(recipe: Recipe, work: Path, folder: Path) -> int:
 
 
 def _models(recipe: Recipe, work: Path, words: CLIPTokenizer) -> dict[str, Any]:
-    """The base's components by their folders; None for judges that are not trained yet."""
+    """The base's components by their folders; None for those that are not trained yet."""
     pictures = autoencoder.build(recipe.autoencoder)
-    towers = text_image.build(recipe.text_image, words)
-    conditioned = denoiser.Conditioned(
-        denoiser.build(recipe.denoiser, pictures, recipe.text_image.width), towers.text_model
-    )
+    conditioned = denoiser.build(recipe.denoiser, pictures, words)
     _load(work, pictures, "decoder", "autoencoder")
-    _load(work, towers, "text_image")
     _load(work, conditioned, "clips", "images")
     pictures.register_to_config(scaling_factor=autoencoder.read_scale(work))
+    towers, judge = (text_image.build(settings, words) for settings in (recipe.image_encoder, recipe.judge))
+    viewer = self_supervised.Viewer(recipe.self_supervised)
+    others = {"image_encoder": towers, "judge": judge, "self_supervised": viewer}
+    there = {name: weights_file(work, name) is not None for name in others}
+    for name, model in others.items():
+        if there[name]:
+            _load(work, model, name)
     image_encoder = CLIPVisionModelWithProjection(towers.config.vision_config)
     kept = {k: v for k, v in towers.state_dict().items() if k.startswith(("vision_model.", "visual_"))}
     image_encoder.load_state_dict(kept)
-    judge, viewer = text_image.build(recipe.judge, words), self_supervised.Viewer(recipe.self_supervised)
-    judged, viewed = (weights_file(work, name) is not None for name in ("judge", "self_supervised"))
-    if judged:
-        _load(work, judge, "judge")
-    if viewed:
-        _load(work, viewer, "self_supervised")
     return {
         "unet": conditioned.unet,
         "vae": pictures,
         "text_encoder": conditioned.text_encoder,
-        "image_encoder": image_encoder,
-        "judges/clip": judge if judged else None,
-        "judges/dino": viewer.encoder if viewed else None,
+        "image_encoder": image_encoder if there["image_encoder"] else None,
+        "judges/clip": judge if there["judge"] else None,
+        "judges/dino": viewer.encoder if there["self_supervised"] else None,
     }
 
 

@@ -16,7 +16,7 @@ from transformers import ViTConfig, ViTModel
 from engine.pretraining.pools import Photographs
 from engine.pretraining.settings import SelfSupervisedSettings
 from engine.pretraining.stage import Run, run_stage
-from engine.pretraining.text_image import identity_loss
+from engine.pretraining.text_image import attend_plainly, identity_loss
 from engine.training import generator_at
 from engine.world.pictures import SIZE
 
@@ -68,6 +68,7 @@ def pretrain(settings: SelfSupervisedSettings, photographs: Photographs, run: Ru
     """Train the judge and return its encoder in eval mode."""
     torch.manual_seed(settings.loop.seed)
     model = Viewer(settings).to(run.device)
+    attend_plainly(model.encoder, run.device)
 
     def loss_at(step: int, _micro: int) -> Tensor:
         generator = generator_at(settings.loop.seed, step)

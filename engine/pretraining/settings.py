@@ -66,18 +66,6 @@ class ContrastiveSettings:
 
 
 @dataclass(frozen=True)
-class MotionWordsSettings:
-    """Directions for motions in the conditioning text tower's hidden states."""
-
-    loop: LoopConfig
-    batch_size: int = 64
-    strength: float = 6.0
-    """Length of a motion's offset; a hidden state's own is 9.5."""
-    named_share: float = 0.7
-    ema_decay: float = 0.99
-
-
-@dataclass(frozen=True)
 class SelfSupervisedSettings:
     """A small ViT that tells individuals apart (SimCLR's loss, arXiv 2002.05709)."""
 
@@ -112,12 +100,17 @@ class DenoiserSettings:
 
     images: LoopConfig
     clips: LoopConfig
-    image_batch: int = 48
+    image_batch: int = 32
     clip_batch: int = 6
     pool_clips: int = 6000
-    widths: tuple[int, ...] = (64, 144)
+    widths: tuple[int, ...] = (64, 160)
     """Cross-attention stands at every level."""
-    attention_head_dim: int = 16
+    attention_head_dim: int = 32
+    text_width: int = 96
+    text_layers: int = 3
+    max_tokens: int = 32
+    """Of the text encoder, which is trained with the UNet from the start: a CLIP's text tower, which learns from still
+    pictures, puts "moving left" next to "moving right", and that has to be undone."""
     captions: CaptionSettings = CaptionSettings()
     snr_cap: float = 5.0
     image_noise_bias: float = 1.5
@@ -137,10 +130,9 @@ class Recipe:
     """The whole recipe: one entry a stage, in the order in which they run."""
 
     autoencoder: AutoencoderSettings
-    decoder: DecoderSettings
-    text_image: ContrastiveSettings
-    motion_words: MotionWordsSettings
     denoiser: DenoiserSettings
+    decoder: DecoderSettings
+    image_encoder: ContrastiveSettings
     judge: ContrastiveSettings
     self_supervised: SelfSupervisedSettings
     photographs: int = 24000
@@ -156,22 +148,20 @@ def _loop(steps: int, learning_rate: float, seed: int) -> LoopConfig:
 
 CPU = Recipe(
     autoencoder=AutoencoderSettings(_loop(6000, 1.5e-3, 11)),
-    decoder=DecoderSettings(_loop(2000, 1e-3, 77)),
-    text_image=ContrastiveSettings(_loop(1200, 1e-3, 22)),
-    motion_words=MotionWordsSettings(_loop(400, 1e-3, 66)),
-    denoiser=DenoiserSettings(_loop(12000, 6e-4, 33), _loop(8000, 5e-4, 34)),
+    denoiser=DenoiserSettings(_loop(18000, 6e-4, 33), _loop(8000, 5e-4, 34)),
+    decoder=DecoderSettings(_loop(4000, 1e-3, 77)),
+    image_encoder=ContrastiveSettings(_loop(1200, 1e-3, 22), text_layers=2),
     judge=ContrastiveSettings(_loop(2500, 1e-3, 44), text_layers=2),
     self_supervised=SelfSupervisedSettings(_loop(2500, 1e-3, 55)),
 )
 GPU = Recipe(
     autoencoder=AutoencoderSettings(_loop(12000, 1.5e-3, 11), batch_size=64),
-    decoder=DecoderSettings(_loop(6000, 1e-3, 77), batch_size=64),
-    text_image=ContrastiveSettings(_loop(3000, 1e-3, 22), batch_size=256),
-    motion_words=MotionWordsSettings(_loop(400, 1e-3, 66)),
     denoiser=DenoiserSettings(
         _loop(20000, 1e-3, 33), _loop(12000, 1e-3, 34),
         image_batch=384, clip_batch=160, pool_clips=30000, compiled=True,
     ),
+    decoder=DecoderSettings(_loop(6000, 1e-3, 77), batch_size=64),
+    image_encoder=ContrastiveSettings(_loop(3000, 1e-3, 22), text_layers=2, batch_size=256),
     judge=ContrastiveSettings(_loop(4000, 1e-3, 44), text_layers=2, batch_size=256),
     self_supervised=SelfSupervisedSettings(_loop(4000, 1e-3, 55), batch_size=256),
     photographs=80000,
@@ -195,4 +185,4 @@ def _shortened(loop: LoopConfig, steps: int) -> LoopConfig:
     return replace(loop, steps=steps, decay_steps=loop.decay_steps * steps // loop.steps)
 
 
-STAGES = ("autoencoder", "decoder", "text_image", "motion_words", "images", "clips", "judge", "self_supervised")
+STAGES = ("autoencoder", "images", "clips", "decoder", "image_encoder", "judge", "self_supervised")

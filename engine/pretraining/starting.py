@@ -1,14 +1,14 @@
 """Going on from an exported base: its weights become finished stages of a work folder.
 
 Snapshots stay where they were made, exported weights travel with the package. What only training needs
-(optimizers, the first text tower) is not exported, and begins anew where its stage goes on.
+(optimizers, the image encoder's text tower) is not exported, and begins anew where its stage goes on.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,23 +43,35 @@ def start_from(base: Path, work: Path) -> None:
     taken = [name for name in STAGES if (work / f"{name}.safetensors").exists()]
     if taken:
         raise FileExistsError(f"{work} has trained {', '.join(taken)} already: choose another folder with --work")
-    text = _state(CLIPTextModel, base / "text_encoder")
-    denoiser = _named("unet", _state(UNet3DConditionModel, base / "unet")) | _named("text_encoder", text)
-    pictures = _state(AutoencoderKL, base / "vae")
-    stages = {
-        "autoencoder": pictures,
-        "decoder": pictures,
-        "text_image": _state(CLIPVisionModelWithProjection, base / "image_encoder") | _named("text_model", text),
-        "motion_words": text,
-        "images": denoiser,
-        "clips": denoiser,
-        "judge": _state(CLIPModel, base / "judges" / "clip"),
-        "self_supervised": _named("encoder", _state(ViTModel, base / "judges" / "dino", add_pooling_layer=False)),
-    }
+    readers = _readers(base)
     shutil.copytree(base / "tokenizer", work / "tokenizer")
     write_scale(work, AutoencoderKL.load_config(base / "vae")["scaling_factor"])
-    for name, tensors in stages.items():
-        write_stage(work / f"{name}.safetensors", tensors, steps.get(name, 0))
+    for name in STAGES:
+        if steps.get(name):
+            write_stage(work / f"{name}.safetensors", readers[name](), steps[name])
+
+
+def _readers(base: Path) -> dict[str, Callable[[], dict[str, Tensor]]]:
+    """How each stage's weights are read from an exported base."""
+
+    def pictures() -> dict[str, Tensor]:
+        return _state(AutoencoderKL, base / "vae")
+
+    def denoiser() -> dict[str, Tensor]:
+        text = _state(CLIPTextModel, base / "text_encoder")
+        return _named("unet", _state(UNet3DConditionModel, base / "unet")) | _named("text_encoder", text)
+
+    return {
+        "autoencoder": pictures,
+        "images": denoiser,
+        "clips": denoiser,
+        "decoder": pictures,
+        "image_encoder": lambda: _state(CLIPVisionModelWithProjection, base / "image_encoder"),
+        "judge": lambda: _state(CLIPModel, base / "judges" / "clip"),
+        "self_supervised": lambda: _named(
+            "encoder", _state(ViTModel, base / "judges" / "dino", add_pooling_layer=False)
+        ),
+    }
 
 
 def _state(kind: Any, folder: Path, **options: Any) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,6 @@ from engine.pretraining.settings import (
     ContrastiveSettings,
     DecoderSettings,
     DenoiserSettings,
-    MotionWordsSettings,
     Recipe,
     SelfSupervisedSettings,
     with_steps,
@@ -41,13 +41,12 @@ def _loop(steps: int) -> LoopConfig:
 
 TINY = Recipe(
     autoencoder=AutoencoderSettings(_loop(2), batch_size=2, widths=(8, 8, 16), latent_channels=4),
-    decoder=DecoderSettings(_loop(1), batch_size=2),
-    text_image=ContrastiveSettings(_loop(2), batch_size=4, width=32, image_layers=1, text_layers=1, projection=16),
-    motion_words=MotionWordsSettings(_loop(1), batch_size=4),
     denoiser=DenoiserSettings(
         _loop(2), _loop(3), image_batch=2, clip_batch=1, pool_clips=2, widths=(16, 16), attention_head_dim=8,
-        image_step_share=0.5,
+        image_step_share=0.5, text_width=32, text_layers=1,
     ),
+    decoder=DecoderSettings(_loop(1), batch_size=2),
+    image_encoder=ContrastiveSettings(_loop(2), batch_size=4, width=32, image_layers=1, text_layers=1, projection=16),
     judge=ContrastiveSettings(_loop(1), batch_size=4, width=32, image_layers=1, text_layers=1, projection=16),
     self_supervised=SelfSupervisedSettings(_loop(1), batch_size=4, width=32, layers=1),
     photographs=200,
@@ -90,6 +89,23 @@ def test_a_base_goes_on_where_its_export_stopped(trained: tuple[Path, Path], tmp
     after = load_file(tmp_path / "clips.safetensors")
     assert before.keys() == after.keys()
     assert any(not torch.equal(before[name].float(), after[name]) for name in before)
+
+
+def test_a_base_exported_early_has_no_judges_yet_and_goes_on_with_what_it_has(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    early, base, later = tmp_path / "early", tmp_path / "base", tmp_path / "later"
+    early.mkdir()
+    shutil.copytree(trained[0] / "tokenizer", early / "tokenizer")
+    for name in ("autoencoder.safetensors", "images.safetensors", autoencoder.SCALE):
+        shutil.copy(trained[0] / name, early / name)
+    export(TINY, early, base)
+    assert {path.name for path in base.iterdir() if path.is_dir()} == {
+        "scheduler", "text_encoder", "tokenizer", "unet", "vae",
+    }  # fmt: skip
+    start_from(base, later)
+    assert weights_file(later, "clips") is None
+    assert steps_taken(later, "images") == 2
 
 
 def test_a_run_out_of_time_keeps_what_it_reached_and_goes_on(tmp_path: Path) -> None:
