@@ -15,6 +15,7 @@ from engine.errors import ResumeError
 from engine.identity import _FIRST, WITHOUT_EFFECT, deciding, hashed
 from engine.methods.common import setting
 from engine.methods.dreamvideo import ComposeConfig, MotionConfig
+from engine.methods.modelscope import FineTuningConfig
 from engine.methods.table import METHODS
 from engine.training import LoopConfig, Snapshots, train
 
@@ -46,6 +47,13 @@ def test_a_later_setting_at_its_default_changes_nothing() -> None:
 
 def test_a_later_setting_at_another_value_is_another_result() -> None:
     assert deciding(asdict(Later(wobble=0.5)), Later) != deciding(asdict(MotionConfig()), Later)
+
+
+def test_a_setting_whose_default_is_not_what_was_done_before_tells_old_results_apart() -> None:
+    now = asdict(FineTuningConfig())
+    before = {name: value for name, value in now.items() if name in _FIRST}
+    assert deciding(before, FineTuningConfig) == deciding({**now, "time_embedding": False}, FineTuningConfig)
+    assert deciding(before, FineTuningConfig) != deciding(now, FineTuningConfig)
 
 
 @pytest.mark.parametrize("name", sorted(WITHOUT_EFFECT))
