@@ -71,7 +71,7 @@ def test_a_star_that_is_cut_off_is_an_error(text: str, cut: bool) -> None:
 def test_composing_refuses_a_subject_that_is_cut_off(base: Base, tmp_path: Path, word: str, place: str) -> None:
     form = "bottlenecks" if word == "*" else "weight-deltas"
     token = torch.zeros(32) if "*" in word else None
-    adapter = Adapter("subject", "any", base.fingerprint, {}, token=token, form=form, word=word)  # type: ignore[arg-type]
+    adapter = Adapter("subject", "any", base.fingerprint, {}, token=token, form=form, word=word)
     write_adapter(adapter, tmp_path / "one")
     assert word_of(tmp_path / "one") == word
     prompt = f"a * {LONG}" if place == "first" else f"{LONG} *"
