@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from engine.bases.load import choose_device, is_emulated
 from engine.pretraining import autoencoder, denoiser, pools, self_supervised, text_image, tokenizer
 from engine.pretraining.export import export
 from engine.pretraining.settings import PRESETS, STAGES, Recipe, with_steps
-from engine.pretraining.stage import OutOfTime, Run
+from engine.pretraining.stage import OutOfTime, Run, weights_file
 from engine.pretraining.starting import start_from
 
 
@@ -28,27 +29,35 @@ def main() -> None:
     if not options.export_only:
         deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
         try:
-            pretrain(recipe, Run(work, _accelerator(), deadline), options.out)
+            pretrain(recipe, Run(work, _accelerator(), deadline), options.out, options.only or STAGES)
         except OutOfTime:
             print(f"the time is up: repeat the command to go on from {work}", flush=True)
+    if weights_file(work, "images") is None and weights_file(work, "clips") is None:
+        print(f"{work}: the denoiser is not begun yet, so no base is written", flush=True)
+        return
     size = export(recipe, work, options.out)
     print(f"{options.out}: {size / 1e6:.1f} MB")
 
 
-def pretrain(recipe: Recipe, run: Run, out: Path) -> None:
-    """Run every stage that is not finished. The base is written once it can be tried, while the rest still trains.
+def pretrain(recipe: Recipe, run: Run, out: Path, stages: Collection[str] = STAGES) -> None:
+    """Run those of the stages that are not finished, and what they stand on.
 
-    Raises `OutOfTime` at the run's deadline.
+    The base is written once it can be tried, while the rest still trains. Raises `OutOfTime` at the run's deadline.
     """
     words = tokenizer.kept(run.work / "tokenizer", merges=recipe.merges, max_tokens=recipe.denoiser.max_tokens)
     photographs = pools.photographs(recipe.photographs, run.work)
-    vae = autoencoder.pretrain(recipe.autoencoder, photographs, run)
-    denoiser.pretrain(recipe.denoiser, vae, words, photographs, run)
-    export(recipe, run.work, out)
-    autoencoder.sharpen(recipe.decoder, recipe.autoencoder, vae, photographs, run)
+    if not {"autoencoder", "images", "clips", "decoder"}.isdisjoint(stages):
+        vae = autoencoder.pretrain(recipe.autoencoder, photographs, run)
+        if not {"images", "clips"}.isdisjoint(stages):
+            denoiser.pretrain(recipe.denoiser, vae, words, photographs, run)
+            export(recipe, run.work, out)
+        if "decoder" in stages:
+            autoencoder.sharpen(recipe.decoder, recipe.autoencoder, vae, photographs, run)
     for name, settings in (("image_encoder", recipe.image_encoder), ("judge", recipe.judge)):
-        text_image.pretrain(name, settings, words, photographs, run)
-    self_supervised.pretrain(recipe.self_supervised, photographs, run)
+        if name in stages:
+            text_image.pretrain(name, settings, words, photographs, run)
+    if "self_supervised" in stages:
+        self_supervised.pretrain(recipe.self_supervised, photographs, run)
 
 
 def _accelerator() -> Accelerator:
@@ -83,6 +92,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--steps", type=_steps, action="append", default=[], metavar="STAGE=STEPS",
         help="another number of steps in all for a stage; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--only", choices=STAGES, action="append", metavar="STAGE",
+        help="this stage, and what it stands on; may be repeated (judges need no others: train them beside)",
     )  # fmt: skip
     parser.add_argument(
         "--minutes", type=float, metavar="N",

@@ -108,6 +108,12 @@ def test_a_base_exported_early_has_no_judges_yet_and_goes_on_with_what_it_has(
     assert steps_taken(later, "images") == 2
 
 
+def test_a_judge_is_trained_beside_the_others(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / f"photographs-{TINY.photographs}").symlink_to(trained[0] / f"photographs-{TINY.photographs}")
+    pretrain(TINY, run_in(tmp_path), tmp_path / "out", ["judge"])
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == ["judge.safetensors"]
+
+
 def test_a_run_out_of_time_keeps_what_it_reached_and_goes_on(tmp_path: Path) -> None:
     model = torch.nn.Linear(2, 1)
     seen: list[int] = []
