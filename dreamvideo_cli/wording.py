@@ -58,6 +58,14 @@ def size_text(size: object) -> str:
     return str(size)
 
 
+def size_from_text(text: str) -> tuple[int, int]:
+    """`320x256` is 320 wide and 256 high; one number is a square. Raises ValueError for anything else."""
+    width, cross, height = text.lower().partition("x")
+    if not all(part.isascii() and part.isdigit() for part in (width, height if cross else width)):
+        raise ValueError(f"{text!r} is not a size: write WIDTHxHEIGHT, as in 320x256, or one number.")
+    return int(width), int(height if cross else width)
+
+
 def value_text(value: object) -> str:
     """A setting's value as its option would be written."""
     if value is None:

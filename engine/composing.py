@@ -18,6 +18,7 @@ from engine.adapters.forms import restored
 from engine.adapters.learnt import Learnt
 from engine.adapters.storage import Adapter, read_adapter
 from engine.bases.base import Base
+from engine.bases.sizes import check_shape
 from engine.data.files import sha256_of
 from engine.data.images import read_image
 from engine.errors import AdapterError, InputError
@@ -204,8 +205,8 @@ def _read(folder: Path | None, kind: str, base: Base, allow_other_base: bool) ->
     if adapter.base_fingerprint != base.fingerprint and not allow_other_base:
         raise AdapterError(
             f"the {kind} was learnt on the base {adapter.base_fingerprint[:12]}, this is {base.name} "
-            f"({base.fingerprint[:12]}): learn it again here, choose its base with --base, or insist with "
-            "--allow-other-base"
+            f"({base.fingerprint[:12]}): learn it again here, choose its base with `base`, or insist with "
+            "`allow_other_base`"
         )
     return adapter
 
@@ -216,13 +217,7 @@ def _check(prompt: str, config: ComposeConfig, base: Base, subject: Adapter | No
         raise InputError(f'the prompt "{prompt}" has a * and nothing that was learnt stands for it')
     word = "" if subject is None else subject.word
     limit_of_base(base.info).notes([placed], token=subject is not None and subject.token is not None, mark=word)
-    if any(side % base.layout.size_multiple for side in config.size):
-        raise InputError(
-            f"--size {config.size[0]}x{config.size[1]} does not fit the base {base.name}: width and height "
-            f"must be multiples of {base.layout.size_multiple}"
-        )
-    if not base.layout.fits(config.frames):
-        raise InputError(f"`frames` is {config.frames}: {base.layout.frames_told(config.frames)}")
+    check_shape(base.info, config.frames, config.size)
 
 
 def _check_widths(base: Base, learnt: dict[str, Adapter | None]) -> None:
@@ -246,7 +241,7 @@ def _check_embedding(motion: Adapter | None, looks: list[Look] | None) -> None:
     if found != width:
         raise AdapterError(
             f"the image embedding for appearance guidance has width {found}, the motion looks at {width}: "
-            "give a picture with --appearance, or adapters of one base"
+            "give a picture with `appearance`, or adapters of one base"
         )
 
 
@@ -257,7 +252,7 @@ def _appearances(
     motion = learnt["motion"]
     if motion is None or not any(key.endswith("/condition.weight") for key in motion.weights):
         if picture is not None:
-            raise InputError("--appearance needs --motion with a motion that was learnt with appearance guidance")
+            raise InputError("`appearance` needs `motion` with a motion that was learnt with appearance guidance")
         return None
     if picture is not None:
         look = Look(base.encode_images([read_image(picture)])[0], {"from": "picture", "sha256": sha256_of(picture)})
@@ -267,7 +262,7 @@ def _appearances(
         if adapter is not None and adapter.embeddings is not None and len(adapter.embeddings):
             chosen = [_index(seed, len(adapter.embeddings)) for seed in seeds]
             return [Look(adapter.embeddings[i], {"from": kind, "index": i}) for i in chosen]
-    raise InputError("neither adapter has a stored image embedding: give a picture with --appearance IMAGE")
+    raise InputError("neither adapter has a stored image embedding: give a picture with `appearance`")
 
 
 def _index(seed: int, count: int) -> int:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import InputError
+
+# What file systems without links answer when asked for one.
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EXDEV})
+
+
+class FileThereError(InputError):
+    """A file is where one was to be made, and may not be replaced."""
 
 
 def check_replaceable(path: Path) -> None:
@@ -17,11 +25,11 @@ def check_replaceable(path: Path) -> None:
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
+def written_aside(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
 
     On any error the temporary file is removed and `path` stays as it was. Raises InputError for a device, a pipe or a
-    socket.
+    socket and, without `replace`, FileThereError for any file that is there at the end.
     """
     check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,6 +38,24 @@ def written_aside(path: Path) -> Iterator[Path]:
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
-        partial.replace(path)
+        if replace:
+            partial.replace(path)
+        else:
+            _publish(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _publish(partial: Path, path: Path) -> None:
+    """Give a finished file its name, unless something has it."""
+    try:
+        try:
+            os.link(partial, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # Taken with an empty file first, which nobody else can do at the same time.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            partial.replace(path)
+    except FileExistsError:
+        raise FileThereError(f"{path} exists: choose another name, or replace it with `force`") from None

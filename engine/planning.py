@@ -87,9 +87,11 @@ def plan_subject(
     """Look at every image (and mask) and resolve the settings. Raises `InputError` for what can't be used."""
     way = method_named("subject", method)
     if not class_word.strip():
-        raise InputError("--class is empty: give the word for what the subject is, e.g. --class dog")
+        raise InputError("`class_word` is empty: give the word for what the subject is, e.g. `class_word` dog")
     if PLACEHOLDER in class_word:
-        raise InputError(f'--class is "{class_word}": * stands for the subject itself; give a word, e.g. --class dog')
+        raise InputError(
+            f'`class_word` is "{class_word}": * stands for the subject itself; give a word, e.g. `class_word` dog'
+        )
     found = find_images(images, masks)
     settings: Resolved[SubjectSettings] = _resolved(way, len(found.used), info, options)
     config = settings.config
@@ -172,14 +174,14 @@ def plan_motion(
     way = method_named("motion", method)
     _check_part(start, end, source_fps)
     if prompt is not None and not prompt.strip():
-        raise InputError('--prompt is empty: say what moves, as in --prompt "a person is playing guitar"')
+        raise InputError('`prompt` is empty: say what moves, as in `prompt` "a person is playing guitar"')
     found = find_clips(clips)
     settings: Resolved[MotionSettings] = _resolved(way, len(found.used), info, options)
     config = settings.config
     if way.recipe(config).guidance is not None and info.image_encoder is None:
         raise InputError(
             f"the base {info.location.name} has no image encoder, which appearance guidance needs: add the base "
-            "with --image-encoder, or learn with --no-appearance-guidance"
+            "with `image_encoder`, or learn with `appearance_guidance=False`"
         )
     if not info.layout.fits(config.frames):
         raise InputError(f"`frames` is {config.frames}: {info.layout.frames_told(config.frames)}")
@@ -190,7 +192,7 @@ def plan_motion(
         own = caption_beside(path)
         if own is None and prompt is None:
             raise InputError(
-                f'{path.name} has no prompt: give --prompt "a person is playing guitar", or write it into '
+                f'{path.name} has no prompt: give `prompt` "a person is playing guitar", or write it into '
                 f"{path.stem}.txt beside the clip"
             )
         sources.append(_clip_source(clip, sampling, config.size, own or prompt))
@@ -266,8 +268,8 @@ def _check_places(method: Method, config: OptimizerConfig, info: BaseInfo) -> No
 
 def _check_part(start: float, end: float | None, source_fps: float | None) -> None:
     """Refuse times that aren't finite; whether they lie in a clip is seen where it is read."""
-    check_number("--start", start, least=0)
-    for name, value, least in (("--end", end, 0), ("--source-fps", source_fps, 0.001)):
+    check_number("`start`", start, least=0)
+    for name, value, least in (("`end`", end, 0), ("`source_fps`", source_fps, 0.001)):
         if value is not None:
             check_number(name, value, least=least)
 

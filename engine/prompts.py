@@ -35,7 +35,7 @@ def place_subject(prompt: str, *, subject: str | None, class_word: str | None, i
     if subject is None:
         if PLACEHOLDER in prompt:
             raise InputError(
-                f'the prompt "{prompt}" has a * but no subject: add --subject NAME, or write a word instead'
+                f'the prompt "{prompt}" has a * but no subject: name it with `subject`, or write a word instead'
             )
         return prompt
     if PLACEHOLDER in prompt:
@@ -62,8 +62,8 @@ def with_class_word(prompt: str, *, subject: str | None, class_word: str | None)
     if class_word is None:
         if PLACEHOLDER in prompt:
             raise InputError(
-                f'the prompt "{prompt}" has a * and no subject to say what it stands for: name it with --subject, '
-                'or write its class word with --prompt, as in --prompt "a dog is running"'
+                f'the prompt "{prompt}" has a * and no subject to say what it stands for: name it with `subject`, '
+                'or write its class word with `prompt`, as in `prompt` "a dog is running"'
             )
         return prompt
     if PLACEHOLDER in prompt or not subject:

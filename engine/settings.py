@@ -68,7 +68,7 @@ def check_number(option: str, value: float, *, least: float | None = None, most:
     raise InputError(f"{option} is {value}: it must be between {low} and {high}")
 
 
-def check_seed(seed: int, option: str = "--seed") -> None:
+def check_seed(seed: int, option: str = "`seed`") -> None:
     """Raise `InputError` for a seed below 0 or beyond `MOST_SEED`."""
     check_number(option, seed, least=0, most=MOST_SEED)
 

@@ -314,7 +314,7 @@ class _State:
         except Exception as error:  # whatever torch and pickle make of a damaged file
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ResumeError(
-                f"the snapshot {snapshots.path} is damaged ({reason}): start anew with --restart"
+                f"the snapshot {snapshots.path} is damaged ({reason}): start anew with `restart`"
             ) from error
 
     def _restored(self, snapshots: Snapshots) -> tuple[int, float]:
@@ -322,7 +322,7 @@ class _State:
         if state["digest"] != snapshots.digest:
             raise ResumeError(
                 f"the snapshot {snapshots.path} was made with other settings or sources: repeat the run's "
-                "own settings to resume it, or start anew with --restart"
+                "own settings to resume it, or start anew with `restart`"
             )
         with torch.no_grad():
             for name, parameter in self.parameters.items():

@@ -114,6 +114,26 @@ def test_the_command_loads_torch_only_when_a_job_runs(module: str) -> None:
     assert not loaded_with(module) & HEAVY
 
 
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("dreamvideo_cli.jobs")])
+def test_jobs_know_no_terminal(module: str) -> None:
+    above = {"dreamvideo_cli.terminal", "dreamvideo_cli.commands", "dreamvideo_cli.main"}
+    assert not roots(module) & {"typer", "click", "rich"}
+    assert not {part for name in imports_of(module, everywhere=True) for part in above if name.startswith(part)}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("dreamvideo_cli.terminal")])
+def test_the_terminal_knows_no_command(module: str) -> None:
+    assert not any(name.startswith("dreamvideo_cli.commands") for name in imports_of(module, everywhere=True))
+
+
+def test_jobs_load_no_terminal() -> None:
+    """In a process of its own, whatever imports whom."""
+    jobs = [m for m in MODULES if m.startswith("dreamvideo_cli.jobs")]
+    code = f"import sys, {', '.join(jobs)}; print(*sorted({{'typer', 'click', 'rich'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
 @pytest.mark.parametrize("module", LIGHT)
 def test_a_light_module_loads_no_torch(module: str) -> None:
     """In a process of its own, whatever imports whom."""

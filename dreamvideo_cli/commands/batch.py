@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,6 @@ from dreamvideo_cli.jobs.batch.files import STDIN, Format
 from dreamvideo_cli.terminal.exit_codes import ExitCode
 from dreamvideo_cli.terminal.options import DeviceOption, DryRunOption, JsonOption, QuietOption
 from dreamvideo_cli.terminal.output import Out
-from dreamvideo_cli.wording import count_text
 
 
 def batch(
@@ -52,31 +50,25 @@ def batch(
     Example: dv batch shots.csv --folder shots
     """
     from dreamvideo_cli.jobs.batch.files import read_rows
-    from dreamvideo_cli.jobs.batch.running import MANIFEST, carry_out, check, folder_of
-    from dreamvideo_cli.jobs.batch.workers import shares
+    from dreamvideo_cli.jobs.batch.manifest import MANIFEST
+    from dreamvideo_cli.jobs.batch.running import run_rows
+    from dreamvideo_cli.terminal.reporting import Reporter
     from registry import Registry
 
     out = Out(json=json, quiet=quiet)
     rows = read_rows(file, format)
     folder = folder or Path("batch" if file == STDIN else Path(file).stem)
-    with folder_of(folder):
-        with Registry.open() as registry:
-            entries = check(rows, folder, registry, out, force=force, device=device)
-        waiting = [entry for entry in entries if entry.state == "waiting"]
-        shared = shares(jobs, waiting) if jobs > 1 and waiting else ()
-        kept = sum(entry.state == "kept" for entry in entries)
-        out.note(f"{count_text(len(entries), 'row')}, {kept} of them there already")
-        if dry_run:
-            for result in (result for entry in waiting for result in entry.results):
-                if not json:
-                    out.result(str(result.path), None)
-        else:
-            carry_out(entries, folder, out, shared)
+    with Registry.open() as registry, Reporter(out) as reporter:
+        plan = run_rows(
+            rows, folder, registry, force=force, jobs=jobs, device=device, dry_run=dry_run, on_event=reporter
+        )
     if json:
-        out.data([entry.data() for entry in entries])
-    states = Counter(entry.state for entry in entries)
-    if not dry_run:
-        counts = f"{states['made']} made, {states['kept']} kept, {states['failed']} failed"
-        out.note(f"{counts}; how each row went: {folder / MANIFEST}")
-    if states["failed"]:
+        out.data([row.data() for row in plan.rows])
+    if dry_run:
+        for path in () if json else [file.path for row in plan.waiting for file in row.files]:
+            out.result(str(path), None)
+        return
+    made, kept, failed = (plan.count(state) for state in ("made", "kept", "failed"))
+    out.note(f"{made} made, {kept} kept, {failed} failed; how each row went: {folder / MANIFEST}")
+    if failed:
         raise typer.Exit(ExitCode.FAILED)

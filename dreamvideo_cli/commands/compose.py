@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from engine.methods.dreamvideo import ComposeConfig
 
 
 @options_of(ComposeConfig, panel="Settings (else the base's recommendation, else the paper's, shown here)")
-def compose(
+def compose_videos(
     prompt: Annotated[
         str | None, typer.Argument(metavar="PROMPT", help="What to show; * or its name is the subject.")
     ] = None,
@@ -70,24 +71,24 @@ def compose(
 
     Example: dv compose "a * is playing guitar" --subject chowchow --motion guitar -o out.mp4
     """
-    from dreamvideo_cli.jobs.composing import Wish, carry_out, prepare
-    from dreamvideo_cli.jobs.history import check_picture, wish_of
+    from dreamvideo_cli.jobs.composing import ComposeRequest, compose
+    from dreamvideo_cli.jobs.remaking import request_of
+    from dreamvideo_cli.terminal.reporting import Reporter
     from registry import Registry
 
     out = Out(json=json, quiet=quiet)
-    with Registry.open() as registry:
-        before = wish_of(again, registry) if again is not None else {}
-        if again is not None and before["picture"] is not None:
-            check_picture(again, before["picture"], appearance)
-        prompt = prompt if prompt is not None else before.get("prompt")
-        if prompt is None:
+    with Registry.open() as registry, Reporter(out) as reporter:
+        before = request_of(again, registry, appearance) if again is not None else None
+        if prompt is None and before is None:
             raise InputError('say what to show, as in: dv compose "a dog runs", or give a video with --from')
-        wish = Wish(
-            prompt=prompt, subject=subject or before.get("subject"), motion=motion or before.get("motion"),
-            appearance=appearance, seed=before.get("seed", 0) if seed is None else seed, count=count,
-            output=output, contact_sheet=contact_sheet, force=force, base=base or before.get("base"),
-            allow_other_base=allow_other_base, device=device, dtype=dtype or before.get("dtype", "fp32"),
-            deterministic=deterministic, options={**before.get("settings", {}), **options},
+        before = before or ComposeRequest(prompt or "", dtype="fp32")
+        request = replace(
+            before, prompt=before.prompt if prompt is None else prompt, subject=subject or before.subject,
+            motion=motion or before.motion, appearance=appearance, seed=before.seed if seed is None else seed,
+            count=count, output=output, contact_sheet=contact_sheet, force=force, base=base or before.base,
+            allow_other_base=allow_other_base, device=device, dtype=dtype or before.dtype,
+            deterministic=deterministic, settings={**before.settings, **options},
         )  # fmt: skip
-        job = prepare(wish, registry, out)
-    carry_out(job, out)
+        made = compose(request, registry, reporter)
+    if json:
+        out.data([file.data() for file in made])

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dreamvideo_cli.jobs.targets import make_folder
+from dreamvideo_cli.jobs.folders import make_folder
 from dreamvideo_cli.terminal.exit_codes import ExitCode
 from dreamvideo_cli.terminal.options import JsonOption, QuietOption
 from dreamvideo_cli.terminal.output import Column, Out

@@ -12,7 +12,7 @@ from dreamvideo_cli.terminal.options import DeviceOption, JsonOption, QuietOptio
 from dreamvideo_cli.terminal.output import Out
 
 
-def evaluate(
+def evaluate_videos(
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO", help="Videos, or folders of videos.")],
     prompt: Annotated[
         str | None,
@@ -57,14 +57,19 @@ def evaluate(
     What a video of dv's own notes about its making is read from it. --json has the curves over the frames too.
     Example: dv eval walk.mp4
     """
-    from dreamvideo_cli.jobs.evaluating import Question, answer, prepare
+    from dreamvideo_cli.jobs.evaluating import EvalRequest, evaluate
+    from dreamvideo_cli.jobs.targets import check_table
+    from dreamvideo_cli.terminal.reporting import Reporter
+    from dreamvideo_cli.terminal.scores import show_scores
     from registry import Registry
 
     out = Out(json=json, quiet=quiet)
-    question = Question(
+    if csv is not None:
+        check_table(csv, force=force)
+    request = EvalRequest(
         videos=tuple(videos), prompt=prompt, subject=subject, references=references, motion=motion, clips=clips,
-        clip=clip, dino=dino, csv=csv, force=force, device=device,
+        clip=clip, dino=dino, device=device,
     )  # fmt: skip
-    with Registry.open() as registry:
-        evaluation = prepare(question, registry)
-    answer(evaluation, out)
+    with Registry.open() as registry, Reporter(out) as reporter:
+        scored = evaluate(request, registry, reporter)
+    show_scores(scored, csv, out, force=force)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dreamvideo_cli.jobs.learning import Choices, learn
 from dreamvideo_cli.jobs.requests import given, new_request
+from dreamvideo_cli.terminal.learning import run_learning
 from dreamvideo_cli.terminal.method_options import MotionMethodOption
 from dreamvideo_cli.terminal.options import (
     BaseOption,
@@ -73,4 +73,4 @@ def learn_motion(
     trimming = given(start=start, end=end, source_fps=source_fps)
     about = given(prompt=prompt, method=method, base=base, device=device, dtype=dtype)
     request = new_request("motion", name, clips, {**trimming, **about}, options)
-    learn(request, Choices(resume, restart, dry_run), Out(json=json, quiet=quiet))
+    run_learning(request, Out(json=json, quiet=quiet), resume=resume, restart=restart, dry_run=dry_run)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from dreamvideo_cli.terminal.output import Out
+from dreamvideo_cli.jobs.events import OnEvent, Warned
 from engine.bases.hub import folder_at
 from engine.bases.location import EMBEDDED, BaseInfo, BaseLocation, inspect_base
 from engine.errors import AdapterError, BaseError
@@ -57,7 +57,7 @@ def fingerprint_of(location: BaseLocation, info: BaseInfo | None = None) -> str:
     return fingerprint(info or inspect_base(location))
 
 
-def base_for(registry: Registry, adapters: Sequence[Adapter], out: Out) -> BaseLocation:
+def base_for(registry: Registry, adapters: Sequence[Adapter], on_event: OnEvent) -> BaseLocation:
     """The base that all the adapters were made for, or the default where there are no adapters.
 
     Raises `AdapterError` for adapters of different bases, and where their base isn't known here.
@@ -68,12 +68,12 @@ def base_for(registry: Registry, adapters: Sequence[Adapter], out: Out) -> BaseL
     for other in adapters[1:]:
         if other.base_fingerprint != wanted:
             raise _mismatch(registry, other, adapters[0].base_name, wanted)
-    for location, known in _known(registry, wanted, out):
+    for location, known in _known(registry, wanted, on_event):
         if known == wanted:
             return location
     raise AdapterError(
         f"{adapters[0].id} was made for the base {adapters[0].base_name} ({wanted[:SHORT]}), which isn't among "
-        "your bases.\nAdd it with: dv base add NAME MODEL, or name it with --base."
+        "your bases.\nAdd it with: dv base add NAME MODEL, or name it with `base`."
     )
 
 
@@ -84,7 +84,7 @@ def check_fit(registry: Registry, adapters: Sequence[Adapter], location: BaseLoc
             raise _mismatch(registry, adapter, location.name, fingerprint)
 
 
-def _known(registry: Registry, wanted: str, out: Out) -> Iterator[tuple[BaseLocation, str]]:
+def _known(registry: Registry, wanted: str, on_event: OnEvent) -> Iterator[tuple[BaseLocation, str]]:
     """The user's bases with their fingerprints, those that need no reading of weights first."""
     rows = registry.bases()
     for row in rows:
@@ -96,7 +96,7 @@ def _known(registry: Registry, wanted: str, out: Out) -> Iterator[tuple[BaseLoca
             try:
                 found = fingerprint_of(location_of(row))
             except BaseError as error:
-                out.warn(f"the base {row.name} can't be read: {error}")
+                on_event(Warned(f"the base {row.name} can't be read: {error}"))
                 continue
             registry.remember_fingerprint(row.name, found)
             yield location_of(row), found
@@ -108,6 +108,6 @@ def _mismatch(registry: Registry, adapter: Adapter, base_name: str, fingerprint:
     return AdapterError(
         f"{adapter.id} was made for the base {adapter.base_name} ({adapter.base_fingerprint[:SHORT]}), not for "
         f"{base_name} ({fingerprint[:SHORT]}).\n"
-        + (offer if fitting else f"None of your {adapter.kind}s fits {base_name}: learn it there with --base.")
-        + " To try it all the same: --allow-other-base."
+        + (offer if fitting else f"None of your {adapter.kind}s fits {base_name}: learn it there with `base`.")
+        + " To try it all the same: `allow_other_base`."
     )

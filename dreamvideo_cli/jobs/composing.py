@@ -1,20 +1,21 @@
-"""Composing, for `dv compose` and `dv batch`: everything checked first, then a video made for every seed."""
+"""Composing: everything checked first, then a video made for every seed."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamvideo_cli.jobs.bases import base_for, check_fit, fingerprint_of, named_base
+from dreamvideo_cli.jobs.events import FileMade, OnEvent, Planned, Step, Warned, ignore
 from dreamvideo_cli.jobs.history import remember
-from dreamvideo_cli.jobs.targets import Target, check_writable, targets
-from dreamvideo_cli.terminal.output import Out
-from dreamvideo_cli.terminal.progress import Meter
-from dreamvideo_cli.wording import option_name, size_text, value_text
-from engine.bases.location import BaseLocation, inspect_base
+from dreamvideo_cli.jobs.kinds import AdapterKind
+from dreamvideo_cli.jobs.targets import Target, check_writable, published, targets
+from engine.bases.location import BaseInfo, BaseLocation, inspect_base
+from engine.bases.sizes import check_shape
 from engine.errors import InputError
 from engine.methods.dreamvideo import ComposeConfig
 from engine.prompt_limits import notes_on_composing
@@ -28,47 +29,70 @@ if TYPE_CHECKING:
 _FROM_MOTION = ("appearance_strength", "unconditional_appearance_strength")
 _SHEET_FRAMES = 8
 
-OnStep = Callable[["Target", int, int, float], None]
+OnTargetStep = Callable[[Target, int, int, float], None]
 """Called after each step with the target, the step, all steps, and the seconds that this one took."""
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What the user asked for: one `dv compose`, or one row of a batch."""
+class ComposeRequest:
+    """A composition that somebody asks for: `count` videos of the seeds from `seed` on. Raises `InputError`."""
 
     prompt: str
-    subject: str | None
-    motion: str | None
-    appearance: Path | None
-    seed: int
-    count: int
-    output: Path | None
-    contact_sheet: Path | None
-    force: bool
-    base: str | None
-    allow_other_base: bool
-    device: str | None
-    dtype: str | None
-    deterministic: bool
-    options: Mapping[str, object]
+    subject: str | None = None
+    motion: str | None = None
+    appearance: Path | None = None
+    seed: int = 0
+    count: int = 1
+    output: Path | None = None
+    contact_sheet: Path | None = None
+    force: bool = False
+    base: str | None = None
+    allow_other_base: bool = False
+    device: str | None = None
+    dtype: str | None = None
+    deterministic: bool = False
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise InputError(f"`count` is {self.count}: it must be at least 1")
+        check_seed(self.seed)
+        check_seed(self.seeds[-1], f"the last of {self.count} seeds")
+
+    @property
+    def seeds(self) -> range:
+        """One for each video."""
+        return range(self.seed, self.seed + self.count)
 
 
 @dataclass(frozen=True)
-class Job:
-    """A wish whose every part was found and checked."""
+class ComposePlan:
+    """A request whose every part was found and checked."""
 
-    wish: Wish
+    request: ComposeRequest
     prompt: str
     base: BaseLocation
-    adapters: Mapping[str, Adapter]
-    folders: Mapping[str, Path]
+    adapters: Mapping[AdapterKind, Adapter]
+    folders: Mapping[AdapterKind, Path]
     settings: Resolved[ComposeConfig]
     targets: tuple[Target, ...]
+    sheet: Target | None = None
+
+    @property
+    def files(self) -> tuple[Target, ...]:
+        """All that will be made, in that order."""
+        return self.targets if self.sheet is None else (*self.targets, self.sheet)
+
+    @property
+    def loading(self) -> tuple[object, ...]:
+        """What plans have in common that one loaded base serves."""
+        request = self.request
+        return self.base, request.device, request.dtype, request.deterministic
 
 
 @dataclass(frozen=True)
-class Made:
-    """A file that was made: a video, or a contact sheet, which has no seed."""
+class ComposedFile:
+    """A file that was made: a video, or a contact sheet, which has no seed. `record` says how."""
 
     path: Path
     seed: int | None
@@ -79,34 +103,70 @@ class Made:
         return {"path": str(self.path), "seed": self.seed, "record": self.record}
 
 
-def prepare(wish: Wish, registry: Registry, out: Out) -> Job:
+def compose(request: ComposeRequest, registry: Registry, on_event: OnEvent = ignore) -> list[ComposedFile]:
+    """Check everything, load the base, make every video, and tell of each as soon as it is there.
+
+    Raises the engine's and the registry's errors.
+    """
+    from engine.bases.load import notes_on
+
+    plan = plan_composition(request, registry, on_event)
+    on_event(Planned(plan))
+    base = load_base_of(plan)
+    for note in notes_on(base.device, base.dtype):
+        on_event(Warned(note))
+
+    def on_step(target: Target, step: int, steps: int, seconds: float) -> None:
+        on_event(Step(f"seed {target.seed}", step, steps, seconds))
+
+    made = []
+    for file in make_files(plan, base, registry, on_step, on_event):
+        made.append(file)
+        on_event(FileMade(file.path, file.seed, file.record))
+    return made
+
+
+def plan_composition(request: ComposeRequest, registry: Registry, on_event: OnEvent = ignore) -> ComposePlan:
     """Find and check everything that a composition needs, without loading a model.
 
     Raises `InputError`, `BaseError`, `AdapterError`, and the registry's errors.
     """
-    asked = (("subject", wish.subject), ("motion", wish.motion))
-    adapters = {kind: registry.find(name, kind=kind) for kind, name in asked if name is not None}  # type: ignore[arg-type]
+    from engine.media.video import check_rate
+
+    adapters: dict[AdapterKind, Adapter] = {}
+    if request.subject is not None:
+        adapters["subject"] = registry.find(request.subject, kind="subject")
+    if request.motion is not None:
+        adapters["motion"] = registry.find(request.motion, kind="motion")
+    check_text(str(request.settings.get("negative_prompt", "")), "`negative_prompt`")
     subject = adapters.get("subject")
-    check_text(str(wish.options.get("negative_prompt", "")), "--negative-prompt")
-    prompt = place_subject(
-        check_text(wish.prompt, "the prompt"),
+    prompt = placed_prompt(request.prompt, subject)
+    named = prompt.replace("*", subject.name) if subject else prompt
+    chosen = targets(request.output, named, request.seeds, force=request.force)
+    sheet = _sheet(request, chosen)
+    base = _base(request, list(adapters.values()), registry, on_event)
+    info = inspect_base(base)
+    check_settings_are_read(request.settings, adapters)
+    settings = settings_for(info.recommended.get("compose", {}), adapters.get("motion"), request.settings)
+    check_shape(info, settings.config.frames, settings.config.size)
+    for target in chosen:
+        check_rate(target.path, settings.config.fps)
+    _check_device(request.device)
+    _check_appearance(request, adapters, info)
+    folders = {kind: registry.path(adapter) for kind, adapter in adapters.items()}
+    for note in notes_on_composing(info, prompt, settings.config.negative_prompt, folders.get("subject")):
+        on_event(Warned(note))
+    return ComposePlan(request, prompt, base, adapters, folders, settings, tuple(chosen), sheet)
+
+
+def placed_prompt(prompt: str, subject: Adapter | None) -> str:
+    """The prompt with `*` where the subject goes. Raises `InputError` where it has no place, or no subject."""
+    return place_subject(
+        check_text(prompt, "the prompt"),
         subject=subject.name if subject else None,
         class_word=subject.class_word if subject else None,
         identifier=subject.hyperparameters.get("identifier") if subject else None,
     )
-    seeds = range(wish.seed, wish.seed + wish.count)
-    check_seed(seeds[0])
-    check_seed(seeds[-1], f"the last of {wish.count} seeds")
-    named = prompt.replace("*", subject.name) if subject else prompt
-    paths = targets(wish.output, named, seeds, force=wish.force)
-    _check_pictures(wish, adapters, paths)
-    base = _base(wish, list(adapters.values()), registry, out)
-    info = inspect_base(base)
-    settings = settings_for(info.recommended.get("compose", {}), adapters.get("motion"), wish.options)
-    folders = {kind: registry.path(adapter) for kind, adapter in adapters.items()}
-    for note in notes_on_composing(info, prompt, settings.config.negative_prompt, folders.get("subject")):
-        out.warn(note)
-    return Job(wish, prompt, base, adapters, folders, settings, tuple(paths))
 
 
 def settings_for(
@@ -124,55 +184,59 @@ def settings_for(
     return replace(settings, origins={**settings.origins, **from_adapter})
 
 
-def carry_out(job: Job, out: Out) -> None:
-    """Load the base, make every video, print each path as soon as it is there."""
-    from engine.bases.load import notes_on
-
-    _announce(job, out)
-    base = load(job)
-    for note in notes_on(base.device, base.dtype):
-        out.warn(note)
-    made: list[dict[str, Any]] = []
-    with Meter(out) as meter:
-        for one in make(job, base, lambda target, *step: meter.report(f"seed {target.seed}", *step)):
-            made.append(one.data())
-            if not out.json:
-                out.result(str(one.path), made[-1])
-    if out.json:
-        out.data(made)
+def read_with(kinds: Sequence[str]) -> set[str]:
+    """The names of the settings that something reads when adapters of these kinds are used."""
+    return {f.name for f in fields(ComposeConfig) if f.metadata.get("needs", "") in ("", *kinds)}
 
 
-def load(job: Job) -> Base:
-    """Load the base of a job, and of every other job that is alike in base, device and precision."""
+def check_settings_are_read(given: Mapping[str, object], adapters: Mapping[AdapterKind, Adapter]) -> None:
+    """Raise `InputError` for a setting that was given and that nothing reads without an adapter."""
+    needs = {f.name: f.metadata.get("needs", "") for f in fields(ComposeConfig)}
+    for name, value in given.items():
+        kind = needs.get(name, "")
+        if kind and value is not None and kind not in adapters:
+            raise InputError(f"`{name}` is read with a {kind} only: name one with `{kind}`, or leave it out")
+
+
+def load_base_of(plan: ComposePlan) -> Base:
+    """Load the base of a plan, and of every other plan that is alike in `loading`."""
     from engine.bases.load import load_base
 
-    wish = job.wish
-    return load_base(job.base, device=wish.device, dtype=wish.dtype or "fp32", deterministic=wish.deterministic)
+    request = plan.request
+    return load_base(
+        plan.base, device=request.device, dtype=request.dtype or "fp32", deterministic=request.deterministic
+    )
 
 
-def make(job: Job, base: Base, on_step: OnStep) -> Iterator[Made]:
-    """Make a job's files one after another; each is whole when it is given. The base is left as it was."""
+def make_files(
+    plan: ComposePlan, base: Base, registry: Registry, on_step: OnTargetStep, on_event: OnEvent = ignore
+) -> Iterator[ComposedFile]:
+    """Make a plan's files one after another; each is whole when it is given. The base is left as it was.
+
+    A file that appeared meanwhile is never replaced unasked: the new one takes the next free name.
+    """
     from engine.media.video import write_video
 
-    wish = job.wish
-    sheet: list[tuple[str, Any]] = []
-    record: dict[str, Any] = {}
-    for target in job.targets:
-        frames, noted = _composed(job, base, target, on_step)
-        write_video(frames, target.path, job.settings.config.fps, noted)
-        remember(target.path, noted)
-        record = record or noted
-        if wish.contact_sheet is not None:
-            sheet.append((f"{wish.prompt} (seed {target.seed})", frames))
-        yield Made(target.path, target.seed, noted)
-    if wish.contact_sheet is not None:
-        _write_sheet(wish.contact_sheet, sheet, record)
-        yield Made(wish.contact_sheet, None, record)
+    rows: list[tuple[str, Any]] = []
+    first: dict[str, Any] = {}
+    for target in plan.targets:
+        frames, record = _composed(plan, base, target, on_step)
+        write = partial(write_video, frames, fps=plan.settings.config.fps, metadata=record)
+        path = published(target, write, on_event)
+        remember(path, record, registry, on_event)
+        first = first or record
+        if plan.sheet is not None:
+            rows.append((f"{plan.request.prompt} (seed {target.seed})", frames))
+        yield ComposedFile(path, target.seed, record)
+    if plan.sheet is not None:
+        path = published(plan.sheet, partial(_write_sheet, rows=rows, record=first), on_event)
+        yield ComposedFile(path, None, first)
 
 
-def _composed(job: Job, base: Base, target: Target, on_step: OnStep) -> tuple[Any, dict[str, Any]]:
+def _composed(plan: ComposePlan, base: Base, target: Target, on_step: OnTargetStep) -> tuple[Any, dict[str, Any]]:
     from engine.composing import compose
 
+    assert target.seed is not None
     began = time.perf_counter()
 
     def report(step: int, steps: int) -> None:
@@ -183,69 +247,67 @@ def _composed(job: Job, base: Base, target: Target, on_step: OnStep) -> tuple[An
 
     composition = compose(
         base,
-        job.prompt,
-        config=job.settings.config,
+        plan.prompt,
+        config=plan.settings.config,
         seed=target.seed,
-        subject=job.folders.get("subject"),
-        motion=job.folders.get("motion"),
-        appearance=job.wish.appearance,
-        allow_other_base=job.wish.allow_other_base,
+        subject=plan.folders.get("subject"),
+        motion=plan.folders.get("motion"),
+        appearance=plan.request.appearance,
+        allow_other_base=plan.request.allow_other_base,
         on_step=report,
     )
-    return composition.frames, {**composition.record, **learnt_of(job)}
+    return composition.frames, {**composition.record, **learnt_of(plan)}
 
 
-def learnt_of(job: Job) -> dict[str, dict[str, str]]:
+def learnt_of(plan: ComposePlan) -> dict[str, dict[str, str]]:
     """What a file's record says of the adapters."""
-    return {kind: {"name": a.id, "sha256": a.file_hash} for kind, a in job.adapters.items()}
+    return {kind: {"name": a.id, "sha256": a.file_hash} for kind, a in plan.adapters.items()}
 
 
-def _base(wish: Wish, adapters: list[Adapter], registry: Registry, out: Out) -> BaseLocation:
-    if wish.base is None and not wish.allow_other_base:
-        return base_for(registry, adapters, out)
-    base = base_for(registry, adapters[:1], out) if wish.base is None else named_base(registry, wish.base)
-    if not wish.allow_other_base:
+def _base(request: ComposeRequest, adapters: list[Adapter], registry: Registry, on_event: OnEvent) -> BaseLocation:
+    if request.base is None and not request.allow_other_base:
+        return base_for(registry, adapters, on_event)
+    base = base_for(registry, adapters[:1], on_event) if request.base is None else named_base(registry, request.base)
+    if not request.allow_other_base:
         check_fit(registry, adapters, base, fingerprint_of(base))
     return base
 
 
-def _check_pictures(wish: Wish, adapters: Mapping[str, Adapter], paths: list[Target]) -> None:
-    """What is read and written beside the videos: the picture of appearance guidance, the contact sheet."""
-    if wish.appearance is not None:
-        from engine.data.images import read_image
-
-        if "motion" not in adapters:
-            raise InputError("--appearance guides a motion's appearance: give one with --motion NAME")
-        read_image(wish.appearance)
-    if wish.contact_sheet is not None:
-        if wish.contact_sheet.suffix.lower() != ".png":
-            raise InputError(f"a contact sheet is a PNG: {wish.contact_sheet} must end in .png")
-        check_writable(wish.contact_sheet, force=wish.force)
-        if any(wish.contact_sheet.absolute() == target.path.absolute() for target in paths):
-            raise InputError(f"--contact-sheet and --output are both {wish.contact_sheet}: name two files")
+def _sheet(request: ComposeRequest, videos: Sequence[Target]) -> Target | None:
+    path = request.contact_sheet
+    if path is None:
+        return None
+    if path.suffix.lower() != ".png":
+        raise InputError(f"a contact sheet is a PNG: {path} must end in .png")
+    check_writable(path, force=request.force)
+    if any(path.absolute() == target.path.absolute() for target in videos):
+        raise InputError(f"`contact_sheet` and `output` are both {path}: name two files")
+    return Target(path, None, replace=request.force)
 
 
-def _announce(job: Job, out: Out) -> None:
-    config, origins = job.settings.config, job.settings.origins
-    learnt = [f"the {kind} {adapter.id}" for kind, adapter in job.adapters.items()]
-    what = " and ".join(learnt) if learnt else "nothing learnt"
-    out.note(f'"{job.prompt}" with {what}, on the base {job.base.name}')
-    out.note(
-        f"{config.frames} frames of {size_text(config.size)} at {config.fps:g} fps, "
-        f"{config.steps} steps, guidance {config.guidance_scale:g}"
-    )
-    told = ("frames", "size", "fps", "steps", "guidance_scale")
-    read = {f.name for f in fields(config) if f.metadata.get("needs", "") in ("", *job.adapters)} - {*told}
-    changed = [
-        f"{option_name(name)} {value_text(getattr(config, name))} ({origin})"
-        for name, origin in origins.items()
-        if name in read and getattr(config, name) != getattr(ComposeConfig(), name)
-    ]
-    if changed:
-        out.note("also " + ", ".join(changed))
+def _check_device(device: str | None) -> None:
+    """Raise `InputError` for a device that isn't here; the processor always is."""
+    if device not in (None, "cpu"):
+        from engine.bases.load import choose_device
+
+        choose_device(device)
 
 
-def _write_sheet(path: Path, rows: list[tuple[str, Any]], record: dict[str, Any]) -> None:
+def _check_appearance(request: ComposeRequest, adapters: Mapping[AdapterKind, Adapter], info: BaseInfo) -> None:
+    """The picture of appearance guidance: there, readable, and of use."""
+    if request.appearance is None:
+        return
+    from engine.data.images import read_image
+
+    if "motion" not in adapters:
+        raise InputError("`appearance` guides a motion's appearance: give one with `motion`")
+    if info.image_encoder is None:
+        raise InputError(f"the base {info.location.name} has no image encoder to look at `appearance` with")
+    read_image(request.appearance)
+
+
+def _write_sheet(path: Path, *, rows: list[tuple[str, Any]], record: dict[str, Any], replace: bool) -> None:
     from engine.media.sheets import contact_sheet, write_sheet
 
-    write_sheet(contact_sheet([(label, list(frames)) for label, frames in rows], columns=_SHEET_FRAMES), path, record)
+    sheet = contact_sheet([(label, list(frames)) for label, frames in rows], columns=_SHEET_FRAMES)
+    write_sheet(sheet, path, record, replace=replace)

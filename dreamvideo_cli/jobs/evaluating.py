@@ -1,4 +1,4 @@
-"""One `dv eval`: what each video is measured against is found first, then the judges are loaded and look."""
+"""Evaluating videos: what each is measured against is found first, then the judges are loaded."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dreamvideo_cli.terminal.output import Out
-from dreamvideo_cli.terminal.progress import Meter
-from dreamvideo_cli.terminal.scores import check_csv, show_scores
+from dreamvideo_cli.jobs.events import Note, OnEvent, Planned, Step, Warned, ignore
 from engine.bases.location import EMBEDDED
 from engine.data.files import sha256_of
 from engine.data.finding import find_clips, find_images
@@ -26,28 +24,26 @@ if TYPE_CHECKING:
 
 _TRIMMING = ("start", "end", "source_fps")
 _OWN = (f"{EMBEDDED.model}/judges/clip", f"{EMBEDDED.model}/judges/dino")
-_INSTEAD = {"subject": "its pictures with --references DIR", "motion": "its clips with --clips DIR"}
+_INSTEAD = {"subject": "its pictures with `references`", "motion": "its clips with `clips`"}
 
 
 @dataclass(frozen=True)
-class Question:
-    """What the user asked `dv eval` for."""
+class EvalRequest:
+    """Videos to measure, and what against; what isn't given is read from a video's record."""
 
     videos: tuple[Path, ...]
-    prompt: str | None
-    subject: str | None
-    references: Path | None
-    motion: str | None
-    clips: Path | None
-    clip: str | None
-    dino: str | None
-    csv: Path | None
-    force: bool
-    device: str | None
+    prompt: str | None = None
+    subject: str | None = None
+    references: Path | None = None
+    motion: str | None = None
+    clips: Path | None = None
+    clip: str | None = None
+    dino: str | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)
-class Case:
+class PlannedVideo:
     """One video, what it noted about its making (nothing where dv didn't make it), and what was wanted."""
 
     path: Path
@@ -59,57 +55,64 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """A question whose every part was found and checked. `clip` and `dino` are the judges' folders or hub ids."""
+class EvalPlan:
+    """A request whose every part was found and checked. `clip` and `dino` are the judges' folders or hub ids."""
 
-    question: Question
-    cases: tuple[Case, ...]
+    request: EvalRequest
+    videos: tuple[PlannedVideo, ...]
     clip: str
     dino: str
 
 
-def prepare(question: Question, registry: Registry) -> Evaluation:
+def plan_evaluation(request: EvalRequest, registry: Registry) -> EvalPlan:
     """Find the videos and what to measure them against, without loading a model.
 
     Raises `InputError` and the registry's errors.
     """
-    if question.subject and question.references:
-        raise InputError("--subject compares with what it learnt from, --references with other pictures: give one")
-    if question.motion and question.clips:
-        raise InputError("--motion compares with what it learnt from, --clips with other clips: give one")
-    if question.csv is not None:
-        check_csv(question.csv, force=question.force)
-    pictures = find_images([question.references]).used if question.references else None
-    clips = tuple(ReferenceClip(path) for path in find_clips([question.clips]).used) if question.clips else None
-    cases = [
-        _case(path, _record(path), question, registry, pictures, clips)
-        for path in find_clips(list(question.videos)).used
+    if request.subject and request.references:
+        raise InputError("`subject` compares with what it learnt from, `references` with other pictures: give one")
+    if request.motion and request.clips:
+        raise InputError("`motion` compares with what it learnt from, `clips` with other clips: give one")
+    pictures = find_images([request.references]).used if request.references else None
+    clips = tuple(ReferenceClip(path) for path in find_clips([request.clips]).used) if request.clips else None
+    videos = [
+        _planned(path, _record(path), request, registry, pictures, clips)
+        for path in find_clips(list(request.videos)).used
     ]
-    return Evaluation(question, tuple(cases), *_judges(question, cases))
+    return EvalPlan(request, tuple(videos), *_judges(request, videos))
 
 
-def answer(evaluation: Evaluation, out: Out) -> None:
-    """Score every video, and show the table, the JSON and the CSV file. Raises the engine's errors."""
+@dataclass(frozen=True)
+class VideoScores:
+    """A video's figures, and what they belong to as plain values."""
+
+    about: Mapping[str, Any]
+    scores: Scores
+
+
+def evaluate(request: EvalRequest, registry: Registry, on_event: OnEvent = ignore) -> list[VideoScores]:
+    """Find what to measure against, load the judges, and score every video. Raises the engine's errors."""
     from engine.bases.load import choose_device
     from engine.evaluation.judges import Judges
     from engine.evaluation.scoring import Scorer
 
-    device = str(choose_device(evaluation.question.device))
-    scorer = Scorer(Judges({"clip": evaluation.clip, "dino": evaluation.dino}, device=device))
-    _announce(evaluation, out)
-    texts = [case.wanted.text for case in evaluation.cases if case.wanted.text]
+    plan = plan_evaluation(request, registry)
+    device = str(choose_device(request.device))
+    scorer = Scorer(Judges({"clip": plan.clip, "dino": plan.dino}, device=device))
+    on_event(Planned(plan))
+    for note in _notes(plan):
+        on_event(Note(note))
+    texts = [video.wanted.text for video in plan.videos if video.wanted.text]
     with _other_judges_named():
-        for note in limit_of_judge(evaluation.clip).notes(texts) if texts else ():
-            out.warn(note)
-    scores: list[Scores] = []
-    with Meter(out) as meter:
-        for case in evaluation.cases:
-            began = time.perf_counter()
-            with _other_judges_named():
-                scores.append(scorer.score(case.path, case.wanted))
-            meter.report("videos", len(scores), len(evaluation.cases), time.perf_counter() - began)
-    rows = [_about(case, evaluation) for case in evaluation.cases]
-    show_scores(rows, scores, scorer.metrics, evaluation.question.csv, out)
+        for note in limit_of_judge(plan.clip).notes(texts) if texts else ():
+            on_event(Warned(note))
+    scored: list[VideoScores] = []
+    for video in plan.videos:
+        began = time.perf_counter()
+        with _other_judges_named():
+            scored.append(VideoScores(_about(video, plan), scorer.score(video.path, video.wanted)))
+        on_event(Step("videos", len(scored), len(plan.videos), time.perf_counter() - began))
+    return scored
 
 
 @contextmanager
@@ -118,20 +121,20 @@ def _other_judges_named() -> Iterator[None]:
     try:
         yield
     except BaseError as error:
-        error.add_note("Other judges, as folders or hub ids: --clip MODEL, --dino MODEL")
+        error.add_note("Other judges, as folders or hub ids: `clip`, `dino`")
         raise
 
 
-def _judges(question: Question, cases: Sequence[Case]) -> tuple[str, str]:
+def _judges(request: EvalRequest, videos: Sequence[PlannedVideo]) -> tuple[str, str]:
     """The judges named, else the embedded base's own for its videos, else the paper's."""
-    made_there = [_base(case.record) == EMBEDDED.name for case in cases]
-    if any(made_there) and not all(made_there) and not (question.clip and question.dino):
-        one, other = cases[made_there.index(True)].path, cases[made_there.index(False)].path
+    made_there = [_base(video.record) == EMBEDDED.name for video in videos]
+    if any(made_there) and not all(made_there) and not (request.clip and request.dino):
+        one, other = videos[made_there.index(True)].path, videos[made_there.index(False)].path
         raise InputError(
             f"{one} comes from the embedded base, which has judges of its own, and {other} doesn't.\nFigures of "
-            "different judges can't be compared: measure the two apart, or name judges for both with --clip and --dino."
+            "different judges can't be compared: measure the two apart, or name judges for both with `clip` and `dino`."
         )
-    return judges_for(EMBEDDED.name if all(made_there) else None, question.clip, question.dino)
+    return judges_for(EMBEDDED.name if all(made_there) else None, request.clip, request.dino)
 
 
 def judges_for(base: str | None, clip: str | None, dino: str | None) -> tuple[str, str]:
@@ -145,38 +148,38 @@ def _base(record: Mapping[str, Any]) -> str | None:
     return base.get("name") if isinstance(base, Mapping) else None
 
 
-def _announce(evaluation: Evaluation, out: Out) -> None:
+def _notes(plan: EvalPlan) -> Iterator[str]:
     """Who judges, and which figures there won't be, and why."""
-    if (evaluation.clip, evaluation.dino) == _OWN:
-        out.note("Judged by the embedded base's own CLIP and DINO")
+    if (plan.clip, plan.dino) == _OWN:
+        yield "Judged by the embedded base's own CLIP and DINO"
     else:
-        out.note(f"Judged by CLIP ({named_judge(evaluation.clip)}) and DINO ({named_judge(evaluation.dino)})")
+        yield f"Judged by CLIP ({named_judge(plan.clip)}) and DINO ({named_judge(plan.dino)})"
     lacking = (
-        ("CLIP-T", "no prompt is known: give it with --prompt", lambda wanted: wanted.text is None),
-        ("CLIP-I and DINO-I", "no subject is known: give --subject or --references", lambda w: not w.references),
-        ("motion fidelity", "no motion is known: give --motion or --clips", lambda wanted: not wanted.clips),
+        ("CLIP-T", "no prompt is known: give it with `prompt`", lambda wanted: wanted.text is None),
+        ("CLIP-I and DINO-I", "no subject is known: give `subject` or `references`", lambda w: not w.references),
+        ("motion fidelity", "no motion is known: give `motion` or `clips`", lambda wanted: not wanted.clips),
     )
     for figures, why, absent in lacking:
-        without = [case.path.name for case in evaluation.cases if absent(case.wanted)]
+        without = [video.path.name for video in plan.videos if absent(video.wanted)]
         if without:
-            which = "" if len(without) == len(evaluation.cases) else f" for {', '.join(without)}"
-            out.note(f"No {figures}{which}: {why}")
+            which = "" if len(without) == len(plan.videos) else f" for {', '.join(without)}"
+            yield f"No {figures}{which}: {why}"
 
 
-def _about(case: Case, evaluation: Evaluation) -> dict[str, Any]:
+def _about(video: PlannedVideo, plan: EvalPlan) -> dict[str, Any]:
     """What a video's figures belong to, as plain values."""
     return {
-        "path": str(case.path),
-        "prompt": case.prompt,
-        "text": case.wanted.text,
-        "subject": case.subject,
-        "motion": case.motion,
-        "base": _base(case.record),
-        "seed": case.record.get("seed"),
-        "references": [str(path) for path in case.wanted.references],
-        "clips": [str(clip.path) for clip in case.wanted.clips],
-        "clip_judge": named_judge(evaluation.clip),
-        "dino_judge": named_judge(evaluation.dino),
+        "path": str(video.path),
+        "prompt": video.prompt,
+        "text": video.wanted.text,
+        "subject": video.subject,
+        "motion": video.motion,
+        "base": _base(video.record),
+        "seed": video.record.get("seed"),
+        "references": [str(path) for path in video.wanted.references],
+        "clips": [str(clip.path) for clip in video.wanted.clips],
+        "clip_judge": named_judge(plan.clip),
+        "dino_judge": named_judge(plan.dino),
     }
 
 
@@ -194,21 +197,21 @@ def _record(path: Path) -> Mapping[str, Any]:
         return {}
 
 
-def _case(
+def _planned(
     path: Path,
     record: Mapping[str, Any],
-    question: Question,
+    request: EvalRequest,
     registry: Registry,
     pictures: tuple[Path, ...] | None,
     clips: tuple[ReferenceClip, ...] | None,
-) -> Case:
+) -> PlannedVideo:
     noted = record.get("prompt")
-    prompt = question.prompt if question.prompt is not None else noted if isinstance(noted, str) else None
+    prompt = request.prompt if request.prompt is not None else noted if isinstance(noted, str) else None
     needs_word = prompt is not None and "*" in prompt
     subject = None
     if pictures is None or needs_word:
-        subject = _adapter(path, record, "subject", question.subject, registry)
-    motion = None if clips is not None else _adapter(path, record, "motion", question.motion, registry)
+        subject = _adapter(path, record, "subject", request.subject, registry)
+    motion = None if clips is not None else _adapter(path, record, "motion", request.motion, registry)
     text = None
     if prompt is not None:
         text = with_class_word(
@@ -221,7 +224,7 @@ def _case(
     if clips is None:
         trimming = {n: motion.hyperparameters[n] for n in _TRIMMING if n in motion.hyperparameters} if motion else {}
         clips = tuple(ReferenceClip(p, **trimming) for p in _sources(motion, "clip", registry)) if motion else ()
-    return Case(
+    return PlannedVideo(
         path, record, Wanted(text, pictures, clips), prompt,
         subject.id if subject else None, motion.id if motion else None,
     )  # fmt: skip
@@ -241,8 +244,8 @@ def _adapter(
             return adapter
     raise InputError(
         f"{path} was made with the {kind} {noted.get('name')}, which isn't in this registry, or is another one now.\n"
-        f"Name the right one with --{kind} NAME, or give {_INSTEAD[kind]}"
-        + (' and what it should show with --prompt "a dog is running".' if kind == "subject" else ".")
+        f"Name the right one with `{kind}`, or give {_INSTEAD[kind]}"
+        + (' and what it should show with `prompt`, such as "a dog is running".' if kind == "subject" else ".")
     )
 
 

@@ -9,21 +9,17 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import typer
-
-from dreamvideo_cli.jobs.requests import Request
-from dreamvideo_cli.terminal.exit_codes import ExitCode
-from dreamvideo_cli.terminal.progress import Meter
+from dreamvideo_cli.jobs.requests import LearnRequest
 
 if TYPE_CHECKING:
     from registry import Registry
 
 
 class Record:
-    """One run's row and log. `meter` is asked how far the run is, once there is one."""
+    """One run's row and log. `reached` is part, step and steps; None before the first step."""
 
-    def __init__(self, registry: Registry, request: Request) -> None:
-        self.meter: Meter | None = None
+    def __init__(self, registry: Registry, request: LearnRequest) -> None:
+        self.reached: tuple[str, int, int] | None = None
         self.adapter: str | None = None
         self._runs = registry.runs
         self._id = self._runs.begin(request.kind, request.name)
@@ -32,11 +28,6 @@ class Record:
         self._telling = threading.Lock()
         self._logged: tuple[str, int] | None = None
         self.log(f"dv {request.kind} learn {request.name} began")
-
-    @property
-    def reached(self) -> tuple[str, int, int] | None:
-        """Part, step, steps; None before the first step."""
-        return self.meter.last if self.meter is not None else None
 
     def log(self, line: str) -> None:
         """Add a line to the log. A log that can't be written is no reason to stop learning."""
@@ -82,9 +73,7 @@ class Record:
         from registry import RegistryError
 
         self._log_progress()
-        stopped = isinstance(error, KeyboardInterrupt) or (
-            isinstance(error, typer.Exit) and error.exit_code == ExitCode.INTERRUPTED
-        )
+        stopped = isinstance(error, KeyboardInterrupt)
         message = None if error is None or stopped else f"{error}" or type(error).__name__
         outcome = "finished" if error is None else "interrupted" if stopped else "failed"
         self.log(outcome + (f": {message}" if message else "") + (f": {self.adapter}" if self.adapter else ""))
@@ -95,8 +84,9 @@ class Record:
             self.log(f"the end could not be noted: {trouble}")
 
     def _log_progress(self) -> None:
-        if self.reached is not None and self.reached[:2] != self._logged:
-            part, step, steps = self.reached
+        reached = self.reached
+        if reached is not None and reached[:2] != self._logged:
+            part, step, steps = reached
             self._logged = (part, step)
             self.log(f"{part} {step}/{steps}")
 
@@ -112,7 +102,7 @@ def _interrupt() -> None:
 
 
 @contextmanager
-def recorded(registry: Registry, request: Request) -> Iterator[Record]:
+def recorded(registry: Registry, request: LearnRequest) -> Iterator[Record]:
     """Record a run from here to the end of the block, whatever that is."""
     from registry.runs import BEAT_S
 

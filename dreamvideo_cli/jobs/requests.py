@@ -7,28 +7,31 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from dreamvideo_cli.wording import option_name, value_text
+from dreamvideo_cli.jobs.kinds import AdapterKind
+from dreamvideo_cli.wording import value_text
 from engine.bases.location import BaseLocation
 from engine.errors import InputError
 from engine.files import written_aside
+from engine.identity import WITHOUT_EFFECT
 
 _FORMAT = 1
 _REQUEST = "request.json"
 _REACHED = "reached.json"
-# Where a run is computed may change on the way; what it computes may not.
-_MAY_CHANGE = ("device",)
+_MAY_CHANGE = WITHOUT_EFFECT | {"device"}
+"""How and where a run is computed may change on the way; what it computes may not."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """One `learn` command. `given` holds the options that the user gave, by field; paths are absolute.
+class LearnRequest:
+    """A subject or a motion to learn. `given` holds what was given beside sources and settings, by field; paths are
+    absolute text.
 
     `base` and `started_at` (ISO, UTC) are filled in when the run starts.
     """
 
-    kind: Literal["subject", "motion"]
+    kind: AdapterKind
     name: str
     sources: tuple[str, ...]
     given: Mapping[str, Any]
@@ -46,7 +49,7 @@ class Request:
         with written_aside(run / _REQUEST) as partial:
             partial.write_text(json.dumps(data, indent=2), encoding="utf-8")
 
-    def continuing(self, stored: Request) -> Request:
+    def continuing(self, stored: LearnRequest) -> LearnRequest:
         """`stored`, after checking that this one asks for nothing else. Raises `InputError`."""
         asked: dict[str, Any] = {**self.given, **self.settings}
         before: dict[str, Any] = {**stored.given, **stored.settings}
@@ -55,23 +58,32 @@ class Request:
         for field, value in asked.items():
             if field not in _MAY_CHANGE and _plain(value) != before.get(field):
                 had = f", not {value_text(before[field])}" if field in before else ""
-                raise self._other(stored, f"{option_name(field)} {value_text(value)}{had}")
-        changed = {field: asked[field] for field in _MAY_CHANGE if field in asked}
-        return replace(stored, given={**stored.given, **changed})
+                raise self._other(stored, f"`{field}` {value_text(value)}{had}")
+        return stored._with(
+            {field: value for field, value in self.given.items() if field in _MAY_CHANGE},
+            {field: value for field, value in self.settings.items() if field in _MAY_CHANGE},
+        )
 
-    def is_all_of(self, stored: Request) -> bool:
+    def restarting(self, stored: LearnRequest) -> LearnRequest:
+        """`stored` from its start, with what this one asks for otherwise."""
+        return stored._with(self.given, self.settings)
+
+    def _with(self, given: Mapping[str, Any], settings: Mapping[str, Any]) -> LearnRequest:
+        return replace(self, given={**self.given, **given}, settings={**self.settings, **settings})
+
+    def is_all_of(self, stored: LearnRequest) -> bool:
         """Whether `stored`, which this request continues, was asked for nothing more, and on the same base."""
 
-        def named(request: Request) -> set[str]:
-            return ({*request.given} - {*_MAY_CHANGE}) | {*request.settings}
+        def named(request: LearnRequest) -> set[str]:
+            return ({*request.given} | {*request.settings}) - _MAY_CHANGE
 
         return self.kind == stored.kind and self.base == stored.base and named(self) == named(stored)
 
-    def _other(self, stored: Request, difference: str) -> InputError:
+    def _other(self, stored: LearnRequest, difference: str) -> InputError:
         return InputError(
             f"the unfinished run of {self.name} was started differently: this command has {difference}.\n"
             f"Go on with it as it was: {stored.command('--resume')}\n"
-            f"Or start anew: repeat this command with --restart instead of --resume."
+            "Or start anew: repeat this command with `restart` instead of `resume`."
         )
 
 
@@ -85,17 +97,17 @@ def given(**options: object) -> dict[str, Any]:
 
 
 def new_request(
-    kind: Literal["subject", "motion"],
+    kind: AdapterKind,
     name: str,
     sources: Sequence[Path] | None,
     about: Mapping[str, Any],
     settings: Mapping[str, Any],
-) -> Request:
-    """A request as the command line states it."""
-    return Request(kind, name, tuple(str(source.absolute()) for source in sources or ()), about, settings)
+) -> LearnRequest:
+    """A request for files by any paths, which become absolute."""
+    return LearnRequest(kind, name, tuple(str(source.absolute()) for source in sources or ()), about, settings)
 
 
-def load_request(run: Path) -> Request | None:
+def load_request(run: Path) -> LearnRequest | None:
     """The request of an unfinished run, None where there is no such run.
 
     Raises `InputError` for one that this version can't read.
@@ -105,11 +117,11 @@ def load_request(run: Path) -> Request | None:
         if data.pop("format") != _FORMAT:
             raise ValueError("an unknown format")
         base = BaseLocation(**data.pop("base"))
-        return Request(**{**data, "sources": tuple(data["sources"]), "base": base})
+        return LearnRequest(**{**data, "sources": tuple(data["sources"]), "base": base})
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"the unfinished run in {run} can't be read ({error}): start anew with --restart") from error
+        raise InputError(f"the unfinished run in {run} can't be read ({error}): start anew with `restart`") from error
 
 
 def save_reached(run: Path, reached: tuple[str, int, int], *, diverged: bool = False) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from dreamvideo_cli.jobs.events import OnEvent, Warned
 from engine.errors import InputError
-from engine.files import check_replaceable
+from engine.files import FileThereError, check_replaceable
 
 _LONGEST = 60
 _SEED = "{seed}"
@@ -16,10 +19,13 @@ _SEED = "{seed}"
 
 @dataclass(frozen=True)
 class Target:
-    """One video to make."""
+    """One file to make: a video, or a contact sheet, which has no seed. `replace` lets it take the place of a file;
+    `is_chosen` is a name that nobody asked for, so that another one is as good."""
 
-    seed: int
     path: Path
+    seed: int | None
+    replace: bool = False
+    is_chosen: bool = False
 
 
 def targets(output: Path | None, prompt: str, seeds: Sequence[int], *, force: bool) -> list[Target]:
@@ -29,9 +35,11 @@ def targets(output: Path | None, prompt: str, seeds: Sequence[int], *, force: bo
     Raises `InputError` for a path that can't be written, or that exists where `force` isn't given.
     """
     if output is None:
-        chosen = [Target(seed, unused(Path(f"{slug(prompt)}-{seed}.mp4"))) for seed in seeds]
+        named = [(seed, unused(Path(f"{slug(prompt)}-{seed}.mp4"))) for seed in seeds]
+        chosen = [Target(path, seed, is_chosen=True) for seed, path in named]
     else:
-        chosen = [Target(seed, _for_seed(output, seed, alone=len(seeds) == 1)) for seed in seeds]
+        alone = len(seeds) == 1
+        chosen = [Target(_for_seed(output, seed, alone=alone), seed, replace=force) for seed in seeds]
     for target in chosen:
         check_writable(target.path, force=force)
     return chosen
@@ -50,8 +58,17 @@ def check_file(path: Path, *, force: bool) -> None:
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"{path} can't be written: {'it is a folder' if path.is_dir() else 'its folder is missing'}")
     check_replaceable(path)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"you may not write into the folder {path.parent}: choose another, or change its permissions")
     if path.exists() and not force:
-        raise InputError(f"{path} exists: choose another name, or replace it with --force")
+        raise InputError(f"{path} exists: choose another name, or replace it with `force`")
+
+
+def check_table(path: Path, *, force: bool) -> None:
+    """Raise `InputError` where no table can be written to `path`, or it would replace one unasked."""
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"a table of figures is a CSV file: {path} must end in .csv")
+    check_file(path, force=force)
 
 
 def _for_seed(output: Path, seed: int, *, alone: bool) -> Path:
@@ -76,14 +93,22 @@ def unused(path: Path) -> Path:
     return candidate
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder that `--folder` names, where it isn't there yet; the one that it lies in must be.
+class Write(Protocol):
+    """Makes a file, whole or not at all. Raises `FileThereError` for one that is there and may not be replaced."""
 
-    Raises `InputError` where it can't be made.
-    """
-    try:
-        folder.mkdir(exist_ok=True)
-    except FileExistsError:
-        raise InputError(f"{folder} is a file: choose another name with --folder") from None
-    except FileNotFoundError:
-        raise InputError(f"there is no folder {folder.parent} to make {folder.name} in: create it first") from None
+    def __call__(self, path: Path, *, replace: bool) -> None: ...
+
+
+def published(target: Target, write: Write, on_event: OnEvent) -> Path:
+    """Let `write` make a target's file, and give its path: the next free one where a file appeared in
+    the target's place since it was checked."""
+    path = target.path
+    while True:
+        try:
+            write(path, replace=target.replace)
+        except FileThereError:
+            path = unused(target.path)
+            continue
+        if path != target.path and not target.is_chosen:
+            on_event(Warned(f"{target.path} appeared meanwhile and stays as it is: the new file is {path}"))
+        return path

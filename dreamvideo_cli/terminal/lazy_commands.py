@@ -12,6 +12,9 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
+from dreamvideo_cli.terminal.errors import shown_stop
+from dreamvideo_cli.terminal.spelling import name_options_of
+
 
 @dataclass(frozen=True)
 class Command:
@@ -69,7 +72,22 @@ def _made(name: str, command: Command) -> Any:
     made = get_group(app).commands[name]
     for each in (made, *getattr(made, "commands", {}).values()):
         _take_nothing_for_nothing(each)
+        _speak_for(each)
     return made
+
+
+def _speak_for(command: Any) -> None:
+    """Let errors and warnings of the command name settings by its options, and Ctrl-C say how to go on."""
+    invoke = command.invoke
+
+    def invoked(context: Any) -> Any:
+        name_options_of(command.params)
+        try:
+            return invoke(context)
+        except KeyboardInterrupt as stop:  # here, as typer would drop what it tells of how to go on
+            raise typer.Exit(shown_stop(stop)) from None
+
+    command.invoke = invoked
 
 
 def _take_nothing_for_nothing(command: Any) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from dreamvideo_cli.jobs.kinds import AdapterKind
 from dreamvideo_cli.terminal.completion import method_names
-from dreamvideo_cli.terminal.options import AdapterKind
 from engine.methods.table import DEFAULT, configs_of
 
 

@@ -11,13 +11,11 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
+from dreamvideo_cli.jobs.kinds import Device, Dtype
 from dreamvideo_cli.terminal.completion import adapter_names, base_names
-from dreamvideo_cli.wording import option_name, value_text
+from dreamvideo_cli.wording import option_name, size_from_text, value_text
 
 Command = TypeVar("Command", bound=Callable[..., None])
-Device = Literal["cuda", "mps", "cpu"]
-Dtype = Literal["fp32", "bf16", "fp16"]
-AdapterKind = Literal["subject", "motion"]
 SortKey = Literal["age", "name", "kind", "base", "method", "steps", "size"]
 
 
@@ -60,14 +58,14 @@ BaseArgument = Annotated[str, typer.Argument(metavar="NAME", help="A base's name
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A file that dv made.")]
 
 
-def size_from_text(text: str | tuple[int, int]) -> tuple[int, int]:
-    """`320x256` is 320 wide and 256 high; one number is a square. Raises ValueError for anything else."""
+def size_of(text: str | tuple[int, int]) -> tuple[int, int]:
+    """A size as an option's value. Raises typer.BadParameter for what is none."""
     if isinstance(text, tuple):
         return text
-    width, cross, height = text.lower().partition("x")
-    if not all(part.isascii() and part.isdigit() for part in (width, height if cross else width)):
-        raise typer.BadParameter(f"{text!r} is not a size: write WIDTHxHEIGHT, as in 320x256, or one number.")
-    return int(width), int(height if cross else width)
+    try:
+        return size_from_text(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def options_of(
@@ -141,7 +139,7 @@ def _parameter(field: Field[Any], hint: Any, panel: str, default: str) -> inspec
         flag = f"{flag}/{option_name('no_' + field.name)}"
     elif hint == tuple[int, int]:
         hint = Any
-        about |= {"parser": size_from_text, "metavar": "WxH"}
+        about |= {"parser": size_of, "metavar": "WxH"}
     return inspect.Parameter(
         field.name,
         inspect.Parameter.KEYWORD_ONLY,

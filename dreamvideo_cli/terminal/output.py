@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dreamvideo_cli.terminal.exit_codes import ExitCode
+from dreamvideo_cli.terminal.spelling import with_options
 
 # Imported late: names and JSON, all that a script or a tab press wants, need no rich.
 if TYPE_CHECKING:
@@ -106,13 +107,13 @@ class Out:
     def note(self, text: str) -> None:
         """One line for the person at the terminal."""
         if not self.quiet:
-            _say(text)
+            _say(with_options(text))
 
     def warn(self, text: str) -> None:
         """What should be read even with --quiet."""
         from rich.text import Text
 
-        _say(Text.assemble(("warning: ", "bold yellow"), text))
+        _say(Text.assemble(("warning: ", "bold yellow"), with_options(text)))
 
     def confirm(self, question: str) -> bool:
         """Ask on the terminal; only a `y` or `yes` is a yes."""
@@ -171,9 +172,9 @@ def show_error(message: str, notes: Sequence[str] = ()) -> None:
     """One clear message on stderr, its first line in red, and below it what may help."""
     from rich.text import Text
 
-    first, _, rest = message.partition("\n")
+    first, _, rest = with_options(message).partition("\n")
     _say(Text(f"error: {first}", style="bold red"))
-    for line in (rest, *notes):
+    for line in (rest, *map(with_options, notes)):
         if line:
             _say(line)
 

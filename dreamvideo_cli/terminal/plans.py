@@ -1,15 +1,16 @@
-"""What a learning run is going to do, for people (on stderr) and for scripts (as JSON)."""
+"""What a job is going to do, for people (on stderr) and for scripts (as JSON)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dreamvideo_cli.jobs.composing import ComposePlan, read_with
+from dreamvideo_cli.jobs.publishing import source_data
 from dreamvideo_cli.terminal.output import Column, Out, grid, pairs
-from dreamvideo_cli.wording import bytes_text, duration_text, size_text, value_text
+from dreamvideo_cli.wording import bytes_text, duration_text, option_name, size_text, value_text
 
 if TYPE_CHECKING:
-    from engine.bases.location import BaseInfo
-    from engine.estimating import Estimate
+    from dreamvideo_cli.jobs.learning import LearningPlan
     from engine.planning import MotionPlan, PlannedSource, SubjectPlan
 
 _SETTINGS = (Column("name", "Setting"), Column("value", "Value"), Column("origin", "From", style="dim"))
@@ -20,10 +21,9 @@ _PARTS = (
 )
 
 
-def show_plan(
-    out: Out, id: str, plan: SubjectPlan | MotionPlan, info: BaseInfo, estimate: Estimate, where: str
-) -> None:
+def show_plan(planned: LearningPlan, out: Out) -> None:
     """Print the plan on stderr: every source, every setting that the paper doesn't say, the work, what it takes."""
+    plan, estimate = planned.plan, planned.estimate
     config, origins = plan.settings.config, plan.settings.origins
     changed = [
         {"name": name, "value": value_text(getattr(config, name)), "origin": origin}
@@ -34,10 +34,12 @@ def show_plan(
         {"part": part, "steps": steps, "parameters": estimate.parameters[part]}
         for part, steps in estimate.steps.items()
     ]
-    out.note(f"Learning {id} by {plan.method.name} on the base {info.location.name}: {plan.method.summary}")
+    base = planned.info.location.name
+    out.note(f"Learning {planned.id} by {plan.method.name} on the base {base}: {plan.method.summary}")
     out.aside(grid([_shown(source) for source in plan.sources], _source_columns(plan)))
     if changed:
         out.aside(grid(changed, _SETTINGS))
+    where = f"on {planned.device or 'the best device here'} in {planned.dtype}"
     out.aside(
         grid(parts, _PARTS),
         pairs(
@@ -52,12 +54,14 @@ def show_plan(
         out.warn(note)
 
 
-def plan_data(id: str, plan: SubjectPlan | MotionPlan, info: BaseInfo, estimate: Estimate) -> dict[str, Any]:
+def plan_data(planned: LearningPlan) -> dict[str, Any]:
     """The plan as plain values."""
+    plan, estimate = planned.plan, planned.estimate
+    location = planned.info.location
     return {
-        "id": id,
+        "id": planned.id,
         "method": plan.method.name,
-        "base": {"name": info.location.name, "model": info.location.model},
+        "base": {"name": location.name, "model": location.model},
         "sources": [{**source_data(source), "used": source.used, "dropped": source.dropped} for source in plan.sources],
         "settings": {
             name: {"value": value, "origin": plan.settings.origins[name]}
@@ -71,19 +75,24 @@ def plan_data(id: str, plan: SubjectPlan | MotionPlan, info: BaseInfo, estimate:
     }
 
 
-def source_data(source: PlannedSource) -> dict[str, Any]:
-    """One source as plain values."""
-    return {
-        "path": str(source.path.absolute()),
-        "role": source.role,
-        "sha256": source.sha256,
-        "bytes": source.bytes,
-        "width": source.width,
-        "height": source.height,
-        "frames": source.frames,
-        "fps": source.fps,
-        "prompt": source.prompt,
-    }
+def show_composition(plan: ComposePlan, out: Out) -> None:
+    """Print on stderr what will be composed: prompt, adapters, base, and every setting that isn't the paper's."""
+    config, origins = plan.settings.config, plan.settings.origins
+    learnt = [f"the {kind} {adapter.id}" for kind, adapter in plan.adapters.items()]
+    what = " and ".join(learnt) if learnt else "nothing learnt"
+    out.note(f'"{plan.prompt}" with {what}, on the base {plan.base.name}')
+    out.note(
+        f"{config.frames} frames of {size_text(config.size)} at {config.fps:g} fps, "
+        f"{config.steps} steps, guidance {config.guidance_scale:g}"
+    )
+    read = read_with(list(plan.adapters)) - {"frames", "size", "fps", "steps", "guidance_scale"}
+    changed = [
+        f"{option_name(name)} {value_text(getattr(config, name))} ({origin})"
+        for name, origin in origins.items()
+        if name in read and getattr(config, name) != getattr(type(config)(), name)
+    ]
+    if changed:
+        out.note("also " + ", ".join(changed))
 
 
 def _shown(source: PlannedSource) -> dict[str, object]:

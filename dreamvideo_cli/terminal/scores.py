@@ -9,37 +9,23 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from dreamvideo_cli.jobs.targets import check_file
 from dreamvideo_cli.terminal.output import Column, Out
 from dreamvideo_cli.wording import count_text
-from engine.errors import InputError
 from engine.files import written_aside
 
 if TYPE_CHECKING:
-    from engine.evaluation.scoring import Metric, Scores
+    from dreamvideo_cli.jobs.evaluating import VideoScores
+    from engine.evaluation.scoring import Scores
 
 
-def check_csv(path: Path, *, force: bool) -> None:
-    """Raise `InputError` where no table can be written to `path`, or it would replace one unasked."""
-    if path.suffix.lower() != ".csv":
-        raise InputError(f"a table of figures is a CSV file: {path} must end in .csv")
-    check_file(path, force=force)
+def show_scores(scored: Sequence[VideoScores], file: Path | None, out: Out, *, force: bool = False) -> None:
+    """One row a video and, of several, their mean: on stdout as a table or JSON, and in `file` without the mean."""
+    from engine.evaluation.scoring import METRICS
 
-
-def show_scores(
-    about: Sequence[Mapping[str, Any]],
-    scores: Sequence[Scores],
-    metrics: Sequence[Metric],
-    file: Path | None,
-    out: Out,
-) -> None:
-    """One row a video and, of several, their mean: on stdout as a table or JSON, and in `file` without the mean.
-
-    `about` says of each video what its figures belong to.
-    """
-    mean = {m.name: _mean([s.values[m.name] for s in scores]) for m in metrics}
+    about, scores = [each.about for each in scored], [each.scores for each in scored]
+    mean = {m.name: _mean([s.values[m.name] for s in scores]) for m in METRICS}
     if file is not None:
-        _write(file, about, scores)
+        _write(file, about, scores, replace=force)
         out.note(f"Wrote {file}")
     if out.json:
         out.data({"videos": [_data(*pair) for pair in zip(about, scores, strict=True)], "mean": mean})
@@ -47,7 +33,7 @@ def show_scores(
     rows: list[dict[str, object]] = [{"video": str(s.video.path), **s.values} for s in scores]
     if len(rows) > 1:
         rows.append({"video": f"mean of {count_text(len(rows), 'video')}", **mean})
-    columns = [Column("video", "Video"), *(Column(m.name, m.title, _figure, "right") for m in metrics)]
+    columns = [Column("video", "Video"), *(Column(m.name, m.title, _figure, "right") for m in METRICS)]
     out.table(rows, columns, id_key="video", empty="")
 
 
@@ -68,7 +54,7 @@ def _data(about: Mapping[str, Any], scores: Scores) -> dict[str, Any]:
     return {**about, **size, "scores": scores.values, "curves": curves}
 
 
-def _write(file: Path, about: Sequence[Mapping[str, Any]], scores: Sequence[Scores]) -> None:
+def _write(file: Path, about: Sequence[Mapping[str, Any]], scores: Sequence[Scores], *, replace: bool) -> None:
     rows = [
         {**what, "sha256": s.video.sha256, "frames": s.video.frames, "fps": s.video.fps, **s.values}
         for what, s in zip(about, scores, strict=True)
@@ -79,5 +65,5 @@ def _write(file: Path, about: Sequence[Mapping[str, Any]], scores: Sequence[Scor
     writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    with written_aside(file) as partial:
+    with written_aside(file, replace=replace) as partial:
         partial.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")

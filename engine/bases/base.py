@@ -66,7 +66,7 @@ class Base:
         if self.image_encoder is None:
             raise InputError(
                 f"the base {self.name} has no image encoder, which appearance guidance needs: add the base "
-                "again with --image-encoder, or learn with --no-appearance-guidance"
+                "again with `image_encoder`, or learn with `appearance_guidance=False`"
             )
         return self.image_encoder.encode(pictures)
 

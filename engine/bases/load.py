@@ -47,7 +47,7 @@ def choose_device(device: str | None) -> torch.device:
 def choose_dtype(dtype: str) -> torch.dtype:
     """Raises `InputError` for a name that is not in `DTYPES`."""
     if dtype not in DTYPES:
-        raise InputError(f"unknown --dtype {dtype}: choose one of {', '.join(DTYPES)}")
+        raise InputError(f"unknown `dtype` {dtype}: choose one of {', '.join(DTYPES)}")
     return DTYPES[dtype]
 
 

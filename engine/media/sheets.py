@@ -53,15 +53,16 @@ def contact_sheet(rows: Sequence[Row], *, cell: int = 128, columns: int = 8) -> 
     return sheet
 
 
-def write_sheet(sheet: Image.Image, path: Path, metadata: Mapping[str, Any]) -> None:
+def write_sheet(sheet: Image.Image, path: Path, metadata: Mapping[str, Any], *, replace: bool = True) -> None:
     """Write a contact sheet as PNG, with `metadata` in it for `read_metadata`.
 
-    Raises InputError for a path that is no PNG in a folder that exists, JobError when the disk refuses.
+    Without `replace`, a file that is there stays. Raises InputError for a path that is no PNG in a folder that exists,
+    FileThereError for that file, JobError when the disk refuses.
     """
     check_target(path)
     if path.suffix.lower() != ".png":
         raise InputError(f"{path} can't be written: a contact sheet is a .png file.")
-    with written(path) as partial:
+    with written(path, replace=replace) as partial:
         sheet.save(partial, "PNG", pnginfo=notes.for_png(metadata))
 
 

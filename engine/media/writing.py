@@ -36,10 +36,10 @@ def check_target(path: Path) -> None:
 
 
 @contextmanager
-def written(path: Path) -> Iterator[Path]:
+def written(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """`written_aside`, with a JobError for a full disk, a read-only folder, and an encoder that fails."""
     try:
-        with written_aside(path) as partial:
+        with written_aside(path, replace=replace) as partial:
             yield partial
     except FfmpegError as error:
         raise JobError(f"{path} can't be written: {error}. Is the disk full?") from error

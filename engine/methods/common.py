@@ -50,8 +50,7 @@ def check_read(config: Checked, given: Iterable[str]) -> None:
     for name in given:
         flag = switch_of(config, name)
         if flag is not None:
-            option, switch = (f"--{text.replace('_', '-')}" for text in (name, flag))
-            raise InputError(f"{option} is read with {switch} only, which is off here: leave one of the two out")
+            raise InputError(f"`{name}` is read with `{flag}` only, which is off here: leave one of the two out")
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,12 @@ class Checked:
     def __post_init__(self) -> None:
         for f in fields(self):
             value, least, most = getattr(self, f.name), f.metadata.get("least"), f.metadata.get("below")
-            option = "--" + f.name.replace("_", "-")
+            named = f"`{f.name}`"
             for part in value if isinstance(value, tuple) else (value,):
                 if isinstance(part, int | float) and not isinstance(part, bool):
-                    check_number(option, part, least=least, most=most)
+                    check_number(named, part, least=least, most=most)
             if (choices := f.metadata.get("choices")) and value not in choices:
-                raise InputError(f"{option} is {value}: it must be one of {', '.join(choices)}")
+                raise InputError(f"{named} is {value}: it must be one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class IdentifierSettings(SubjectSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.identifier.strip() or PLACEHOLDER in self.identifier or " " in self.identifier:
-            raise InputError(f'--identifier is "{self.identifier}": it must be one word, as in --identifier sks')
+            raise InputError(f'`identifier` is "{self.identifier}": it must be one word, as in `identifier` sks')
 
 
 def called(identifier: str) -> str:

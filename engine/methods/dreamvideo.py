@@ -65,9 +65,9 @@ class SubjectConfig(AdapterSettings, IdentifierSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.token_prompt.count("*") != 1:
-            raise InputError(f'--token-prompt is "{self.token_prompt}": it must hold exactly one *')
+            raise InputError(f'`token_prompt` is "{self.token_prompt}": it must hold exactly one *')
         if self.token_steps == self.adapter_steps == 0:
-            raise InputError("--token-steps and --adapter-steps are both 0: there is nothing to learn")
+            raise InputError("`token_steps` and `adapter_steps` are both 0: there is nothing to learn")
         token, adapter = self.textual_identity and self.token_steps, self.identity_adapter and self.adapter_steps
         if not token and not adapter:
             raise InputError("neither a token nor an adapter is to be learnt: give one of them its steps back")

@@ -42,7 +42,7 @@ def method_named(kind: Kind, name: str) -> Method:
     """Raises `InputError` for a name that no method of that kind has."""
     known = methods_of(kind)
     if name not in known:
-        raise InputError(f"there is no method {name!r} to learn a {kind}: --method is one of {', '.join(known)}")
+        raise InputError(f"there is no method {name!r} to learn a {kind}: `method` is one of {', '.join(known)}")
     return known[name]
 
 
@@ -54,13 +54,12 @@ def reads(method: Method) -> set[str]:
 def check_options(method: Method, options: Mapping[str, object]) -> None:
     """Raise `InputError` for an option that other methods read and this one doesn't, or that undoes an ablation."""
     for option, value in options.items():
-        name = f"--{option.replace('_', '-')}"
         others = [other.name for other in methods_of(method.kind).values() if option in reads(other)]
         if others and method.name not in others:
-            raise InputError(f"{name} is not for --method {method.name}: it is read by {', '.join(others)}")
+            raise InputError(f"`{option}` is not for `method` {method.name}: it is read by {', '.join(others)}")
         if option in method.changed and value != method.changed[option]:
             raise InputError(
-                f"{name} is what --method {method.name} is about, which has it at {method.changed[option]}: "
+                f"`{option}` is what `method` {method.name} is about, which has it at {method.changed[option]}: "
                 "leave it out, or choose another method"
             )
 

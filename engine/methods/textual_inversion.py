@@ -20,7 +20,7 @@ class TextualInversionConfig(SubjectSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.token_prompt.count("*") != 1:
-            raise InputError(f'--token-prompt is "{self.token_prompt}": it must hold exactly one *')
+            raise InputError(f'`token_prompt` is "{self.token_prompt}": it must hold exactly one *')
 
 
 def recipe(config: TextualInversionConfig) -> Recipe:

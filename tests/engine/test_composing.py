@@ -239,17 +239,17 @@ def test_a_picture_decides_the_look(base: Base, subject: Path, motion: Path, tmp
 def test_a_picture_without_a_motion_that_looks_is_an_error(base: Base, tmp_path: Path) -> None:
     picture = tmp_path / "red.png"
     Image.new("RGB", (20, 20), "red").save(picture)
-    with pytest.raises(InputError, match="--appearance needs --motion"):
+    with pytest.raises(InputError, match="`appearance` needs `motion`"):
         made(base, appearance=picture)
     write_adapter(motion_of(base, condition_width=None), tmp_path / "blind")
-    with pytest.raises(InputError, match="--appearance needs --motion"):
+    with pytest.raises(InputError, match="`appearance` needs `motion`"):
         made(base, appearance=picture, motion=tmp_path / "blind")
     assert made(base, motion=tmp_path / "blind").record["appearance"] is None
 
 
 def test_a_motion_without_any_look_asks_for_one(base: Base, tmp_path: Path) -> None:
     write_adapter(replace(motion_of(base), embeddings=None), tmp_path / "motion")
-    with pytest.raises(InputError, match="give a picture with --appearance"):
+    with pytest.raises(InputError, match="give a picture with `appearance`"):
         made(base, motion=tmp_path / "motion")
 
 
@@ -274,7 +274,7 @@ def test_a_star_without_a_token_is_an_error(base: Base, motion: Path) -> None:
 
 @pytest.mark.parametrize("size", [(18, 16), (16, 18)])
 def test_a_size_that_does_not_fit_says_what_does(base: Base, size: tuple[int, int]) -> None:
-    with pytest.raises(InputError, match=rf"--size {size[0]}x{size[1]} .* must be multiples of 4"):
+    with pytest.raises(InputError, match=rf"`size` {size[0]}x{size[1]} .* must be multiples of 4"):
         made(base, config=replace(CONFIG, size=size))
 
 

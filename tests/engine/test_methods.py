@@ -291,18 +291,18 @@ def test_names_are_unique_and_defaults_are_of_their_config() -> None:
 
 
 def test_an_unknown_method_is_named_with_those_there_are() -> None:
-    with pytest.raises(InputError, match=r"no method 'dreambooth' to learn a subject: --method is one of dreamvideo"):
+    with pytest.raises(InputError, match=r"no method 'dreambooth' to learn a subject: `method` is one of dreamvideo"):
         method_named("subject", "dreambooth")
     with pytest.raises(InputError, match="to learn a motion"):
         method_named("motion", "dreamix")
 
 
 def test_an_option_of_other_methods_says_whose_it_is(base: Base, material: Path) -> None:
-    with pytest.raises(InputError, match=r"--rank is not for --method dreamix: it is read by lora$"):
+    with pytest.raises(InputError, match=r"`rank` is not for `method` dreamix: it is read by lora$"):
         plan_of(methods_of("subject")["dreamix"], base, material, rank=4)
-    with pytest.raises(InputError, match=r"--token-steps is not for --method lora: it is read by dreamvideo, .*"):
+    with pytest.raises(InputError, match=r"`token_steps` is not for `method` lora: it is read by dreamvideo, .*"):
         plan_of(methods_of("subject")["lora"], base, material, token_steps=4)
-    with pytest.raises(InputError, match=r"--placement is what --method dreamvideo-serial is about, .* at serial"):
+    with pytest.raises(InputError, match=r"`placement` is what `method` dreamvideo-serial is about, .* at serial"):
         plan_of(methods_of("motion")["dreamvideo-serial"], base, material, placement="parallel")
     plan_of(methods_of("motion")["dreamvideo-serial"], base, material, placement="serial")
     plan = plan_of(methods_of("motion")["dreamvideo-serial"], base, material)

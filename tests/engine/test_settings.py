@@ -64,10 +64,8 @@ def test_an_unknown_key_is_named_with_where_it_stands(recommended: dict[str, int
         (ComposeConfig, "eta", 2.0, "between 0 and 1"),
     ],
 )
-def test_a_value_out_of_range_is_refused_by_its_options_name(
-    config: type, name: str, value: object, bounds: str
-) -> None:
-    with pytest.raises(InputError, match=f"^--{name.replace('_', '-')} is .*: it must be {bounds}"):
+def test_a_value_out_of_range_is_refused_by_its_name(config: type, name: str, value: object, bounds: str) -> None:
+    with pytest.raises(InputError, match=f"^`{name}` is .*: it must be {bounds}"):
         resolve(config(), {}, {name: value})
 
 
@@ -107,12 +105,12 @@ def test_the_limits_themselves_are_allowed() -> None:
 
 @pytest.mark.parametrize("prompt", ["a dog", "a * and a *"])
 def test_the_token_prompt_has_one_place(prompt: str) -> None:
-    with pytest.raises(InputError, match=r"--token-prompt .* exactly one"):
+    with pytest.raises(InputError, match=r"`token_prompt` .* exactly one"):
         SubjectConfig(token_prompt=prompt)
 
 
 def test_nothing_to_learn_is_refused() -> None:
-    with pytest.raises(InputError, match="--token-steps and --adapter-steps are both 0"):
+    with pytest.raises(InputError, match="`token_steps` and `adapter_steps` are both 0"):
         SubjectConfig(token_steps=0, adapter_steps=0)
     for nothing in ({"identity_adapter": False}, {"adapter_steps": 0}):
         with pytest.raises(InputError, match="neither a token nor an adapter"):

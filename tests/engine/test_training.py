@@ -325,7 +325,7 @@ def test_a_damaged_snapshot_is_named(tmp_path: Path, damage: str) -> None:
     else:
         content = {"empty": b"", "cut": whole[: len(whole) // 2], "text": b"{}"}[damage]
         snapshots.path.write_bytes(content)
-    with pytest.raises(ResumeError, match=r"part\.snapshot is damaged .*--restart"):
+    with pytest.raises(ResumeError, match=r"part\.snapshot is damaged .*`restart`"):
         run(Problem(), snapshots)
 
 

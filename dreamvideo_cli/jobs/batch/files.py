@@ -58,8 +58,8 @@ def _format_of(file: str) -> Format:
         if suffix == format:
             return format  # type: ignore[no-any-return]
     if file == STDIN:
-        raise InputError("rows from stdin need --format: csv, jsonl or toml")
-    raise InputError(f"{file} is no .csv, .jsonl or .toml: say what it is with --format")
+        raise InputError("rows from stdin need `format`: csv, jsonl or toml")
+    raise InputError(f"{file} is no .csv, .jsonl or .toml: say what it is with `format`")
 
 
 def column_name(text: str) -> str:

@@ -16,16 +16,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from dreamvideo_cli.jobs.suite.planning import Lesson, SuitePlan, Task
-from dreamvideo_cli.terminal.output import Out
+from dreamvideo_cli.jobs.events import Event, OnEvent, Step, Warned
+from dreamvideo_cli.jobs.suite.plans import PlannedAdapter, PlannedCell, SuitePlan
 from engine.data.files import sha256_of
 from engine.evaluation.suites.results import CellResult, append_result, save_wanted
 from engine.evaluation.wanted import ReferenceClip
 from engine.files import written_aside
 
 if TYPE_CHECKING:
-    from engine.training import Progress as Step
-    from registry import SuiteCell
+    from registry import Registry, SuiteCell
     from registry.suites import Suites
 
 CELLS = "cells.csv"
@@ -37,32 +36,32 @@ _MOST_POINTS = 100
 """Points of a learning curve that a result holds of each part; each is the mean of the steps up to it."""
 
 
-class Keeper:
+class ResultsWriter:
     """Writes down what came of each cell, as soon as it is known. As a context, it leaves the table of cells whole
     behind, which it writes now and then only while the suite runs."""
 
-    def __init__(self, plan: SuitePlan, out: Out) -> None:
-        self._plan, self._out = plan, out
+    def __init__(self, plan: SuitePlan, registry: Registry, on_event: OnEvent) -> None:
+        self._plan, self._registry, self._on_event = plan, registry, on_event
         self._id: int | None = None
         plan.suite.save(plan.folder)
-        save_wanted(plan.folder, {task.cell: task.identity for task in plan.tasks})
+        save_wanted(plan.folder, {one.cell: one.identity for one in plan.cells})
         self._write()
         self._in_registry(self._begin)
 
-    def __enter__(self) -> Keeper:
+    def __enter__(self) -> ResultsWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._write()
 
-    def keep(self, task: Task) -> None:
+    def add(self, cell: PlannedCell) -> None:
         """Add a cell's result to the folder."""
-        assert task.after is not None
-        append_result(self._plan.folder, task.after)
+        assert cell.after is not None
+        append_result(self._plan.folder, cell.after)
         if time.monotonic() - self._written_at > _WRITE_EVERY:
             self._write()
-        cell = _plain(task.after)
-        self._in_registry(lambda suites: suites.note(self._id, cell) if self._id is not None else None)
+        row = _plain(cell.after)
+        self._in_registry(lambda suites: suites.note(self._id, row) if self._id is not None else None)
 
     def _write(self) -> None:
         write_cells(self._plan.folder, self._plan.results)
@@ -71,17 +70,16 @@ class Keeper:
     def _begin(self, suites: Suites) -> None:
         plan = self._plan
         cells = [_plain(result) for result in plan.results]
-        self._id = suites.begin(plan.suite.name, str(plan.folder.absolute()), len(plan.tasks), cells)
+        self._id = suites.begin(plan.suite.name, str(plan.folder.absolute()), len(plan.cells), cells)
 
     def _in_registry(self, note: Callable[[Suites], None]) -> None:
         """A result that can't be noted there is in the folder all the same: a warning has to do."""
-        from registry import Registry, RegistryError
+        from registry import RegistryError
 
         try:
-            with Registry.open() as registry:
-                note(registry.suites)
+            note(self._registry.suites)
         except RegistryError as error:
-            self._out.warn(f"the suite's results are in {self._plan.folder}, but not in the registry: {error}")
+            self._on_event(Warned(f"the suite's results are in {self._plan.folder}, but not in the registry: {error}"))
 
 
 def _plain(result: CellResult) -> SuiteCell:
@@ -118,24 +116,25 @@ def _row(result: CellResult) -> dict[str, Any]:
 
 
 @contextmanager
-def learning_curve(folder: Path, lesson: Lesson, *, fresh: bool) -> Iterator[Callable[[str, Step], None]]:
+def learning_curve(folder: Path, adapter: PlannedAdapter, *, fresh: bool) -> Iterator[OnEvent]:
     """Give what notes every step's loss in the suite's folder; a curve that isn't `fresh` goes on."""
-    file = _curve_file(folder, lesson)
+    file = _curve_file(folder, adapter)
     file.parent.mkdir(exist_ok=True)
     with file.open("w" if fresh else "a", encoding="utf-8") as opened:
 
-        def note(part: str, step: Step) -> None:
-            opened.write(json.dumps([part, step.step, step.loss]) + "\n")
-            opened.flush()
+        def note(event: Event) -> None:
+            if isinstance(event, Step):
+                opened.write(json.dumps([event.part, event.step, event.loss]) + "\n")
+                opened.flush()
 
         yield note
 
 
-def curve_of(folder: Path, lesson: Lesson) -> dict[str, list[tuple[int, float]]]:
-    """The learning curve of each part of a lesson; nothing where it was learnt elsewhere."""
+def curve_of(folder: Path, adapter: PlannedAdapter) -> dict[str, list[tuple[int, float]]]:
+    """The learning curve of each part of an adapter's run; nothing where it was learnt elsewhere."""
     losses: dict[str, dict[int, float]] = {}
     try:
-        lines = _curve_file(folder, lesson).read_text(encoding="utf-8").splitlines()
+        lines = _curve_file(folder, adapter).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return {}
     for line in lines:
@@ -154,16 +153,16 @@ def _thinned(curve: list[tuple[int, float]]) -> list[tuple[int, float]]:
     return [(chunk[-1][0], fmean(loss for _, loss in chunk)) for chunk in chunks]
 
 
-def _curve_file(folder: Path, lesson: Lesson) -> Path:
-    return folder / _LEARNING / f"{lesson.request.name}-{lesson.identity[:8]}.jsonl"
+def _curve_file(folder: Path, adapter: PlannedAdapter) -> Path:
+    return folder / _LEARNING / f"{adapter.request.name}-{adapter.identity[:8]}.jsonl"
 
 
-def references_of(folder: Path, task: Task) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def references_of(folder: Path, cell: PlannedCell) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A cell's pictures and clips in the suite's folder, copied there: what a result names stays what it was made and
     measured by, whatever becomes of the user's files. Raises `InputError` where one is gone."""
-    places = [folder / REFERENCES / str(name) for name in (task.cell.subject, task.cell.motion)]
-    pictures = [_copied(path, places[0], path.suffix.lower(), shutil.copyfile) for path in task.wanted.references]
-    clips = [_copied(clip.path, places[1], ".mp4", partial(_as_mp4, clip), clip) for clip in task.wanted.clips]
+    places = [folder / REFERENCES / str(name) for name in (cell.cell.subject, cell.cell.motion)]
+    pictures = [_copied(path, places[0], path.suffix.lower(), shutil.copyfile) for path in cell.wanted.references]
+    clips = [_copied(clip.path, places[1], ".mp4", partial(_as_mp4, clip), clip) for clip in cell.wanted.clips]
     named, shown = (tuple(path.relative_to(folder).as_posix() for path in paths) for paths in (pictures, clips))
     return named, shown
 

@@ -1,19 +1,23 @@
-"""What a suite comes to before anything starts: what must be learnt, which videos are missing, and what it costs."""
+"""Looks at every source of a suite, and at what is there already, before anything starts."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from dreamvideo_cli.jobs.bases import default_base, fingerprint_of, named_base
 from dreamvideo_cli.jobs.composing import settings_for
 from dreamvideo_cli.jobs.evaluating import judges_for
-from dreamvideo_cli.jobs.learning import hyperparameters, plan_of
-from dreamvideo_cli.jobs.requests import Request, given, new_request
+from dreamvideo_cli.jobs.kinds import AdapterKind
+from dreamvideo_cli.jobs.learning import plan_sources
+from dreamvideo_cli.jobs.publishing import hyperparameters
+from dreamvideo_cli.jobs.requests import LearnRequest, given, new_request
+from dreamvideo_cli.jobs.suite.plans import PlannedAdapter, PlannedCell, SuitePlan
 from engine.bases.location import BaseInfo, inspect_base
+from engine.bases.sizes import check_shape
 from engine.data.files import sha256_of
 from engine.errors import BaseError, EngineError, InputError
 from engine.evaluation.judge_files import judge_digest
@@ -30,122 +34,6 @@ from engine.prompts import said
 
 if TYPE_CHECKING:
     from registry import Adapter, Registry
-
-Kind = Literal["subject", "motion"]
-_KINDS: tuple[Kind, ...] = ("subject", "motion")
-
-
-@dataclass
-class Lesson:
-    """A subject or a motion, as one method learns it. `identity` is a hash of all that decides what comes of it."""
-
-    request: Request
-    plan: SubjectPlan | MotionPlan
-    identity: str
-    adapter: Adapter | None = None
-    error: str | None = None
-
-
-@dataclass
-class Task:
-    """A cell, what it needs, and its `newest` result before this run, whatever that was made and measured by. `config`
-    is as it is without what the motion was learnt with."""
-
-    cell: Cell
-    said: str
-    options: Mapping[str, Any]
-    config: ComposeConfig
-    wanted: Wanted
-    lessons: Mapping[Kind, Lesson]
-    identity: str
-    newest: CellResult | None
-    is_whole: bool
-    after: CellResult | None = None
-
-    @property
-    def result(self) -> CellResult | None:
-        """What came of the cell as it is wanted now, in this run or before it."""
-        if self.after is not None or self.newest is None:
-            return self.after
-        return self.newest if self.newest.identity == self.identity else None
-
-
-@dataclass(frozen=True)
-class SuitePlan:
-    """A suite whose every part was found and checked. `base` is how a command would name the base."""
-
-    suite: Suite
-    folder: Path
-    base: str
-    info: BaseInfo
-    fingerprint: str
-    device: str | None
-    judges: tuple[str, str]
-    tasks: tuple[Task, ...]
-    notes: tuple[str, ...]
-    """What a person should know before it starts."""
-
-    @property
-    def results(self) -> list[CellResult]:
-        """The result of each cell that has one."""
-        return [task.result for task in self.tasks if task.result is not None]
-
-    @property
-    def waiting(self) -> list[Task]:
-        """The cells that aren't whole."""
-        return [task for task in self.tasks if not task.is_whole]
-
-    @property
-    def to_learn(self) -> list[Lesson]:
-        """What the missing videos need and the registry doesn't have, each once, subjects first."""
-        needed = {
-            lesson.identity: lesson
-            for kind in _KINDS
-            for task in self.waiting
-            if (lesson := task.lessons.get(kind)) is not None and lesson.adapter is None
-        }
-        return list(needed.values())
-
-
-@dataclass
-class Forecasts:
-    """Seconds and trainable parameters, worked out once for lessons that are alike."""
-
-    plan: SuitePlan
-    _known: dict[str, Any] = field(default_factory=dict)
-
-    def of_lesson(self, lesson: Lesson) -> float:
-        """The seconds that learning will take."""
-        return float(self._estimate(lesson).seconds)
-
-    def parameters(self, lesson: Lesson) -> int:
-        """The number of values that a lesson trains."""
-        return sum(self._estimate(lesson).parameters.values())
-
-    def of_task(self, task: Task) -> float:
-        """The seconds that a cell's video will take."""
-        from engine.estimating import composing_seconds
-
-        config = task.config
-        costs = [config.steps, config.frames, config.size, config.guidance_scale == 1]
-        return float(self._once(costs, lambda: composing_seconds(config, self.plan.info.location, **self._where())))
-
-    def _estimate(self, lesson: Lesson) -> Any:
-        from engine.estimating import estimate
-
-        plan = lesson.plan
-        frames = max(source.frames for source in plan.sources)
-        alike = [plan.method.kind, plan.method.name, plan.settings.values(), frames]
-        return self._once(alike, lambda: estimate(plan, self.plan.info.location, **self._where()))
-
-    def _where(self) -> dict[str, Any]:
-        return {"device": self.plan.device, "dtype": self.plan.suite.dtype or "fp32"}
-
-    def _once(self, key: object, work: Callable[[], Any]) -> Any:
-        text = json.dumps(key)
-        if text not in self._known:
-            self._known[text] = work()
-        return self._known[text]
 
 
 def plan_suite(
@@ -171,19 +59,19 @@ def plan_suite(
     judges = judges_for(base.name, suite.clip, suite.dino)
     planner = _Planner(suite, folder, material, info, judges, registry)
     newest = {result.cell.key: result for result in results}
-    tasks = []
+    planned = []
     for cell in suite.cells():
-        task = planner.task(cell, newest.get(cell.key))
-        if task is not None:
-            tasks.append(task)
+        one = planner.cell(cell, newest.get(cell.key))
+        if one is not None:
+            planned.append(one)
     raise_all(planner.errors, f"the suite {suite.name}")
     return SuitePlan(
-        suite, folder, planner.base, info, planner.fingerprint, device, judges, tuple(tasks), planner.notes(tasks)
+        suite, folder, planner.base, info, planner.fingerprint, device, judges, tuple(planned), planner.notes(planned)
     )
 
 
 class _Planner:
-    """Finds sources and plans lessons, each once; what is wrong is collected in `errors`."""
+    """Finds sources and plans adapters, each once; what is wrong is collected in `errors`."""
 
     def __init__(
         self, suite: Suite, folder: Path, material: Path, info: BaseInfo, judges: tuple[str, str], registry: Registry
@@ -195,8 +83,8 @@ class _Planner:
         self._clip = judges[0]
         self._unread: tuple[str, ...] = ()
         self._registry, self._material = registry, material
-        self._lessons: dict[tuple[Kind, str, str], Lesson | None] = {}
-        self._alike: dict[str, Lesson] = {}
+        self._adapters: dict[tuple[AdapterKind, str, str], PlannedAdapter | None] = {}
+        self._alike: dict[str, PlannedAdapter] = {}
         self._hashes: dict[Path, str] = {}
         self._judged_by = [self._digest(judge) for judge in judges]
         self._sources = {
@@ -204,24 +92,25 @@ class _Planner:
             **{one.name: self._found(one, _clips) for one in suite.motions},
         }
 
-    def task(self, cell: Cell, newest: CellResult | None) -> Task | None:
+    def cell(self, cell: Cell, newest: CellResult | None) -> PlannedCell | None:
         """A cell, ready to be made; None where something about it is wrong."""
         method = self.suite.method(cell)
-        things: dict[Kind, SuiteSubject | SuiteMotion | None] = {
+        things: dict[AdapterKind, SuiteSubject | SuiteMotion | None] = {
             "subject": self.suite.subject(cell), "motion": self.suite.motion(cell),
         }  # fmt: skip
         asked = [(kind, thing) for kind, thing in things.items() if thing is not None and getattr(method, kind)]
-        found = {kind: self._lesson(kind, thing, method) for kind, thing in asked}
-        lessons = {kind: lesson for kind, lesson in found.items() if lesson is not None}
+        found = {kind: self._adapter(kind, thing, method) for kind, thing in asked}
+        adapters = {kind: adapter for kind, adapter in found.items() if adapter is not None}
         sources = {kind: self._sources[thing.name] for kind, thing in things.items() if thing is not None}
-        if len(lessons) < len(found) or None in sources.values():
+        if len(adapters) < len(found) or None in sources.values():
             return None
         pictures, clips = self._references(things["subject"], things["motion"])
         wanted = Wanted(self.suite.text(cell), pictures, clips)
         settings = settings_for(self.info.recommended.get("compose", {}), None, method.compose_options)
+        self._check_shape(method, settings.config)
         prompt = self.suite.said(cell)
         try:
-            self._look_for_unread(prompt, lessons.get("subject"))
+            self._look_for_unread(prompt, adapters.get("subject"))
         except InputError as error:
             self.errors.append(str(error))
             return None
@@ -229,28 +118,36 @@ class _Planner:
             self.fingerprint, self.suite.dtype or "fp32", prompt, wanted.text, cell.seed,
             deciding(settings.values(), ComposeConfig),
             self._judged_by,
-            {kind: lesson.identity for kind, lesson in lessons.items()},
+            {kind: adapter.identity for kind, adapter in adapters.items()},
             [self._hash_of(path) for path in pictures],
             [(self._hash_of(clip.path), clip.start, clip.end, clip.source_fps) for clip in clips],
         ])  # fmt: skip
         whole = newest is not None and newest.identity == identity and is_whole(newest, self.folder)
-        return Task(cell, prompt, method.compose_options, settings.config, wanted, lessons, identity, newest, whole)
+        return PlannedCell(
+            cell, prompt, method.compose_options, settings.config, wanted, adapters, identity, newest, whole
+        )
 
-    def notes(self, tasks: Sequence[Task]) -> tuple[str, ...]:
+    def notes(self, cells: Sequence[PlannedCell]) -> tuple[str, ...]:
         """The words of prompts, and of what was learnt by, that the base or the CLIP that judges never reads."""
-        lessons = {lesson.identity: lesson for task in tasks for lesson in task.lessons.values()}
-        learning = [note for lesson in lessons.values() for note in unread_words(lesson.plan, self.info)]
-        judging = limit_of_judge(self._clip).notes(task.wanted.text for task in tasks if task.wanted.text)
+        adapters = {adapter.identity: adapter for cell in cells for adapter in cell.adapters.values()}
+        learning = [note for adapter in adapters.values() for note in unread_words(adapter.plan, self.info)]
+        judging = limit_of_judge(self._clip).notes(cell.wanted.text for cell in cells if cell.wanted.text)
         return tuple(dict.fromkeys((*learning, *self._unread, *judging)))
 
-    def _look_for_unread(self, prompt: str, lesson: Lesson | None) -> None:
+    def _look_for_unread(self, prompt: str, subject: PlannedAdapter | None) -> None:
         limit = limit_of_base(self.info)
-        if lesson is None or not isinstance(lesson.plan, SubjectPlan):
+        if subject is None or not isinstance(subject.plan, SubjectPlan):
             self._unread += limit.notes([prompt])
             return
-        recipe = lesson.plan.method.recipe(lesson.plan.settings.config)
-        word = recipe.word.replace(CLASS, lesson.plan.class_word)
+        recipe = subject.plan.method.recipe(subject.plan.settings.config)
+        word = recipe.word.replace(CLASS, subject.plan.class_word)
         self._unread += limit.notes([said(prompt, word)], token=recipe.token is not None, mark=word)
+
+    def _check_shape(self, method: SuiteMethod, config: ComposeConfig) -> None:
+        try:
+            check_shape(self.info, config.frames, config.size)
+        except EngineError as error:
+            self.errors.append(f"{method.name}: {error}")
 
     def _found(self, thing: Any, find: Callable[[Any, Path], tuple[Path, ...]]) -> tuple[Path, ...] | None:
         try:
@@ -277,14 +174,14 @@ class _Planner:
         paths = (self._sources[motion.name] or ()) if motion else ()
         return pictures, tuple(ReferenceClip(path, **trimming) for path in paths)
 
-    def _lesson(self, kind: Kind, thing: Any, method: SuiteMethod) -> Lesson | None:
+    def _adapter(self, kind: AdapterKind, thing: Any, method: SuiteMethod) -> PlannedAdapter | None:
         options = getattr(method, f"{kind}_options")
         key = (kind, thing.name, json.dumps([getattr(method, kind), options], sort_keys=True))
-        if key not in self._lessons:
-            self._lessons[key] = self._planned(kind, thing, str(getattr(method, kind)), options)
-        return self._lessons[key]
+        if key not in self._adapters:
+            self._adapters[key] = self._planned(kind, thing, str(getattr(method, kind)), options)
+        return self._adapters[key]
 
-    def _planned(self, kind: Kind, thing: Any, method: str, options: Mapping[str, Any]) -> Lesson | None:
+    def _planned(self, kind: AdapterKind, thing: Any, method: str, options: Mapping[str, Any]) -> PlannedAdapter | None:
         from registry import RegistryError, RegistryUnavailableError, check_name
 
         sources = self._sources[thing.name]
@@ -303,30 +200,30 @@ class _Planner:
                 )
             settings = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
             request = new_request(kind, name, sources, about, settings)
-            lesson = self._identified(request, plan_of(request, self.info))
+            planned = self._identified(request, plan_sources(request, self.info))
         except RegistryUnavailableError:
             raise
         except (EngineError, RegistryError) as error:
             self.errors.append(f"{thing.name} by {method}: {error}")
             return None
-        # Options that say what would be taken anyway make no other lesson.
-        if lesson.identity not in self._alike:
-            found = known_adapter(lesson, self.fingerprint, self._registry)
-            self._alike[lesson.identity] = replace(lesson, adapter=found)
-        return self._alike[lesson.identity]
+        # Settings that say what would be taken anyway make no other adapter.
+        if planned.identity not in self._alike:
+            found = known_adapter(planned, self.fingerprint, self._registry)
+            self._alike[planned.identity] = replace(planned, published=found)
+        return self._alike[planned.identity]
 
-    def _identified(self, request: Request, plan: SubjectPlan | MotionPlan) -> Lesson:
+    def _identified(self, request: LearnRequest, plan: SubjectPlan | MotionPlan) -> PlannedAdapter:
         sources = [(source.role, source.sha256, source.prompt) for source in plan.sources]
         said = getattr(plan, "class_word", None) or getattr(plan, "prompt", None)
         parts = [request.kind, plan.method.name, self.fingerprint, request.given.get("dtype", "fp32"),
                  _deciding(hyperparameters(request, plan), plan), sources, said]  # fmt: skip
-        return Lesson(request, plan, hashed(parts))
+        return PlannedAdapter(request, plan, hashed(parts))
 
 
-def known_adapter(lesson: Lesson, fingerprint: str, registry: Registry) -> Adapter | None:
+def known_adapter(planned: PlannedAdapter, fingerprint: str, registry: Registry) -> Adapter | None:
     """The newest adapter that was learnt from the same files in the same order, on the same base, by the same
     settings."""
-    request, plan = lesson.request, lesson.plan
+    request, plan = planned.request, planned.plan
     wanted = (fingerprint, plan.method.name, request.given.get("dtype", "fp32"),
               _deciding(hyperparameters(request, plan), plan),
               getattr(plan, "class_word", None), getattr(plan, "prompt", None))  # fmt: skip

@@ -8,11 +8,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from dreamvideo_cli.terminal.output import Column, Out
 from engine.evaluation.suites.definition import Suite
 from engine.evaluation.suites.results import RESULTS, CellResult, read_results
 
-_COUNTS = ("done", "failed", "missing")
+COUNTS = ("done", "failed", "missing")
 
 
 @dataclass(frozen=True)
@@ -55,29 +54,6 @@ def failures_of(suite: Suite, results: Sequence[CellResult]) -> list[CellResult]
     return [result for result in results if result.state == "failed" and result.cell.key in own]
 
 
-def show_status(suite: Suite, folder: Path, results: Sequence[CellResult], out: Out) -> None:
-    """The counts and the means as two tables on stdout, or all of it as JSON."""
-    if out.json:
-        out.data(status_data(suite, folder, results))
-        return
-    status = status_of(suite, folder, results)
-    method = Column("method", "Method")
-    counts = [Column(name, name.title(), str, "right") for name in _COUNTS]
-    out.table([asdict(one) for one in status], [method, *counts], id_key="method", empty="")
-    names = list(dict.fromkeys(name for one in status for name in one.means))
-    if names:
-        rows = [{"method": one.method, **{name: one.means.get(name) for name in names}} for one in status]
-        out.table(rows, [method, *_figures(names)], id_key="method", empty="")
-
-
-def _figures(names: Sequence[str]) -> list[Column]:
-    """A column a metric; titles of several words take several lines."""
-    from engine.evaluation.scoring import METRICS
-
-    titles = {metric.name: metric.title.replace(" ", "\n") for metric in METRICS}
-    return [Column(name, titles.get(name, name), _figure, "right") for name in names]
-
-
 def status_data(suite: Suite, folder: Path, results: Sequence[CellResult]) -> dict[str, Any]:
     """The status as plain values."""
     status = status_of(suite, folder, results)
@@ -85,11 +61,7 @@ def status_data(suite: Suite, folder: Path, results: Sequence[CellResult]) -> di
         "suite": suite.name,
         "folder": str(folder),
         "cells": len(suite.cells()),
-        **{name: sum(getattr(one, name) for one in status) for name in _COUNTS},
+        **{name: sum(getattr(one, name) for one in status) for name in COUNTS},
         "methods": [asdict(one) for one in status],
         "failures": [{**asdict(one.cell), "error": one.error} for one in failures_of(suite, results)],
     }
-
-
-def _figure(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else "\u2013"

@@ -80,7 +80,7 @@ def draw_study(
         if name not in known:
             raise InputError(f"the suite has no video by {name!r}: its methods are {', '.join(known) or 'none yet'}")
     if method in against:
-        raise InputError(f"{method} can't be compared with itself: leave it out of --against")
+        raise InputError(f"{method} can't be compared with itself: leave it out of `against`")
     others = list(dict.fromkeys(against)) or [name for name in known if name != method]
     chance = random.Random(seed)
     pairs: list[tuple[CellResult, CellResult]] = []

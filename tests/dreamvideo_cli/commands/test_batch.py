@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from engine.errors import JobError
+
 SHORT = {"steps": 2, "frames": 2, "size": "16", "guidance_scale": 1}
 OPTIONS = [part for name, value in SHORT.items() for part in (f"--{name.replace('_', '-')}", str(value))]
 Write = Callable[..., str]
@@ -118,18 +120,59 @@ def test_a_lost_or_torn_manifest_loses_no_result(dv: Any, write: Write, loads: l
         assert (states(tmp_path / "shots"), loads) == (["kept"], [])
 
 
-def test_a_row_that_fails_stops_no_other(dv: Any, write: Write, loads: list[str], tmp_path: Path) -> None:
-    file = write({"prompt": "a"}, {"prompt": "b", "size": "63x64"}, {"prompt": "c"})
-    done = dv("batch", file, "--json")
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(JobError("the device is gone"), "the device is gone"), (ZeroDivisionError("by 0"), "ZeroDivisionError: by 0"),
+     (MemoryError(), "MemoryError")],
+)  # fmt: skip
+def test_a_row_that_fails_stops_no_other_whatever_the_error(
+    dv: Any,
+    write: Write,
+    loads: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    error: Exception,
+    said: str,
+) -> None:
+    from engine import composing
+
+    compose = composing.compose
+
+    def failing(base: Any, prompt: str, **how: Any) -> Any:
+        if prompt == "b":
+            raise error
+        return compose(base, prompt, **how)
+
+    file = write({"prompt": "a"}, {"prompt": "b"}, {"prompt": "c"})
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.composing.compose", failing)
+        done = dv("batch", file, "--json")
     assert done.code == 1
     lines = json.loads(done.out)
     assert lines == manifest(tmp_path / "shots")
     assert [line["state"] for line in lines] == ["made", "failed", "made"]
-    assert "multiples" in lines[1]["error"]
+    assert said in lines[1]["error"]
     assert lines[1]["results"] == []
     assert "row 2 failed" in done.err
-    fixed = dv("batch", write({"prompt": "a"}, {"prompt": "b"}, {"prompt": "c"}))
+    fixed = dv("batch", file)
     assert (fixed.code, states(tmp_path / "shots")) == (0, ["kept", "made", "kept"])
+
+
+def test_what_can_be_known_of_a_row_is_known_before_anything_is_made(
+    dv: Any, loads: list[str], home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "late.csv").write_text(
+        "prompt,output,fps,size,steps,motion_until,device\n"
+        "a dog,ok.mp4,,,1,,\na dog,fast.gif,60,,1,,\na cat,odd.mp4,,70x66,1,,\na cow,slow.gif,0.001,,1,,\n"
+        "a pig,alone.mp4,,,1,0.5,\na hen,there.mp4,,,1,,cuda\n"
+    )
+    done = dv("batch", "late.csv")
+    assert (done.code, done.out, loads) == (2, "", [])
+    for said in ("5 rows of 6", "row 2: A GIF can show 50 frames a second, not 60", "row 3: `size` 70x66 does not fit",
+                 "row 4: A GIF's frame can last 655.35 s, not 1000", "row 5: `motion_until` is read with a motion only",
+                 "row 6: there is no device cuda here"):  # fmt: skip
+        assert said in done.err
+    assert not (tmp_path / "ok.mp4").exists()
 
 
 def test_every_wrong_row_is_named_before_anything_is_made(
@@ -148,7 +191,7 @@ def test_every_wrong_row_is_named_before_anything_is_made(
     )
     done = dv("batch", file)
     assert (done.code, done.out, loads) == (2, "", [])
-    for said in ("6 rows of 8", "row 2: ", "row 3: ", "row 4: --steps", "row 5: ", "row 6: ",
+    for said in ("6 rows of 8", "row 2: ", "row 3: ", "row 4: `steps`", "row 5: ", "row 6: ",
                  "row 8: row 7 writes twice.mp4 too"):  # fmt: skip
         assert said in done.err
     assert not (tmp_path / "shots").exists()

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from dreamvideo_cli.jobs.learning import Choices
-from dreamvideo_cli.jobs.requests import Request
+from dreamvideo_cli.jobs.requests import LearnRequest
 from engine.bases.location import EMBEDDED
 from registry import Adapter, NewComposition, Registry
 
@@ -230,15 +229,17 @@ def test_who_holds_a_name_for_a_moment_stops_no_learner(dv: Dv, registry: Regist
 
 
 def test_resume_goes_on_with_what_was_asked_for(dv: Dv, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[Request, Choices]] = []
-    monkeypatch.setattr(
-        "dreamvideo_cli.jobs.learning.learn", lambda request, choices, _: asked.append((request, choices))
-    )
+    asked: list[tuple[LearnRequest, bool]] = []
+
+    def learn(request: LearnRequest, _registry: Registry, *, resume: bool, **_: object) -> None:
+        asked.append((request, resume))
+
+    monkeypatch.setattr("dreamvideo_cli.jobs.learning.learn", learn)
     id = registry.runs.begin("motion", "jog")
-    Request("motion", "jog", ("/a.mp4",), {}, {}, EMBEDDED).save(registry.run_folder("jog"))
+    LearnRequest("motion", "jog", ("/a.mp4",), {}, {}, EMBEDDED).save(registry.run_folder("jog"))
     for text in ("jog", id):
         dv("runs", "resume", text)
-    assert asked == [(Request("motion", "jog", (), {}, {}), Choices(resume=True))] * 2
+    assert asked == [(LearnRequest("motion", "jog", (), {}, {}), True)] * 2
 
 
 def test_history_tells_which_files_are_gone(dv: Dv, publish: Publish, registry: Registry, tmp_path: Path) -> None:

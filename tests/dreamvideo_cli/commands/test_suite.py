@@ -21,10 +21,11 @@ from safetensors.torch import load_file, save_file
 
 import dreamvideo_cli
 from dreamvideo_cli.jobs.suite.folder import references_of, write_cells
-from dreamvideo_cli.jobs.suite.planning import Task
+from dreamvideo_cli.jobs.suite.plans import PlannedCell
 from dreamvideo_cli.jobs.suite.shipped import shipped_suites, suite_file
 from engine.bases.location import EMBEDDED
 from engine.data.clips import probe_clip
+from engine.errors import InputError
 from engine.evaluation.suites.reading import read_suite
 from engine.evaluation.suites.results import Cell, CellResult, read_results
 from engine.evaluation.wanted import ReferenceClip, Wanted
@@ -174,14 +175,26 @@ def test_a_second_run_makes_only_what_is_missing_damaged_or_different(dv: Any, w
     assert "2 made, 2 kept" in done.err and learnt() == ["trial-fox-textual-inversion@2"]
 
 
-def test_what_fails_stops_nothing_else_and_is_tried_again(dv: Any, write: Write, tmp_path: Path) -> None:
-    broken = '{name = "odd", compose_options = {size = [17, 17]}}'
+def test_what_fails_stops_nothing_else_and_is_tried_again(
+    dv: Any, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from engine import composing
+
+    compose = composing.compose
+
+    def failing(base: Any, prompt: str, **how: Any) -> Any:
+        if how["config"].steps == 3:
+            raise InputError("there is something odd")
+        return compose(base, prompt, **how)
+
+    monkeypatch.setattr("engine.composing.compose", failing)
+    broken = '{name = "odd", compose_options = {steps = 3}}'
     wild = '{name = "wild", subject = "textual-inversion", subject_options = {token_learning_rate = 1e30}}'
     done = dv("suite", "run", write(wild, broken, BARE))
     assert done.code == 1
     found = by_method(tmp_path / "trial")
     assert {name: result.state for name, result in found.items()} == {"wild": "failed", "odd": "failed", "bare": "made"}
-    assert "multiples" in str(found["odd"].error)
+    assert "something odd" in str(found["odd"].error)
     assert "its subject wasn't learnt: the loss is" in str(found["wild"].error)
     assert 'without a result: fox by odd, "a * asleep", seed 0: ' in done.err
     assert "1 made, 0 kept, 2 failed" in done.err
@@ -418,7 +431,7 @@ def test_references_are_kept_as_a_browser_plays_them_and_follow_their_files(tmp_
     photo, clip = tmp_path / "a.PNG", MATERIAL / "zigzag" / "dog.mp4"
     shutil.copyfile(MATERIAL / "fox" / "1.png", photo)
     wanted = Wanted("a dog", (photo,), (ReferenceClip(clip), ReferenceClip(clip, end=0.5)))
-    task = Task(Cell("lora", "fox", "zigzag", "a *", 0), "a *", {}, ComposeConfig(), wanted, {}, "", None, False)
+    task = PlannedCell(Cell("lora", "fox", "zigzag", "a *", 0), "a *", {}, ComposeConfig(), wanted, {}, "", None, False)
     pictures, clips = references_of(tmp_path, task)
     (before,) = pictures
     assert [Path(path).parent for path in (*pictures, *clips)] == [
@@ -442,7 +455,7 @@ def test_a_folder_of_frames_is_kept_anew_where_a_frame_or_the_part_that_is_used_
 
     def kept(**part: float) -> bytes:
         wanted = Wanted("a dog", (), (ReferenceClip(frames, source_fps=4, **part),))
-        task = Task(Cell("lora", None, "zigzag", "a", 0), "a", {}, ComposeConfig(), wanted, {}, "", None, False)
+        task = PlannedCell(Cell("lora", None, "zigzag", "a", 0), "a", {}, ComposeConfig(), wanted, {}, "", None, False)
         return (tmp_path / references_of(tmp_path, task)[1][0]).read_bytes()
 
     first, shorter = kept(), kept(end=0.5)

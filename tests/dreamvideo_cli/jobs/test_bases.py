@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dreamvideo_cli.jobs.bases import base_for, check_fit, default_base, named_base
-from dreamvideo_cli.terminal.output import Out
+from dreamvideo_cli.jobs.events import Event, Warned, ignore
 from engine.bases.location import EMBEDDED
 from engine.errors import AdapterError, BaseError
 from registry import Registry
@@ -50,10 +50,10 @@ def test_adapters_bring_their_base(home: Path, publish: Any) -> None:
     dog, walk = publish("dog"), publish("walk", kind="motion")
     with Registry.open() as registry:
         with pytest.raises(AdapterError, match="isn't among"):
-            base_for(registry, [dog, walk], Out())
+            base_for(registry, [dog, walk], ignore)
         registry.add_base("big", "/models/big", fingerprint=OTHER)
-        assert base_for(registry, [dog, walk], Out()).name == "big"
-        assert base_for(registry, [], Out()) == EMBEDDED
+        assert base_for(registry, [dog, walk], ignore).name == "big"
+        assert base_for(registry, [], ignore) == EMBEDDED
 
 
 def test_adapters_of_two_bases_are_refused_with_those_that_fit(home: Path, publish: Any) -> None:
@@ -61,8 +61,8 @@ def test_adapters_of_two_bases_are_refused_with_those_that_fit(home: Path, publi
     publish("run", kind="motion")
     with Registry.open() as registry:
         with pytest.raises(AdapterError, match=r"walk@1 was made for the base third .*\n.*: run@1\.") as caught:
-            base_for(registry, [dog, walk], Out())
-        assert "--allow-other-base" in str(caught.value)
+            base_for(registry, [dog, walk], ignore)
+        assert "`allow_other_base`" in str(caught.value)
 
 
 def test_an_adapter_that_nothing_fits_says_to_learn_it_there(home: Path, publish: Any) -> None:
@@ -73,10 +73,12 @@ def test_an_adapter_that_nothing_fits_says_to_learn_it_there(home: Path, publish
             check_fit(registry, [dog], EMBEDDED, THIRD)
 
 
-def test_a_base_whose_files_are_gone_is_a_warning_while_another_fits(home: Path, publish: Any, capsys: Any) -> None:
+def test_a_base_whose_files_are_gone_is_a_warning_while_another_fits(home: Path, publish: Any) -> None:
+    events: list[Event] = []
     dog = publish("dog")
     with Registry.open() as registry:
         registry.add_base("gone", "/models/gone")
         with pytest.raises(AdapterError, match="isn't among"):
-            base_for(registry, [dog], Out())
-    assert "warning: the base gone can't be read" in capsys.readouterr().err
+            base_for(registry, [dog], events.append)
+    (warned,) = events
+    assert isinstance(warned, Warned) and "the base gone can't be read" in warned.text

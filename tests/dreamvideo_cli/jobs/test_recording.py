@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from dreamvideo_cli.jobs.recording import recorded
-from dreamvideo_cli.jobs.requests import Request
-from dreamvideo_cli.terminal.output import Out
-from dreamvideo_cli.terminal.progress import Meter
+from dreamvideo_cli.jobs.requests import LearnRequest
 from engine.errors import JobError
 from registry import Registry, RegistryUnavailableError, runs
 
-REQUEST = Request("subject", "dog", (), {}, {})
+REQUEST = LearnRequest("subject", "dog", (), {}, {})
 
 
 @pytest.fixture
@@ -38,10 +35,9 @@ def until(true: Callable[[], bool]) -> None:
 
 def test_progress_reaches_the_row_and_the_log_while_it_runs(registry: Registry) -> None:
     with recorded(registry, REQUEST) as record:
-        record.meter = Meter(Out(quiet=True))
-        record.meter.report("token", 3, 9, 0.1)
+        record.reached = ("token", 3, 9)
         until(lambda: registry.runs.find("dog").step == 3)
-        record.meter.report("identity", 9, 9, 0.1)
+        record.reached = ("identity", 9, 9)
         record.adapter = "dog@1"
     (run,) = registry.runs.all()
     assert (run.state, run.part, run.step, run.adapter) == ("finished", "identity", 9, "dog@1")
@@ -58,11 +54,10 @@ def test_a_beat_that_lags_does_not_undo_what_the_end_says(registry: Registry, mo
         return beat(id, reached)
 
     with recorded(registry, REQUEST) as record:
-        record.meter = Meter(Out(quiet=True))
-        record.meter.report("token", 3, 9, 0.1)
+        record.reached = ("token", 3, 9)
         monkeypatch.setattr(registry.runs, "beat", beat_late)
         assert lagging.wait(20)
-        record.meter.report("identity", 9, 9, 0.1)
+        record.reached = ("identity", 9, 9)
     until(lambda: all(thread.name != "heartbeat" for thread in threading.enumerate()))
     (run,) = registry.runs.all()
     assert (run.state, run.part, run.step) == ("finished", "identity", 9)
@@ -74,7 +69,6 @@ def test_a_beat_that_lags_does_not_undo_what_the_end_says(registry: Registry, mo
         (JobError("the loss is no number"), "failed", "the loss is no number"),
         (ZeroDivisionError(), "failed", "ZeroDivisionError"),
         (KeyboardInterrupt(), "interrupted", None),
-        (typer.Exit(130), "interrupted", None),
     ],
 )
 def test_every_end_is_noted(registry: Registry, error: BaseException, state: str, message: str | None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dreamvideo_cli.jobs.requests import (
-    Request,
+    LearnRequest,
     given,
     has_diverged,
     load_request,
@@ -24,7 +24,7 @@ BASE = BaseLocation("embedded", "/models/embedded")
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> Request:
+def stored(tmp_path: Path) -> LearnRequest:
     request = new_request(
         "subject", "fox", [Path("/p/1.png")], given(**{"class": "dog"}, device="cpu"), {"steps": 3, "size": (64, 64)}
     )
@@ -36,46 +36,62 @@ def stored(tmp_path: Path) -> Request:
     return loaded
 
 
-def asking(sources: list[Path] | None = None, about: dict[str, object] | None = None, **settings: object) -> Request:
+def asking(
+    sources: list[Path] | None = None, about: dict[str, object] | None = None, **settings: object
+) -> LearnRequest:
     return new_request("subject", "fox", sources, about or {}, settings)
 
 
-def test_a_saved_request_comes_back_whole(stored: Request) -> None:
+def test_a_saved_request_comes_back_whole(stored: LearnRequest) -> None:
     assert stored.sources == ("/p/1.png",)
     assert stored.base == BASE
     assert stored.given == {"class": "dog", "device": "cpu"}
     assert stored.settings == {"steps": 3, "size": [64, 64]}
 
 
-def test_the_name_alone_or_the_same_command_goes_on(stored: Request) -> None:
+def test_the_name_alone_or_the_same_command_goes_on(stored: LearnRequest) -> None:
     assert asking().continuing(stored) == stored
     same = asking([Path("/p/1.png")], {"class": "dog"}, steps=3, size=(64, 64))
     assert same.continuing(stored) == stored
 
 
-def test_another_device_is_no_other_run(stored: Request) -> None:
+def test_another_device_is_no_other_run(stored: LearnRequest) -> None:
     assert asking(about={"device": "cuda"}).continuing(stored).given["device"] == "cuda"
+
+
+def test_what_cannot_change_the_result_may_change_on_the_way(stored: LearnRequest) -> None:
+    request = asking(gradient_checkpointing=True, snapshot_every=7).continuing(stored)
+    assert request.settings == {"steps": 3, "size": [64, 64], "gradient_checkpointing": True, "snapshot_every": 7}
+    assert request.is_all_of(stored)
+
+
+def test_a_restart_takes_what_is_given_now(stored: LearnRequest) -> None:
+    anew = asking(about={"class": "cat"}, steps=4, seed=1).restarting(stored)
+    assert (anew.sources, anew.given["class"], anew.given["device"]) == (("/p/1.png",), "cat", "cpu")
+    assert anew.settings == {"steps": 4, "size": [64, 64], "seed": 1}
 
 
 @pytest.mark.parametrize(
     ("request_", "said"),
     [
         (asking([Path("/p/2.png")]), "other files"),
-        (asking(steps=4), "--steps 4, not 3"),
-        (asking(seed=1), "--seed 1"),
-        (asking(about={"class": "cat"}), "--class cat, not dog"),
-        (asking(size=(32, 64)), "--size 32x64, not 64x64"),
+        (asking(steps=4), "`steps` 4, not 3"),
+        (asking(seed=1), "`seed` 1"),
+        (asking(about={"class": "cat"}), "`class` cat, not dog"),
+        (asking(size=(32, 64)), "`size` 32x64, not 64x64"),
     ],
 )
-def test_a_different_command_is_refused_with_both_ways_on(stored: Request, request_: Request, said: str) -> None:
+def test_a_different_command_is_refused_with_both_ways_on(
+    stored: LearnRequest, request_: LearnRequest, said: str
+) -> None:
     with pytest.raises(InputError) as caught:
         request_.continuing(stored)
     assert said in str(caught.value)
     assert "dv subject learn fox --resume" in str(caught.value)
-    assert "--restart" in str(caught.value)
+    assert "`restart`" in str(caught.value)
 
 
-def test_a_request_for_less_or_on_another_base_is_not_all_of_the_run(stored: Request) -> None:
+def test_a_request_for_less_or_on_another_base_is_not_all_of_the_run(stored: LearnRequest) -> None:
     same = replace(asking(about={"class": "dog", "device": "cuda"}, steps=3, size=(64, 64)), base=BASE)
     assert same.is_all_of(stored)
     for other in (
@@ -95,7 +111,7 @@ def test_no_run_is_none_and_a_torn_one_says_how_to_start_anew(tmp_path: Path) ->
     assert load_request(tmp_path / "nothing") is None
     for content in ("", "{", "[]", "null", '{"format": 99}', json.dumps({"format": 1}), "\x00"):
         (tmp_path / "request.json").write_text(content, encoding="utf-8")
-        with pytest.raises(InputError, match="--restart"):
+        with pytest.raises(InputError, match="`restart`"):
             load_request(tmp_path)
 
 

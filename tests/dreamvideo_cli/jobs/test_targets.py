@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dreamvideo_cli.jobs.targets import check_writable, targets
+from dreamvideo_cli.jobs.targets import check_table, check_writable, targets
 from dreamvideo_cli.terminal.pages import check_page
-from dreamvideo_cli.terminal.scores import check_csv
 from engine.errors import InputError
 from engine.files import written_aside
 
@@ -72,7 +71,7 @@ def test_a_name_from_the_prompt_never_replaces_a_file(here: Path) -> None:
         ("out", "suffix"),
         ("nowhere/out.mp4", "no folder"),
         ("folder.mp4", "is a folder"),
-        ("there.mp4", "--force"),
+        ("there.mp4", "`force`"),
         ("x" * 250 + ".mp4", "too long"),
         ("狐" * 80 + ".mp4", "too long"),
     ],
@@ -100,7 +99,7 @@ def test_one_of_several_that_exists_refuses_all(here: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "check"),
-    [("p.mp4", check_writable), ("p.png", check_writable), ("p.csv", check_csv), ("p.html", check_page)],
+    [("p.mp4", check_writable), ("p.png", check_writable), ("p.csv", check_table), ("p.html", check_page)],
 )
 def test_no_device_is_replaced(here: Path, name: str, check: Callable[..., None]) -> None:
     os.mkfifo(here / name)  # a device is made by root alone

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from dreamvideo_cli.terminal.options import options_of, size_from_text
+from dreamvideo_cli.terminal.options import options_of, size_of
 from dreamvideo_cli.wording import option_name
 from engine.methods.dreamvideo import ComposeConfig, MotionConfig, SubjectConfig
 
@@ -49,10 +49,10 @@ def test_a_flag_goes_both_ways() -> None:
 
 @pytest.mark.parametrize(("text", "size"), [("64", (64, 64)), ("64x32", (64, 32)), ("64X32", (64, 32))])
 def test_sizes(text: str, size: tuple[int, int]) -> None:
-    assert size_from_text(text) == size
+    assert size_of(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "x", "64x", "x64", "64x64x3", "-64", "6e1", "٦٤", "64 x 64", "1.5"])
 def test_what_is_no_size_is_refused_with_how_to_write_one(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="WIDTHxHEIGHT"):
-        size_from_text(text)
+        size_of(text)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dreamvideo_cli.jobs.batch.files import Format, read_rows
-from dreamvideo_cli.jobs.batch.rows import wish_of
+from dreamvideo_cli.jobs.batch.rows import request_of
 from engine.errors import EngineError, InputError
 
 HERE = Path("folder")
@@ -34,17 +34,17 @@ def test_one_batch_in_three_formats(tmp_path: Path) -> None:
         '[[job]]\nprompt = "a dog, running"\nguidance-scale = 2.5\nseed = 3\ndeterministic = true\n'
         '[[job]]\nprompt = "two\\r\\nlines"\n'
     )
-    wishes = []
+    requests = []
     for format, text in (("csv", csv), ("jsonl", jsonl), ("toml", toml)):
         file = tmp_path / f"rows.{format}"
         file.write_bytes(b"\xef\xbb\xbf" + text.encode() if format != "toml" else text.encode())
-        wishes.append([wish_of(row, HERE) for row in read_rows(str(file), None)])
-    assert wishes[0] == wishes[1] == wishes[2]
-    first, second = wishes[0]
+        requests.append([request_of(row, HERE) for row in read_rows(str(file), None)])
+    assert requests[0] == requests[1] == requests[2]
+    first, second = requests[0]
     assert (first.prompt, first.seed, first.deterministic) == ("a dog, running", 3, True)
-    assert first.options == {"guidance_scale": 2.5}
-    assert (second.prompt, second.seed, second.options) == ("two\r\nlines", 0, {})
-    assert [wish.output for wish in wishes[0]] == [HERE / "001-a-dog-running.mp4", HERE / "002-two-lines.mp4"]
+    assert first.settings == {"guidance_scale": 2.5}
+    assert (second.prompt, second.seed, second.settings) == ("two\r\nlines", 0, {})
+    assert [request.output for request in requests[0]] == [HERE / "001-a-dog-running.mp4", HERE / "002-two-lines.mp4"]
 
 
 def test_a_grid_is_every_combination_its_last_list_first(tmp_path: Path) -> None:
@@ -65,9 +65,9 @@ def test_outputs_are_filled_in_and_values_that_look_like_options_stay_values(tmp
         str(_file(tmp_path, '{"prompt": "--force", "subject": "fox@2", "motion": "run", "negative_prompt": "-x",'
                             ' "output": "{subject}-{motion}-{row}-{seed}.gif", "size": [32, 16]}')), None
     )  # fmt: skip
-    wish = wish_of(row, HERE)
-    assert (wish.prompt, wish.force, wish.options["negative_prompt"]) == ("--force", False, "-x")
-    assert (wish.output, wish.options["size"]) == (Path("fox@2-run-001-{seed}.gif"), (32, 16))
+    request = request_of(row, HERE)
+    assert (request.prompt, request.force, request.settings["negative_prompt"]) == ("--force", False, "-x")
+    assert (request.output, request.settings["size"]) == (Path("fox@2-run-001-{seed}.gif"), (32, 16))
 
 
 @pytest.mark.parametrize(
@@ -105,20 +105,20 @@ def test_a_file_that_cannot_be_read_says_where(tmp_path: Path, format: Format, t
         ('{"prompt": "a", "sed": 1}', "did you mean seed"),
         ('{"prompt": "a", "qqqq": 1}', "columns are: prompt, subject"),
         ('{"prompt": "a", "json": true}', "no column json"),
-        ('{"prompt": "a", "seed": "x"}', "--seed"),
-        ('{"prompt": "a", "seed": -1}', "--seed"),
-        ('{"prompt": "a", "steps": 2.5}', "--steps"),
-        ('{"prompt": "a", "size": [1, 2, 3]}', "size is"),
-        ('{"prompt": {"a": 1}}', "prompt is"),
+        ('{"prompt": "a", "seed": "x"}', "`seed`"),
+        ('{"prompt": "a", "seed": -1}', "`seed`"),
+        ('{"prompt": "a", "steps": 2.5}', "`steps`"),
+        ('{"prompt": "a", "size": [1, 2, 3]}', "`size` is"),
+        ('{"prompt": {"a": 1}}', "`prompt` is"),
         ('{"prompt": "a", "force": "perhaps"}', "write yes or no"),
-        ('{"prompt": "a", "device": "tpu"}', "--device"),
+        ('{"prompt": "a", "device": "tpu"}', "`device`"),
         ('{"prompt": "a", "output": "a\\u0000.mp4"}', "zero byte"),
     ],
 )
 def test_a_row_that_compose_would_not_take_says_why(tmp_path: Path, values: str, said: str) -> None:
     (row,) = read_rows(str(_file(tmp_path, values)), None)
     with pytest.raises(InputError, match=said):
-        wish_of(row, HERE)
+        request_of(row, HERE)
 
 
 def test_stdin_needs_a_format_and_so_does_an_unknown_suffix(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_stdin_needs_a_format_and_so_does_an_unknown_suffix(monkeypatch: pytest.
     monkeypatch.setattr(sys, "stdin", Stdin)
     assert read_rows("-", "csv")[0].values == {"prompt": "a"}
     for file in ("-", "rows.txt", "rows"):
-        with pytest.raises(InputError, match="--format"):
+        with pytest.raises(InputError, match="`format`"):
             read_rows(file, None)
     with pytest.raises(InputError, match="No such file"):
         read_rows("nowhere.csv", None)
@@ -143,7 +143,7 @@ def test_no_bytes_bring_anything_but_rows_or_a_message(
     file.write_bytes(content)
     try:
         for row in read_rows(str(file), None):
-            wish_of(row, HERE)
+            request_of(row, HERE)
     except EngineError as error:
         assert str(error)
 

@@ -20,7 +20,7 @@ from unittest.mock import Mock
 import pytest
 
 from dreamvideo_cli.jobs.batch import workers
-from dreamvideo_cli.terminal.output import Out
+from dreamvideo_cli.jobs.events import ignore
 
 SHORT = {"steps": 2, "frames": 2, "size": "16", "guidance_scale": 1}
 ENDLESS = {"steps": 1000, "frames": 8, "size": "64"}
@@ -57,10 +57,11 @@ def workers_of(pid: int) -> list[int]:
 
 
 def test_two_workers_make_the_same_videos_as_one(
-    dv: Any, process: Any, write: Write, adapters: None, tmp_path: Path
+    dv: Any, process: Any, write: Write, adapters: None, publish: Any, base: Any, tmp_path: Path
 ) -> None:
+    publish("damaged", base_fingerprint=base.fingerprint)
     both = {"prompt": "a * walking", "subject": "fox", "motion": "walk"}
-    file = write({"prompt": "a dog"}, both, {"prompt": "a", "size": "63x64"}, {**both, "seed": 4, "count": 2})
+    file = write({"prompt": "a dog"}, both, {"prompt": "a *", "subject": "damaged"}, {**both, "seed": 4, "count": 2})
     done = process("batch", file, "--jobs", "2", "--device", "cpu", "--folder", "two")
     assert done.code == 1, done.err
     assert "row 3 failed: " in done.err and "3 made, 0 kept, 1 failed" in done.err
@@ -142,7 +143,9 @@ def test_what_starts_as_a_worker_is_deaf_to_ctrl_c() -> None:
     assert said == "True\n"
 
 
-def test_a_worker_that_dies_halfway_through_a_message_fails_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_dies_halfway_through_a_message_fails_its_row(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     ours, theirs = Pipe()
     os.write(theirs.fileno(), struct.pack("!i", 99_999) + b"a part of it")
     theirs.close()
@@ -151,11 +154,10 @@ def test_a_worker_that_dies_halfway_through_a_message_fails_its_row(monkeypatch:
         worker.pipe, worker.process = ours, Mock(exitcode=-signal.SIGKILL)
 
     monkeypatch.setattr(workers._Worker, "_start", started)
-    wish = SimpleNamespace(device="cpu", dtype=None, deterministic=False)
-    entry: Any = SimpleNamespace(hashes={}, job=SimpleNamespace(base="embedded", wish=wish))
-    share = workers.Share("cpu", 0, 1)
-    ((failed, error),) = workers.made_by_workers([entry], [share], lambda *_: None, Out())
-    assert failed is entry
+    row: Any = SimpleNamespace(hashes={}, plan=SimpleNamespace(loading=("embedded",)))
+    share = workers.DeviceShare("cpu", 0, 1)
+    ((failed, error),) = workers.made_by_workers([row], [share], tmp_path, lambda *_: None, ignore)
+    assert failed is row
     assert error is not None and "its process was killed by SIGKILL" in error
 
 
@@ -188,10 +190,10 @@ def test_more_jobs_than_devices_are_refused(
 
 @pytest.mark.parametrize(("known", "second"), [(None, "1"), ("", "1"), ("3,GPU-5a", "GPU-5a")])
 def test_each_worker_sees_one_gpu(monkeypatch: pytest.MonkeyPatch, known: str | None, second: str) -> None:
-    from dreamvideo_cli.jobs.batch.workers import Share
+    from dreamvideo_cli.jobs.batch.workers import DeviceShare
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", known or "")
     if known is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    Share("cuda", 1, 1).take()
+    DeviceShare("cuda", 1, 1).take()
     assert os.environ["CUDA_VISIBLE_DEVICES"] == second

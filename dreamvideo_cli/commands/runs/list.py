@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dreamvideo_cli.terminal.options import JsonOption, LimitOption, QuietOption
+from dreamvideo_cli.terminal.options import JsonOption, LimitOption
 from dreamvideo_cli.terminal.output import Column, Out
 from dreamvideo_cli.wording import age_text
-from engine.errors import InputError
 
 if TYPE_CHECKING:
     from registry import Registry, Run
 
-app = typer.Typer(help="Learning runs: list, log, resume, stop.")
 
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's number, or a name: its newest run.")]
 _COLUMNS = (
     Column("id", "Run", str, "right", style="bold"),
     Column("name", "Name"),
@@ -29,7 +26,6 @@ _COLUMNS = (
 )
 
 
-@app.callback(invoke_without_command=True)
 def runs(
     context: typer.Context,
     state: Annotated[
@@ -56,57 +52,6 @@ def runs(
         rows = [_data(run, _resumable(registry, run) and newest[run.name] == run.id) for run in found]
     empty = "No run yet. Learn something with: dv subject learn NAME ..." if state is None else f"No run is {state}."
     Out(json=json).table(rows, _COLUMNS, id_key="id", names=names, empty=empty)
-
-
-@app.command("log")
-def log(run: RunArgument) -> None:
-    """Print what a run wrote down, and its error if it failed.
-
-    Example: dv runs log chowchow
-    """
-    from registry import Registry
-
-    with Registry.open() as registry:
-        found = registry.runs.find(run)
-        file = registry.runs.log_of(found.id)
-    if not file.is_file():
-        raise InputError(f"run {found.id} of {found.name} has no log: {file} isn't there")
-    Out().result(file.read_text(encoding="utf-8", errors="replace").rstrip("\n"), None)
-
-
-@app.command("resume")
-def resume(run: RunArgument, json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """Go on with an unfinished run, just as its learn command with --resume would.
-
-    Example: dv runs resume chowchow
-    """
-    from dreamvideo_cli.jobs.learning import Choices, learn
-    from dreamvideo_cli.jobs.requests import load_request, new_request
-    from registry import Registry, check_name
-
-    with Registry.open() as registry:
-        name = registry.runs.find(run).name if run.isascii() and run.isdigit() else check_name(run)
-        stored = load_request(registry.run_folder(name))
-    if stored is None:
-        raise InputError(f"there is no unfinished run of {name} to resume. See: dv runs")
-    learn(new_request(stored.kind, name, None, {}, {}), Choices(resume=True), Out(json=json, quiet=quiet))
-
-
-@app.command("stop")
-def stop(run: RunArgument, quiet: QuietOption = False) -> None:
-    """Ask a running run to stop, as Ctrl-C would: it keeps its snapshot and can be resumed.
-
-    Example: dv runs stop chowchow
-    """
-    from registry import Registry
-
-    out = Out(quiet=quiet)
-    with Registry.open() as registry:
-        found = registry.runs.find(run)
-        if found.state != "running":
-            raise InputError(f"run {found.id} of {found.name} isn't running: it is {found.state}")
-        registry.runs.ask_to_stop(found)
-    out.note(f"Asked run {found.id} of {found.name} to stop; it will within seconds, at the end of a step.")
 
 
 def _resumable(registry: Registry, run: Run) -> bool:

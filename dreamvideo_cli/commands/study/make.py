@@ -1,4 +1,4 @@
-"""`dv study`: people's votes on a suite's videos."""
+"""`dv study make`: a page on which raters compare videos."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ from dreamvideo_cli.jobs.targets import check_file
 from dreamvideo_cli.terminal.options import JsonOption, QuietOption
 from dreamvideo_cli.terminal.output import Out
 from dreamvideo_cli.terminal.pages import ForceOption, SuiteFolderArgument, check_page, write_page
-from dreamvideo_cli.terminal.scores import check_csv
 from dreamvideo_cli.wording import bytes_text, count_text
 
-app = typer.Typer(help="A user study of a suite's videos: a page for raters, and their votes counted.")
 
-
-@app.command("make")
 def make(
     folder: SuiteFolderArgument,
     output: Annotated[
@@ -63,28 +59,3 @@ def make(
     out.note(f"Keep {key}: it says whose videos they are, and dv study tally needs it")
     about = {"path": str(target), "key": str(key), "bytes": size, "study": study.id, "ballots": len(study.ballots)}
     out.result(str(target), about)
-
-
-@app.command("tally")
-def count(
-    key: Annotated[Path, typer.Argument(metavar="KEY", help="The .key.json that dv study make wrote.")],
-    answers: Annotated[list[Path], typer.Argument(metavar="ANSWERS", help="The files that raters saved.")],
-    csv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write a table, one row a pair and question.")
-    ] = None,
-    force: ForceOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Count raters' answers by majority vote, as tables 4, A2 and A3 of the paper do, and how far raters agree.
-
-    Example: dv study tally study.key.json answers-*.json
-    """
-    from dreamvideo_cli.terminal.votes import show_votes
-    from engine.evaluation.suites.ballots import load_study
-    from engine.evaluation.suites.tallies import load_answers, tally
-
-    if csv is not None:
-        check_csv(csv, force=force)
-    study = load_study(key)
-    show_votes(study, tally(study, load_answers(answers, study)), csv, Out(json=json, quiet=quiet))

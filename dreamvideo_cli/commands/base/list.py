@@ -1,0 +1,39 @@
+"""`dv base list`: the bases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dreamvideo_cli.commands.base.rows import base_rows
+from dreamvideo_cli.jobs.bases import SHORT
+from dreamvideo_cli.terminal.options import JsonOption
+from dreamvideo_cli.terminal.output import Column, Out
+
+if TYPE_CHECKING:
+    pass
+
+
+_COLUMNS = (
+    Column("default", "", lambda default: "*" if default else ""),
+    Column("name", "Name", style="bold"),
+    Column("model", "Model", wrap=True),
+    Column("image_encoder", "Image encoder", lambda place: "in the model" if place is None else str(place), wrap=True),
+    Column("fingerprint", "Fingerprint", lambda text: str(text or "")[:SHORT], style="dim"),
+)
+
+
+def list_bases(
+    names: Annotated[bool, typer.Option("--names", help="Print only names, one a line.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """List the bases; the default has a star.
+
+    Example: dv base list
+    """
+    from registry import Registry
+
+    with Registry.open() as registry:
+        rows = base_rows(registry)
+    Out(json=json).table(rows, _COLUMNS, id_key="name", names=names, empty="")

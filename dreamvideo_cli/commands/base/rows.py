@@ -1,0 +1,26 @@
+"""The bases as rows of a listing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dreamvideo_cli.jobs.bases import default_base, location_of
+from engine.bases.location import EMBEDDED
+
+if TYPE_CHECKING:
+    from registry import Registry
+
+
+def base_rows(registry: Registry) -> list[dict[str, object]]:
+    chosen = default_base(registry).name
+    known = [(EMBEDDED, None), *((location_of(row), row.fingerprint) for row in registry.bases())]
+    return [
+        {
+            "name": location.name,
+            "model": "comes with dv" if location is EMBEDDED else location.model,
+            "image_encoder": location.image_encoder,
+            "fingerprint": fingerprint,
+            "default": location.name == chosen,
+        }
+        for location, fingerprint in known
+    ]

@@ -1,0 +1,16 @@
+"""`dv runs`: learning runs, now and before."""
+
+from __future__ import annotations
+
+import typer
+
+from dreamvideo_cli.commands.runs.list import runs
+from dreamvideo_cli.commands.runs.log import log
+from dreamvideo_cli.commands.runs.resume import resume
+from dreamvideo_cli.commands.runs.stop import stop
+
+app = typer.Typer(help="Learning runs: list, log, resume, stop.")
+app.callback(invoke_without_command=True)(runs)
+app.command("log")(log)
+app.command("resume")(resume)
+app.command("stop")(stop)

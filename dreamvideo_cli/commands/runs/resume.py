@@ -1,0 +1,30 @@
+"""`dv runs resume`: go on with an unfinished run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dreamvideo_cli.commands.runs.options import RunArgument
+from dreamvideo_cli.terminal.options import JsonOption, QuietOption
+from dreamvideo_cli.terminal.output import Out
+from engine.errors import InputError
+
+if TYPE_CHECKING:
+    pass
+
+
+def resume(run: RunArgument, json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """Go on with an unfinished run, just as its learn command with --resume would.
+
+    Example: dv runs resume chowchow
+    """
+    from dreamvideo_cli.jobs.requests import load_request, new_request
+    from dreamvideo_cli.terminal.learning import run_learning
+    from registry import Registry, check_name
+
+    with Registry.open() as registry:
+        name = registry.runs.find(run).name if run.isascii() and run.isdigit() else check_name(run)
+        stored = load_request(registry.run_folder(name))
+    if stored is None:
+        raise InputError(f"there is no unfinished run of {name} to resume. See: dv runs")
+    run_learning(new_request(stored.kind, name, None, {}, {}), Out(json=json, quiet=quiet), resume=True)

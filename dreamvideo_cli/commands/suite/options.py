@@ -1,0 +1,27 @@
+"""What the commands on suites share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dreamvideo_cli.terminal.completion import suite_names
+
+if TYPE_CHECKING:
+    pass
+
+
+SuiteArgument = Annotated[
+    str,
+    typer.Argument(metavar="SUITE", help="A suite's TOML file, or one that dv brings.", autocompletion=suite_names),
+]
+
+
+FolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--folder", metavar="DIR", help="For results and videos.", show_default="named after SUITE", file_okay=False
+    ),
+]

@@ -1,0 +1,10 @@
+"""Words with a few values each that jobs and commands have in common."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+AdapterKind = Literal["subject", "motion"]
+Device = Literal["cuda", "mps", "cpu"]
+Dtype = Literal["fp32", "bf16", "fp16"]
+"""Precision of the frozen base."""

@@ -1,0 +1,90 @@
+"""An adapter's row: all that is known of how it was learnt."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dreamvideo_cli.jobs.requests import LearnRequest
+from engine.versions import version_of, version_of_dv
+
+if TYPE_CHECKING:
+    from engine.bases.base import Base
+    from engine.learning import Learned
+    from engine.planning import MotionPlan, PlannedSource, SubjectPlan
+    from registry import NewAdapter, Source
+
+_LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy")
+
+
+def hyperparameters(request: LearnRequest, plan: SubjectPlan | MotionPlan) -> dict[str, Any]:
+    """All that decides what comes of the sources."""
+    return {**plan.settings.values(), **_trimming(request), **_captions(plan)}
+
+
+def adapter_row(request: LearnRequest, plan: SubjectPlan | MotionPlan, base: Base, learned: Learned) -> NewAdapter:
+    """The row of an adapter that was just learnt."""
+    from registry import NewAdapter
+
+    return NewAdapter(
+        kind=request.kind,
+        name=request.name,
+        base_fingerprint=base.fingerprint,
+        base_name=base.name,
+        method=learned.method,
+        hyperparameters=hyperparameters(request, plan),
+        origins={
+            **plan.settings.origins,
+            **dict.fromkeys(_trimming(request), "option"),
+            **dict.fromkeys(_captions(plan), "files"),
+        },
+        seed=plan.settings.config.seed,
+        device=str(base.device),
+        dtype=request.given.get("dtype", "fp32"),
+        library_versions={name: version_of(name) for name in _LIBRARIES},
+        started_at=request.started_at,
+        ended_at=now(),
+        steps=learned.steps,
+        final_loss=learned.final_loss,
+        dv_version=version_of_dv(),
+        class_word=getattr(plan, "class_word", None),
+        prompt=getattr(plan, "prompt", None),
+    )
+
+
+def source_row(source: PlannedSource) -> Source:
+    """The row of one image, mask or clip."""
+    from registry import Source
+
+    data = source_data(source)
+    return Source(**{name: data[name] for name in Source.__dataclass_fields__})
+
+
+def source_data(source: PlannedSource) -> dict[str, Any]:
+    """One source as plain values."""
+    return {
+        "path": str(source.path.absolute()),
+        "role": source.role,
+        "sha256": source.sha256,
+        "bytes": source.bytes,
+        "width": source.width,
+        "height": source.height,
+        "frames": source.frames,
+        "fps": source.fps,
+        "prompt": source.prompt,
+    }
+
+
+def now() -> str:
+    """This moment in UTC, as rows have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _trimming(request: LearnRequest) -> dict[str, Any]:
+    return {name: request.given[name] for name in ("start", "end", "source_fps") if name in request.given}
+
+
+def _captions(plan: SubjectPlan | MotionPlan) -> dict[str, Any]:
+    """The captions of the images or clips, in their order, where they aren't all the motion's prompt, or none."""
+    captions = [source.prompt for source in plan.sources if source.role != "mask"]
+    return {"captions": captions} if set(captions) - {getattr(plan, "prompt", None)} else {}

@@ -1,0 +1,145 @@
+"""A suite whose every part was found and checked: what must be learnt, which videos are missing, what it costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from dreamvideo_cli.jobs.kinds import AdapterKind
+from dreamvideo_cli.jobs.requests import LearnRequest
+from engine.bases.location import BaseInfo
+from engine.evaluation.suites.definition import Suite
+from engine.evaluation.suites.results import Cell, CellResult
+from engine.evaluation.wanted import Wanted
+from engine.methods.dreamvideo import ComposeConfig
+
+if TYPE_CHECKING:
+    from engine.planning import MotionPlan, SubjectPlan
+    from registry import Adapter
+
+
+@dataclass
+class PlannedAdapter:
+    """A subject or a motion, as one method learns it. `identity` is a hash of all that decides what comes of it."""
+
+    request: LearnRequest
+    plan: SubjectPlan | MotionPlan
+    identity: str
+    published: Adapter | None = None
+    error: str | None = None
+
+
+@dataclass
+class PlannedCell:
+    """A cell, what it needs, and its `newest` result before this run, whatever that was made and measured by. `config`
+    is what these settings come to without what the motion was learnt with."""
+
+    cell: Cell
+    prompt: str
+    settings: Mapping[str, Any]
+    config: ComposeConfig
+    wanted: Wanted
+    adapters: Mapping[AdapterKind, PlannedAdapter]
+    identity: str
+    newest: CellResult | None
+    is_whole: bool
+    after: CellResult | None = None
+
+    @property
+    def result(self) -> CellResult | None:
+        """What came of the cell as it is wanted now, in this run or before it."""
+        if self.after is not None or self.newest is None:
+            return self.after
+        return self.newest if self.newest.identity == self.identity else None
+
+
+@dataclass(frozen=True)
+class SuitePlan:
+    """A suite whose every part was found and checked. `base` is how a command would name the base."""
+
+    suite: Suite
+    folder: Path
+    base: str
+    info: BaseInfo
+    fingerprint: str
+    device: str | None
+    judges: tuple[str, str]
+    cells: tuple[PlannedCell, ...]
+    notes: tuple[str, ...]
+    """What a person should know before it starts."""
+
+    @property
+    def dtype(self) -> str:
+        """Precision of the frozen base."""
+        return self.suite.dtype or "fp32"
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        """What it takes."""
+        return Estimates(self)
+
+    @property
+    def results(self) -> list[CellResult]:
+        """The result of each cell that has one."""
+        return [cell.result for cell in self.cells if cell.result is not None]
+
+    @property
+    def waiting(self) -> list[PlannedCell]:
+        """The cells that aren't whole."""
+        return [cell for cell in self.cells if not cell.is_whole]
+
+    @property
+    def to_learn(self) -> list[PlannedAdapter]:
+        """What the missing videos need and the registry doesn't have, each once, subjects first."""
+        needed = {
+            adapter.identity: adapter
+            for kind in get_args(AdapterKind)
+            for cell in self.waiting
+            if (adapter := cell.adapters.get(kind)) is not None and adapter.published is None
+        }
+        return list(needed.values())
+
+
+@dataclass
+class Estimates:
+    """Seconds and trainable parameters, worked out once for what is alike."""
+
+    plan: SuitePlan
+    _known: dict[str, Any] = field(default_factory=dict)
+
+    def learning(self, adapter: PlannedAdapter) -> float:
+        """The seconds that learning will take."""
+        return float(self._estimate(adapter).seconds)
+
+    def parameters(self, adapter: PlannedAdapter) -> int:
+        """The number of values that are trained."""
+        return sum(self._estimate(adapter).parameters.values())
+
+    def composing(self, cell: PlannedCell) -> float:
+        """The seconds that a cell's video will take."""
+        from engine.estimating import composing_seconds
+
+        config = cell.config
+        costs = [config.steps, config.frames, config.size, config.guidance_scale == 1]
+        return float(self._once(costs, lambda: composing_seconds(config, self.plan.info.location, **self._where())))
+
+    def _estimate(self, adapter: PlannedAdapter) -> Any:
+        from engine.estimating import estimate
+
+        plan = adapter.plan
+        frames = max(source.frames for source in plan.sources)
+        alike = [plan.method.kind, plan.method.name, plan.settings.values(), frames]
+        return self._once(alike, lambda: estimate(plan, self.plan.info.location, **self._where()))
+
+    def _where(self) -> dict[str, Any]:
+        return {"device": self.plan.device, "dtype": self.plan.dtype}
+
+    def _once(self, key: object, work: Callable[[], Any]) -> Any:
+        text = json.dumps(key)
+        if text not in self._known:
+            self._known[text] = work()
+        return self._known[text]

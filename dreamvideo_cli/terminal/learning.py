@@ -1,0 +1,40 @@
+"""A learning run at the terminal: the same for the commands that begin one and the one that goes on with one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dreamvideo_cli.terminal.output import Out
+from dreamvideo_cli.terminal.reporting import Reporter
+
+if TYPE_CHECKING:
+    from dreamvideo_cli.jobs.events import Event
+    from dreamvideo_cli.jobs.learning import LearningPlan
+    from dreamvideo_cli.jobs.requests import LearnRequest
+
+
+def run_learning(
+    request: LearnRequest, out: Out, *, resume: bool = False, restart: bool = False, dry_run: bool = False
+) -> None:
+    """Learn, and print the adapter's id; of a dry run with --json, the plan."""
+    from dreamvideo_cli.jobs.events import Planned
+    from dreamvideo_cli.jobs.learning import learn
+    from dreamvideo_cli.terminal.rows import adapter_data
+    from registry import Registry
+
+    plans: list[LearningPlan] = []
+
+    with Registry.open() as registry, Reporter(out) as reporter:
+
+        def show(event: Event) -> None:
+            if isinstance(event, Planned):
+                plans.append(event.plan)  # type: ignore[arg-type]
+            reporter(event)
+
+        adapter = learn(request, registry, resume=resume, restart=restart, dry_run=dry_run, on_event=show)
+    if adapter is not None:
+        out.result(adapter.id, adapter_data(adapter))
+    elif out.json:
+        from dreamvideo_cli.terminal.plans import plan_data
+
+        out.data(plan_data(plans[0]))
