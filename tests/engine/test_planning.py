@@ -29,15 +29,15 @@ def clip(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("about", "said"),
     [
-        ({"prompt": ""}, "--prompt is empty"),
-        ({"prompt": " \n"}, "--prompt is empty"),
-        ({"start": float("nan")}, "--start"),
-        ({"start": -1.0}, "--start"),
-        ({"end": float("inf")}, "--end"),
-        ({"end": float("nan")}, "--end"),
-        ({"source_fps": float("inf")}, "--source-fps"),
-        ({"source_fps": 1e300}, "--source-fps"),
-        ({"source_fps": 0.0}, "--source-fps"),
+        ({"prompt": ""}, "`prompt` is empty"),
+        ({"prompt": " \n"}, "`prompt` is empty"),
+        ({"start": float("nan")}, "`start`"),
+        ({"start": -1.0}, "`start`"),
+        ({"end": float("inf")}, "`end`"),
+        ({"end": float("nan")}, "`end`"),
+        ({"source_fps": float("inf")}, "`source_fps`"),
+        ({"source_fps": 1e300}, "`source_fps`"),
+        ({"source_fps": 0.0}, "`source_fps`"),
     ],
 )
 def test_a_motions_prompt_and_part_are_checked(clip: Path, about: dict[str, Any], said: str) -> None:
