@@ -219,8 +219,7 @@ class _Run:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._request.save(self._folder)
-            # Learning lets the encoders go: of a base that others use, only this copy's.
-            used = self._loaded() if base is None else replace(base)
+            used = self._loaded() if base is None else base.shared()  # learning lets the encoders go
             with self._registry.staging() as staged:
                 row = adapter_row(self._request, self._plan, used, self._learned(used, staged))
                 return self._registry.publish(staged, row, [source_row(source) for source in self._plan.sources])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,10 @@ class Base:
                 "again with `image_encoder`, or learn with `appearance_guidance=False`"
             )
         return self.image_encoder.encode(pictures)
+
+    def shared(self) -> Base:
+        """The same base for somebody who lets encoders go: this one keeps them."""
+        return replace(self, codec=copy(self.codec), text=copy(self.text))
 
     def release_encoders(self, *, keep_text: bool = False) -> None:
         """Let the encoders leave the memory; the base can only predict from then on."""
