@@ -59,9 +59,9 @@ def workers_of(pid: int) -> list[int]:
 def test_two_workers_make_the_same_videos_as_one(
     dv: Any, process: Any, write: Write, adapters: None, publish: Any, base: Any, tmp_path: Path
 ) -> None:
-    publish("damaged", base_fingerprint=base.fingerprint)
+    publish("damaged", kind="motion", base_fingerprint=base.fingerprint)
     both = {"prompt": "a * walking", "subject": "fox", "motion": "walk"}
-    file = write({"prompt": "a dog"}, both, {"prompt": "a *", "subject": "damaged"}, {**both, "seed": 4, "count": 2})
+    file = write({"prompt": "a dog"}, both, {"prompt": "a", "motion": "damaged"}, {**both, "seed": 4, "count": 2})
     done = process("batch", file, "--jobs", "2", "--device", "cpu", "--folder", "two")
     assert done.code == 1, done.err
     assert "row 3 failed: " in done.err and "3 made, 0 kept, 1 failed" in done.err
