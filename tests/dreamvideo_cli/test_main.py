@@ -55,7 +55,7 @@ def test_every_command_has_an_example_in_its_help(dv: Any, path: tuple[str, ...]
          "error: x: Permission denied. Free some space, or allow writing there.\na hint\n"),
         (OSError(36, "File name too long", "xx"), 2, "error: xx: File name too long. Check the name.\na hint\n"),
         (BrokenPipeError(32, "Broken pipe"), 1, ""),
-        (KeyboardInterrupt(), 130, ""),
+        (KeyboardInterrupt(), 130, "warning: a hint\n"),
     ],
 )  # fmt: skip
 def test_an_error_becomes_a_message_and_an_exit_code(
