@@ -23,7 +23,7 @@ from engine.bases.base import Base
 from engine.bases.family import Conditioning
 from engine.bases.load import load_base
 from engine.bases.location import EMBEDDED, inspect_base
-from engine.composing import compose
+from engine.composing import AppliedAdapter, compose
 from engine.data.clips import probe_clip, read_clip
 from engine.data.encoding import encode_clip, encode_images
 from engine.data.finding import find_images
@@ -121,15 +121,15 @@ def test_the_motion_adapter_lowers_the_loss(base: Base, learnt: Learnt) -> None:
     assert after < 0.9 * before, (before, after)
 
 
-def made(base: Base, prompt: str, **adapters: Path) -> list[np.ndarray]:
-    return [compose(base, prompt, config=QUICK, seed=seed, **adapters).frames for seed in range(SEEDS)]
+def made(base: Base, prompt: str, *adapters: AppliedAdapter) -> list[np.ndarray]:
+    return [compose(base, prompt, config=QUICK, seed=seed, adapters=adapters).frames for seed in range(SEEDS)]
 
 
 def test_the_subject_is_nearer_to_its_pictures_than_the_bare_base(base: Base, learnt: Learnt) -> None:
     judge = judges_of(INFO)["clip"]
     wanted = judge.images([read_image(path) for path in find_images([MATERIAL / "fox"]).used])
     bare = made(base, "a dog standing still on grass")
-    composed = made(base, "a * standing still on grass", subject=learnt.subject)
+    composed = made(base, "a * standing still on grass", AppliedAdapter(learnt.subject, "subject"))
     near, far = ([clip_i(judge.images(list(frames)), wanted) for frames in videos] for videos in (composed, bare))
     assert paired_interval(near, far).low > 0, (near, far)
 
@@ -138,7 +138,7 @@ def test_the_motion_is_nearer_to_its_clips_than_the_bare_base(base: Base, learnt
     clips = sorted((MATERIAL / "zigzag").glob("*.mp4"))
     wanted = [[motion_signature(flow_of(read_clip(probe_clip(path))))] for path in clips]
     prompt = "a panda zigzagging on grass"
-    composed, bare = made(base, prompt, motion=learnt.motion), made(base, prompt)
+    composed, bare = made(base, prompt, AppliedAdapter(learnt.motion, "motion")), made(base, prompt)
     near, far = (
         [float(motion_fidelity_curve(motion_signature(flow_of(frames)), wanted).mean()) for frames in videos]
         for videos in (composed, bare)

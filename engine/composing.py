@@ -14,6 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from engine.adapters.applied import AppliedAdapter, Strength
+from engine.adapters.choosing import Guidance
 from engine.adapters.forms import restored
 from engine.adapters.learnt import Learnt
 from engine.adapters.storage import Adapter, read_adapter
@@ -21,7 +23,8 @@ from engine.bases.base import Base
 from engine.bases.sizes import check_shape
 from engine.data.files import sha256_of
 from engine.data.images import read_image
-from engine.errors import AdapterError, InputError
+from engine.errors import AdapterError, InputError, JobError
+from engine.methods.common import Kind
 from engine.methods.dreamvideo import ComposeConfig
 from engine.prompt_limits import limit_of_base
 from engine.prompts import PLACEHOLDER, said
@@ -33,7 +36,7 @@ from engine.settings import as_values, check_seed
 from engine.training import generator_at, raise_if_out_of_memory
 from engine.versions import version_of_dv
 
-__all__ = ["ComposeConfig", "Composition", "Shot", "compose", "compose_batch"]
+__all__ = ["AppliedAdapter", "ComposeConfig", "Composition", "Shot", "Strength", "compose", "compose_batch"]
 
 
 @dataclass(frozen=True)
@@ -62,51 +65,83 @@ def compose_batch(
     shots: Sequence[Shot],
     *,
     config: ComposeConfig,
-    subject: Path | None = None,
-    motion: Path | None = None,
+    adapters: Sequence[AppliedAdapter] = (),
     appearance: Path | None = None,
     allow_other_base: bool = False,
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[Composition]:
-    """Make a video of each shot, denoised together; `subject` and `motion` are adapters' folders or None.
+    """Make a video of each shot, denoised together, with the adapters that are applied.
 
     Each is the video that its shot gives alone, up to the order in which a device adds.
     A `*` in a prompt stands for the subject, and is said as it was while learning. The image embedding of
-    appearance guidance comes from the picture `appearance`, else from a stored one of the subject, else of
-    the motion, chosen by the seed.
+    appearance guidance comes from the picture `appearance`, else from a stored one of the first subject, else of
+    the first motion, that has any, chosen by the seed. Where `config` sets no strengths of appearance guidance,
+    each motion has those that it was learnt for.
     Raises `AdapterError` for an adapter that is damaged or made for another base, `InputError` for values
-    that do not go together, `OutOfMemoryError` when the device is too small.
+    that do not go together, `OutOfMemoryError` when the device is too small, `JobError` for a video that is not
+    finite.
     """
-    learnt = {
-        "subject": _read(subject, "subject", base, allow_other_base),
-        "motion": _read(motion, "motion", base, allow_other_base),
-    }
+    used = [_Used(applied, _read(applied, base, allow_other_base)) for applied in adapters]
+    _check_subjects(base, used)
     for shot in shots:
         check_seed(shot.seed, "the seed")
-        _check(shot.prompt, config, base, learnt["subject"])
-    _check_widths(base, learnt)
-    looks = _appearances(base, learnt, appearance, [shot.seed for shot in shots])
-    _check_embedding(learnt["motion"], looks)
+        _check(shot.prompt, config, base, used)
+    looks = _appearances(base, used, appearance, [shot.seed for shot in shots])
+    _check_embedding(used, looks)
     try:
-        videos = _sample(base, shots, config, learnt, looks, on_step)
+        videos = _sample(base, shots, config, used, looks, on_step)
     except RuntimeError as error:
         raise_if_out_of_memory(error, "lower `frames` or `size`, make fewer videos at once, or use bf16")
         raise
     sources = [look.source for look in looks] if looks is not None else [None] * len(shots)
     return [
-        Composition(frames, _record(base, shot, config, source))
+        Composition(frames, _record(base, shot, config, used, source))
         for shot, frames, source in zip(shots, videos, sources, strict=True)
     ]
 
 
-def _record(base: Base, shot: Shot, config: ComposeConfig, appearance: dict[str, Any] | None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Used:
+    """An applied adapter, and what its files hold."""
+
+    applied: AppliedAdapter
+    stored: Adapter
+
+    @property
+    def looks(self) -> bool:
+        """Whether it has appearance guidance."""
+        return self.applied.role == "motion" and any(key.endswith("/condition.weight") for key in self.stored.weights)
+
+    def strength(self, config: ComposeConfig) -> Strength:
+        """Its own strength, else that of its role in the settings."""
+        if self.applied.strength is not None:
+            return self.applied.strength
+        if self.applied.role == "subject":
+            return Strength(config.subject_strength, start=config.subject_delay)
+        return Strength(config.motion_strength, stop=config.motion_until)
+
+    def completed(self, config: ComposeConfig) -> ComposeConfig:
+        """The settings, with the strengths of appearance guidance that it was learnt for where none are set."""
+        strength, unconditional = self.stored.appearance_strengths
+        return config.completed(Guidance(strength, unconditional_strength=unconditional))
+
+
+def _of_role(used: Sequence[_Used], role: Kind) -> list[_Used]:
+    return [each for each in used if each.applied.role == role]
+
+
+def _record(
+    base: Base, shot: Shot, config: ComposeConfig, used: Sequence[_Used], appearance: dict[str, Any] | None
+) -> dict[str, Any]:
+    looking = [each for each in used if each.looks]
     return {
         "made_by": f"dv {version_of_dv()}",
         "prompt": shot.prompt,
         "seed": shot.seed,
         "base": {"name": base.name, "fingerprint": base.fingerprint},
         "dtype": str(base.dtype).removeprefix("torch."),
-        "settings": as_values(config),
+        "settings": as_values(looking[0].completed(config) if looking else config.completed()),
+        "adapters": [each.applied.record(each.strength(config)) for each in used],
         "appearance": appearance,
     }
 
@@ -124,20 +159,15 @@ def _sample(
     base: Base,
     shots: Sequence[Shot],
     config: ComposeConfig,
-    learnt: dict[str, Adapter | None],
+    used: Sequence[_Used],
     looks: list[Look] | None,
     on_step: Callable[[int, int], None] | None,
 ) -> npt.NDArray[np.uint8]:
     """The videos `(B, F, H, W, 3)`."""
-    subject = learnt["subject"]
-    token = subject.token.to(base.device) if subject is not None and subject.token is not None else None
     branches = 1 if config.guidance_scale == 1 else 2
-    prompts = [shot.prompt for shot in shots]
-    if branches == 2:
-        prompts = [config.negative_prompt] * len(shots) + prompts
-    if subject is not None:
-        prompts = [said(text, subject.word) for text in prompts]
-    text = base.text.encode(prompts, token)
+    prompts = [config.negative_prompt] * len(shots) * (branches - 1) + [shot.prompt for shot in shots]
+    token = next((each.stored.token.to(base.device) for each in used if each.stored.token is not None), None)
+    text = base.text.encode([_said(prompt, used) for prompt in prompts], token)
     shape = (1, *base.layout.shape(config.frames, config.size))
     generators = [generator_at(shot.seed, 0, "sampling") for shot in shots]
     start = torch.cat([offset_noise(shape, config.offset_noise, g) for g in generators]).to(base.device)
@@ -146,13 +176,21 @@ def _sample(
     def denoise(sample: Tensor, level: Level) -> Tensor:
         return base.predict(sample, torch.full((sample.shape[0],), level.timestep), text)
 
-    with _attached(base, config, learnt, looks, branches) as weights:
-        stepwise = prepared(
-            guided(denoise, config.guidance_scale), levels, lambda step: _set_strengths(weights, config, step)
-        )
-        sampler = sampler_named(config.sampler, eta=config.eta)
-        latents = sampler(stepwise, start, levels, base.objective, generators=generators, callback=on_step)
-    pixels = ((base.codec.decode(latents) + 1) * 127.5).round().to(torch.uint8)
+    with _attached(base, config, used, looks, branches) as weights:
+        strengths = [each.strength(config) for each in used]
+
+        def prepare(step: int) -> None:
+            for each, strength in zip(weights, strengths, strict=True):
+                each.strength = strength.at(step, config.steps)
+
+        latents = sampler_named(config.sampler, eta=config.eta)(
+            prepared(guided(denoise, config.guidance_scale), levels, prepare),
+            start, levels, base.objective, generators=generators, callback=on_step,
+        )  # fmt: skip
+    _check_finite(latents, shots, config, used, base, "denoising")
+    decoded = base.codec.decode(latents)
+    _check_finite(decoded, shots, config, used, base, "decoding")
+    pixels = ((decoded + 1) * 127.5).round().to(torch.uint8)
     videos: npt.NDArray[np.uint8] = pixels.permute(0, 2, 3, 4, 1).contiguous().numpy()
     return videos
 
@@ -161,107 +199,124 @@ def _sample(
 def _attached(
     base: Base,
     config: ComposeConfig,
-    learnt: dict[str, Adapter | None],
+    used: Sequence[_Used],
     looks: list[Look] | None,
     branches: int,
-) -> Iterator[dict[str, Learnt]]:
-    """Attach what was learnt, by its kind, motion under appearance guidance."""
-    weights = {
-        kind: restored(adapter.form, adapter.weights).to(base.device)
-        for kind, adapter in learnt.items()
-        if adapter is not None
-    }
+) -> Iterator[list[Learnt]]:
+    """Attach the adapters, motions under appearance guidance; their weights, in the same order."""
+    weights = [restored(each.stored.form, each.stored.weights).to(base.device) for each in used]
     if looks is not None:
         conditional = torch.stack([look.embedding for look in looks]).to(base.device)
-        lambdas = torch.tensor([config.unconditional_appearance_strength, config.appearance_strength])
         # The unconditional branch looks at a zero embedding.
         seen = torch.cat([torch.zeros_like(conditional), conditional][-branches:])
-        weights["motion"].condition(seen, lambdas[-branches:].repeat_interleave(len(looks)).to(base.device))
+        for each, one in zip(used, weights, strict=True):
+            if each.looks:
+                own = each.completed(config)
+                both = torch.tensor([own.unconditional_appearance_strength, own.appearance_strength])
+                one.condition(seen, both[-branches:].repeat_interleave(len(looks)).to(base.device))
     with ExitStack() as attached:
         attached.enter_context(base.compute.autocast())
-        for each in weights.values():
-            attached.enter_context(each.attached(base))
+        for one in weights:
+            attached.enter_context(one.attached(base))
         yield weights
 
 
-def _set_strengths(weights: dict[str, Learnt], config: ComposeConfig, done: int) -> None:
-    """Give the adapters the strengths with which they act in the step after `done` steps."""
-    looks = done >= round(config.subject_delay * config.steps)
-    moves = done < round(config.motion_until * config.steps)
-    strengths = {
-        "subject": config.subject_strength if looks else 0.0,
-        "motion": config.motion_strength if moves else 0.0,
-    }
-    for kind, each in weights.items():
-        each.strength = strengths[kind]
+def _said(prompt: str, used: Sequence[_Used]) -> str:
+    """The prompt with each subject as it was called while learning."""
+    for each in _of_role(used, "subject"):
+        prompt = said(prompt, each.stored.word, each.applied.token)
+    return prompt
 
 
-def _read(folder: Path | None, kind: str, base: Base, allow_other_base: bool) -> Adapter | None:
-    if folder is None:
-        return None
-    adapter = read_adapter(folder)
-    if adapter.kind != kind:
-        raise AdapterError(f"{folder.name} is a {adapter.kind}, not a {kind}")
+def _read(applied: AppliedAdapter, base: Base, allow_other_base: bool) -> Adapter:
+    adapter = read_adapter(applied.folder)
+    if adapter.kind != applied.role:
+        raise AdapterError(f"{applied.folder.name} is a {adapter.kind}, not a {applied.role}")
     if adapter.base_fingerprint != base.fingerprint and not allow_other_base:
         raise AdapterError(
-            f"the {kind} was learnt on the base {adapter.base_fingerprint[:12]}, this is {base.name} "
+            f"the {applied.role} was learnt on the base {adapter.base_fingerprint[:12]}, this is {base.name} "
             f"({base.fingerprint[:12]}): learn it again here, choose its base with `base`, or insist with "
             "`allow_other_base`"
         )
     return adapter
 
 
-def _check(prompt: str, config: ComposeConfig, base: Base, subject: Adapter | None) -> None:
-    placed = prompt if subject is None else said(prompt, subject.word)
-    if PLACEHOLDER in placed and (subject is None or subject.token is None):
+def _check(prompt: str, config: ComposeConfig, base: Base, used: Sequence[_Used]) -> None:
+    placed, learnt = _said(prompt, used), any(each.stored.token is not None for each in used)
+    if PLACEHOLDER in placed and not learnt:
         raise InputError(f'the prompt "{prompt}" has a * and nothing that was learnt stands for it')
-    word = "" if subject is None else subject.word
-    limit_of_base(base.info).notes([placed], token=subject is not None and subject.token is not None, mark=word)
+    for each in _of_role(used, "subject"):
+        limit_of_base(base.info).notes([placed], token=learnt, mark=each.stored.word)
     check_shape(base.info, config.frames, config.size)
 
 
-def _check_widths(base: Base, learnt: dict[str, Adapter | None]) -> None:
-    """Refuse a token that this base's text encoder has no room for, as `attached` refuses weights."""
-    subject = learnt["subject"]
-    if subject is not None and subject.token is not None:
-        width = base.text.token_width
-        if len(subject.token) != width:
-            raise AdapterError(
-                f"the subject's token does not fit the base {base.name}: it has width {len(subject.token)}, "
-                f"the base {width}"
-            )
-
-
-def _check_embedding(motion: Adapter | None, looks: list[Look] | None) -> None:
-    """Refuse image embeddings that the motion's appearance guidance can't look at."""
-    if motion is None or not looks:
-        return
-    width = next(t.shape[1] for name, t in motion.weights.items() if name.endswith("/condition.weight"))
-    found = len(looks[0].embedding)
-    if found != width:
+def _check_subjects(base: Base, used: Sequence[_Used]) -> None:
+    """Refuse subjects that a prompt can't tell apart, and a token that this base's text encoder has no room for, as
+    `attached` refuses weights."""
+    subjects = _of_role(used, "subject")
+    written = [each.applied.token for each in subjects]
+    if len(set(written)) < len(written):
+        raise InputError(f"several subjects are written {written[0]} in the prompt: give each a `token` of its own")
+    tokens = [each.stored.token for each in subjects if each.stored.token is not None]
+    if len(tokens) > 1:
+        raise InputError("a composition takes one subject with a learnt token: leave the others out")
+    width = base.text.token_width
+    if tokens and len(tokens[0]) != width:
         raise AdapterError(
-            f"the image embedding for appearance guidance has width {found}, the motion looks at {width}: "
-            "give a picture with `appearance`, or adapters of one base"
+            f"the subject's token does not fit the base {base.name}: it has width {len(tokens[0])}, the base {width}"
         )
 
 
-def _appearances(
-    base: Base, learnt: dict[str, Adapter | None], picture: Path | None, seeds: Sequence[int]
-) -> list[Look] | None:
-    """What guides the motion's appearance for each seed; None where it has no appearance guidance."""
-    motion = learnt["motion"]
-    if motion is None or not any(key.endswith("/condition.weight") for key in motion.weights):
+def _check_embedding(used: Sequence[_Used], looks: list[Look] | None) -> None:
+    """Refuse image embeddings that a motion's appearance guidance can't look at."""
+    if not looks:
+        return
+    for each in (each for each in used if each.looks):
+        width = next(t.shape[1] for name, t in each.stored.weights.items() if name.endswith("/condition.weight"))
+        found = len(looks[0].embedding)
+        if found != width:
+            raise AdapterError(
+                f"the image embedding for appearance guidance has width {found}, the motion looks at {width}: "
+                "give a picture with `appearance`, or adapters of one base"
+            )
+
+
+def _check_finite(
+    values: Tensor, shots: Sequence[Shot], config: ComposeConfig, used: Sequence[_Used], base: Base, doing: str
+) -> None:
+    """Raise `JobError` for samples `(B, ...)` with values that are no numbers, saying whose and what to change."""
+    broken = [shot for shot, finite in zip(shots, values.isfinite().flatten(1).all(dim=1).tolist(), strict=True)
+              if not finite]  # fmt: skip
+    if not broken:
+        return
+    advice = []
+    if doing == "denoising":
+        names = [f"`{role}_strength`" for role in ("subject", "motion") if _of_role(used, role)]
+        names += ["`guidance_scale`"] if config.guidance_scale > 1 else []
+        advice += [f"lower {' or '.join(names)}"] if names else []
+    if base.dtype == torch.float16:
+        advice.append("compute in `dtype` fp32 or bf16 instead of fp16")
+    seeds = ", ".join(str(shot.seed) for shot in broken)
+    raise JobError(
+        f'the video of "{broken[0].prompt}", seed {seeds}, has values that are no numbers after {doing}, '
+        f"nothing is written: {', or '.join(advice) or 'check the files of the base'}"
+    )
+
+
+def _appearances(base: Base, used: Sequence[_Used], picture: Path | None, seeds: Sequence[int]) -> list[Look] | None:
+    """What guides the motions' appearance for each seed; None where none has appearance guidance."""
+    if not any(each.looks for each in used):
         if picture is not None:
             raise InputError("`appearance` needs `motion` with a motion that was learnt with appearance guidance")
         return None
     if picture is not None:
         look = Look(base.encode_images([read_image(picture)])[0], {"from": "picture", "sha256": sha256_of(picture)})
         return [look] * len(seeds)
-    for kind in ("subject", "motion"):
-        adapter = learnt[kind]
-        if adapter is not None and adapter.embeddings is not None and len(adapter.embeddings):
-            chosen = [_index(seed, len(adapter.embeddings)) for seed in seeds]
-            return [Look(adapter.embeddings[i], {"from": kind, "index": i}) for i in chosen]
+    for each in (*_of_role(used, "subject"), *_of_role(used, "motion")):
+        embeddings = each.stored.embeddings
+        if embeddings is not None and len(embeddings):
+            chosen = [_index(seed, len(embeddings)) for seed in seeds]
+            return [Look(embeddings[i], {"from": each.applied.role, "index": i}) for i in chosen]
     raise InputError("neither adapter has a stored image embedding: give a picture with `appearance`")
 
 

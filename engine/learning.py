@@ -277,6 +277,9 @@ class _Session:
         )
         if weights is not None:
             adapter = replace(adapter, weights=weights.state(), widths=weights.widths, form=weights.form)
+        if (guidance := self.recipe.guidance) is not None:
+            strengths = (guidance.strength, guidance.unconditional_strength)
+            adapter = replace(adapter, appearance_strengths=strengths)
         if self.accelerator.is_main_process:
             write_adapter(adapter, folder)
         taken = {part: loss for part, loss in self.losses.items() if isfinite(loss)}  # a part of 0 steps has none

@@ -80,14 +80,15 @@ def _replaced(prompt: str, name: str, by: str, *, count: int = 0) -> str:
     return found if found != prompt_ else prompt
 
 
-def said(prompt: str, word: str) -> str:
-    """Return `prompt` with `*` as a subject was called while learning: `word` is `*`, "* dog" or "sks dog".
+def said(prompt: str, word: str, written: str = PLACEHOLDER) -> str:
+    """Return `prompt` with what is `written` for a subject as it was called while learning: `word` is `*`, "* dog" or
+    "sks dog".
 
     A class word that already follows is not said twice: "a * dog" is "a sks dog" too.
     """
     _, _, class_word = word.partition(" ")
     doubled = rf"(?:\s+{re.escape(class_word)}(?!\w))?" if class_word else ""
-    return re.sub(re.escape(PLACEHOLDER) + doubled, lambda _: word, prompt, flags=re.IGNORECASE)
+    return re.sub(re.escape(written) + doubled, lambda _: word, prompt, flags=re.IGNORECASE)
 
 
 def words_beyond(text: str, count: Callable[[str], int], limit: int) -> str:

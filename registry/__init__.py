@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Adapter,
         BaseRow,
         Composition,
+        CompositionAdapter,
         Kind,
         Labels,
         NewAdapter,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         Source,
         SuiteCell,
         SuiteRun,
+        adapters_in,
     )
     from registry.store import Registry
 
@@ -49,6 +51,7 @@ __all__ = [
     "BaseRow",
     "Catalog",
     "Composition",
+    "CompositionAdapter",
     "DamagedAdapterError",
     "DamagedRegistryError",
     "InvalidNameError",
@@ -69,6 +72,7 @@ __all__ = [
     "SuiteCell",
     "SuiteRun",
     "UnknownNameError",
+    "adapters_in",
     "check_name",
     "check_new_name",
     "home",
@@ -82,6 +86,7 @@ _HOMES = {
         "Adapter",
         "BaseRow",
         "Composition",
+        "CompositionAdapter",
         "Kind",
         "Labels",
         "NewAdapter",
@@ -92,6 +97,7 @@ _HOMES = {
         "Source",
         "SuiteCell",
         "SuiteRun",
+        "adapters_in",
     ),
     "registry.store": ("Registry",),
 }

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from registry.database import Database
 from registry.records import Adapter, Composition, NewComposition
-from registry.tables import CompositionRow
+from registry.tables import CompositionAdapterRow, CompositionRow
 
 
 class Compositions:
@@ -30,31 +28,32 @@ class Compositions:
             seed=int(made.record["seed"]),
             base_name=str(made.record["base"]["name"]),
             record=dict(made.record),
-            **_learnt(made.record),
         )
         with self._database.writing() as session:
-            session.add(row)
-            session.flush()
-            return _composition(row)
+            return _composition(store(session, row))
 
     def all(self, *, adapter: Adapter | None = None, limit: int | None = None) -> list[Composition]:
         """Give all videos, or those that `adapter` had a part in, the newest last; `limit` keeps the newest."""
         query = select(CompositionRow).order_by(col(CompositionRow.id).desc())
         if adapter is not None:
-            column = CompositionRow.subject_hash if adapter.kind == "subject" else CompositionRow.motion_hash
-            query = query.where(column == adapter.file_hash)
+            used = select(CompositionAdapterRow.composition_id).where(
+                CompositionAdapterRow.file_hash == adapter.file_hash, CompositionAdapterRow.role == adapter.kind
+            )
+            query = query.where(col(CompositionRow.id).in_(used))
         if limit is not None:
             query = query.limit(limit)
         with self._database.reading() as session:
             return [_composition(row) for row in session.exec(query)][::-1]
 
 
-def _learnt(record: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for kind in ("subject", "motion"):
-        values[kind] = record[kind]["name"] if kind in record else None
-        values[f"{kind}_hash"] = record[kind]["sha256"] if kind in record else None
-    return values
+def store(session: Session, row: CompositionRow) -> CompositionRow:
+    """Store a video's row, a new one or one that has its number, and those of its adapters, by its record."""
+    stored = session.merge(row)
+    session.flush()
+    for position, adapter in enumerate(_composition(stored).adapters):
+        session.merge(CompositionAdapterRow(composition_id=stored.id, position=position, **vars(adapter)))
+    session.flush()
+    return stored
 
 
 def _composition(row: CompositionRow) -> Composition:

@@ -10,6 +10,7 @@ from sqlmodel import Session, select
 
 from registry import bases, documents, labels, packing, rows
 from registry.blobs import UNHASHED, Blobs, sync
+from registry.compositions import store
 from registry.database import Database
 from registry.errors import PackError, UnknownNameError
 from registry.names import AdapterSpec, check_new_name
@@ -124,4 +125,4 @@ def _import_records(database: Database, manifest: Manifest) -> None:
         there = set(session.exec(select(CompositionRow.made_at, CompositionRow.path, CompositionRow.sha256)))
         for made in manifest.compositions:
             if (made.made_at, made.path, made.sha256) not in there:
-                session.add(CompositionRow(**{**vars(made), "id": None}))
+                store(session, CompositionRow(**{**vars(made), "id": None}))

@@ -23,7 +23,8 @@ from registry.names import EMBEDDED, LARGEST_VERSION, is_name
 from registry.records import Adapter, BaseRow, Composition, Kind
 from registry.validation import check_json, check_row
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 tells of a video's adapters beside its record. A pack without videos is still written in it."""
 MANIFEST = "manifest.json"
 _NO_PACK = (
     zipfile.BadZipFile, EOFError, NotImplementedError, OverflowError, RuntimeError, ValueError, struct.error,
@@ -78,7 +79,7 @@ def write(blobs: Blobs, target: Path, adapters: Sequence[Adapter], whole: Manife
     read = [_packed(blobs.folder(adapter.name, adapter.version), adapter) for adapter in adapters]
     manifest = replace(whole or Manifest(adapters=()), adapters=tuple(each for each, _ in read))
     with _written_aside(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as pack:
-        document = {"format": FORMAT, **asdict(manifest)}
+        document = {"format": FORMAT if manifest.compositions else 1, **asdict(manifest)}
         pack.writestr(zipfile.ZipInfo(MANIFEST, _MOMENT), json.dumps(document, indent=2))
         for number, (each, documents) in enumerate(read):
             folder = blobs.folder(each.name, each.version)
@@ -188,7 +189,7 @@ def _manifest(file: Path, pack: zipfile.ZipFile) -> Manifest:
             f"{file} was written by a newer dv: its format is {written}, and this dv knows up to {FORMAT}. Update dv."
         )
     try:
-        if written != FORMAT:
+        if written not in (1, FORMAT):
             raise ValueError(f"its format is {written!r}")
         manifest = TypeAdapter(Manifest).validate_python(document)
         check_json(document)
@@ -196,6 +197,8 @@ def _manifest(file: Path, pack: zipfile.ZipFile) -> Manifest:
             _check(each)
         for row in (*manifest.bases, *manifest.counters, *manifest.compositions):
             check_row(vars(row))
+        for adapter in (each for made in manifest.compositions for each in made.adapters):
+            check_row(vars(adapter))
         _check_names(manifest)
     except (ValidationError, ValueError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error

@@ -16,6 +16,7 @@ from sqlmodel import Session, SQLModel, select
 
 from registry import documents
 from registry.blobs import Blobs, link_or_copy, sync_folder
+from registry.compositions import store
 from registry.connection import flaws_of, open_file
 from registry.database import Database
 from registry.driver_errors import readable_errors
@@ -144,7 +145,10 @@ def _salvage(damaged: Path, database: Database) -> None:
     for table in _FROM_THE_DATABASE_ALONE:
         with database.writing() as session:
             for row in _readable(damaged, table):
-                session.merge(row)
+                if isinstance(row, CompositionRow):
+                    store(session, row)
+                else:
+                    session.merge(row)
 
 
 def _readable(damaged: Path, table: type[_Row]) -> Sequence[_Row]:

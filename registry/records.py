@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Kind = Literal["subject", "motion"]
 Role = Literal["image", "mask", "clip"]
@@ -127,18 +128,43 @@ class NewComposition:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompositionAdapter:
+    """An adapter that a video was made with: what for, its name as it was then, and its hash, which is for good."""
+
+    role: Kind
+    name: str
+    file_hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Composition(NewComposition):
-    """A video in the history. `subject` and `motion` are names as they were then; hashes are for good."""
+    """A video in the history."""
 
     id: int
     made_at: str
     prompt: str
     seed: int
     base_name: str
-    subject: str | None
-    subject_hash: str | None
-    motion: str | None
-    motion_hash: str | None
+
+    @property
+    def adapters(self) -> tuple[CompositionAdapter, ...]:
+        """What it was made with, in the order of its record."""
+        return adapters_in(self.record)
+
+
+def adapters_in(record: Mapping[str, Any]) -> tuple[CompositionAdapter, ...]:
+    """The adapters that a video's record names, in its order; the hash of one that never was in a registry is "".
+
+    They are a list, `adapters`; records of dv 0.1 have one of each kind at most, under `subject` and `motion`.
+    """
+    listed = record.get("adapters")
+    if not isinstance(listed, list):
+        listed = [{**record[kind], "role": kind} for kind in get_args(Kind) if isinstance(record.get(kind), Mapping)]
+    told = [each for each in listed if isinstance(each, Mapping) and each.get("role") in get_args(Kind)]
+    return tuple(
+        CompositionAdapter(role=each["role"], name=str(each.get("name")), file_hash=str(each.get("sha256", "")))
+        for each in told
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

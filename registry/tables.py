@@ -129,11 +129,21 @@ class CompositionRow(SQLModel, table=True):
     prompt: str
     seed: int = Field(sa_type=BigInteger)
     base_name: str
-    subject: str | None = None
-    subject_hash: str | None = None
-    motion: str | None = None
-    motion_hash: str | None = None
     record: dict[str, Any] = Field(sa_type=JSON)
+
+
+class CompositionAdapterRow(SQLModel, table=True):
+    """One adapter of a video, as its record says."""
+
+    __tablename__ = "composition_adapters"
+
+    composition_id: int | None = Field(
+        default=None, foreign_key="compositions.id", ondelete="CASCADE", primary_key=True
+    )
+    position: int = Field(primary_key=True)
+    role: str
+    name: str
+    file_hash: str = Field(index=True)
 
 
 class SuiteRow(SQLModel, table=True):

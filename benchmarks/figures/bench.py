@@ -20,11 +20,12 @@ from engine.bases.base import Base
 from engine.bases.fingerprint import fingerprint
 from engine.bases.load import load_base
 from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
-from engine.composing import Shot, compose_batch
+from engine.composing import AppliedAdapter, Shot, compose_batch
 from engine.evaluation.judges import Judges, judges_of
 from engine.files import written_aside
 from engine.learning import Learned, learn_motion, learn_subject
 from engine.media.sheets import contact_sheet, write_sheet
+from engine.methods.common import Kind
 from engine.methods.dreamvideo import ComposeConfig
 from engine.methods.table import DEFAULT
 from engine.planning import MotionPlan, SubjectPlan, plan_motion, plan_subject
@@ -44,6 +45,11 @@ class Learnt:
 
     subject: Path | None = None
     motion: Path | None = None
+
+    def applied(self) -> list[AppliedAdapter]:
+        """The same as a composition takes them."""
+        folders: dict[Kind, Path | None] = {"subject": self.subject, "motion": self.motion}
+        return [AppliedAdapter(folder, role) for role, folder in folders.items() if folder is not None]
 
 
 _Plan = TypeVar("_Plan", SubjectPlan, MotionPlan)
@@ -130,7 +136,7 @@ class Bench:
                 base = base or load_base(self.location, device=self.device)
                 began = time.perf_counter()
                 shots = [Shot(r.prompt, r.seed) for r in batch]
-                made = compose_batch(base, shots, config=config, subject=learnt.subject, motion=learnt.motion)
+                made = compose_batch(base, shots, config=config, adapters=learnt.applied())
                 with written_aside(path) as partial:
                     np.save(partial, np.stack([one.frames for one in made]))
                 seconds = (time.perf_counter() - began) / len(batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from dreamvideo_cli.terminal.completion import adapter_names
 from dreamvideo_cli.terminal.options import JsonOption, LimitOption
 from dreamvideo_cli.terminal.output import Column, Out
 from dreamvideo_cli.wording import age_text
+
+if TYPE_CHECKING:
+    from registry import Composition
 
 _COLUMNS = (
     Column("prompt", "Prompt", wrap=True),
@@ -44,8 +47,20 @@ def history(
     rows = []
     for each in made:
         there = Path(each.path).is_file()
-        rows.append({**asdict(each), "exists": there, "file": each.path if there else f"{each.path} (gone)"})
+        adapters = [asdict(adapter) for adapter in each.adapters]
+        file = each.path if there else f"{each.path} (gone)"
+        rows.append({**asdict(each), **_by_kind(each), "adapters": adapters, "exists": there, "file": file})
     if json:
         rows = [{key: value for key, value in row.items() if key != "file"} for row in rows]
     empty = f"No video was made with {chosen.id}." if chosen is not None else "No video yet. Make one with: dv compose"
     Out(json=json).table(rows, _COLUMNS, id_key="path", names=names, empty=empty)
+
+
+def _by_kind(made: Composition) -> dict[str, str | None]:
+    """The subject and the motion of a video, and their hashes; of several of a kind, all."""
+    values: dict[str, str | None] = {}
+    for kind in ("subject", "motion"):
+        of_kind = [adapter for adapter in made.adapters if adapter.role == kind]
+        values[kind] = ", ".join(adapter.name for adapter in of_kind) or None
+        values[f"{kind}_hash"] = ", ".join(adapter.file_hash for adapter in of_kind) or None
+    return values

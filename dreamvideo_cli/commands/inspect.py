@@ -17,9 +17,13 @@ def inspect(file: FileArgument, json: JsonOption = False) -> None:
     from engine.media.metadata import read_metadata
 
     record = read_metadata(file)
-    plain = {name: value_text(value) for name, value in record.items() if not isinstance(value, Mapping)}
-    sections: list[tuple[str, dict[str, object]]] = [("", dict(plain))]
-    for name, value in record.items():
-        if isinstance(value, Mapping):
-            sections.append((name.replace("_", " "), {key: value_text(inner) for key, inner in value.items()}))
+    adapters = record.get("adapters")
+    parts = [(name, value) for name, value in record.items() if isinstance(value, Mapping)]
+    if isinstance(adapters, list):
+        parts += [(str(each.get("role")), each) for each in adapters if isinstance(each, Mapping)]
+    lone = {name: value for name, value in record.items() if not isinstance(value, Mapping) and name != "adapters"}
+    sections: list[tuple[str, dict[str, object]]] = [("", {name: value_text(value) for name, value in lone.items()})]
+    for name, part in parts:
+        values: dict[str, object] = {key: value_text(inner) for key, inner in part.items() if key != "role"}
+        sections.append((name.replace("_", " "), values))
     Out(json=json).page(sections, record)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from dreamvideo_cli.jobs.bases import base_for, check_fit, fingerprint_of, named_base
 from dreamvideo_cli.jobs.events import FileMade, OnEvent, Planned, Step, Warned, ignore
 from dreamvideo_cli.jobs.history import remember
-from dreamvideo_cli.jobs.kinds import AdapterKind
 from dreamvideo_cli.jobs.targets import Target, check_writable, published, targets
+from engine.adapters.applied import AppliedAdapter
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.bases.sizes import check_shape
 from engine.errors import InputError
@@ -72,8 +72,8 @@ class ComposePlan:
     request: ComposeRequest
     prompt: str
     base: BaseLocation
-    adapters: Mapping[AdapterKind, Adapter]
-    folders: Mapping[AdapterKind, Path]
+    adapters: tuple[Adapter, ...]
+    folders: tuple[Path, ...]
     settings: Resolved[ComposeConfig]
     targets: tuple[Target, ...]
     sheet: Target | None = None
@@ -133,28 +133,26 @@ def plan_composition(request: ComposeRequest, registry: Registry, on_event: OnEv
     """
     from engine.media.video import check_rate
 
-    adapters: dict[AdapterKind, Adapter] = {}
-    if request.subject is not None:
-        adapters["subject"] = registry.find(request.subject, kind="subject")
-    if request.motion is not None:
-        adapters["motion"] = registry.find(request.motion, kind="motion")
+    subject = registry.find(request.subject, kind="subject") if request.subject is not None else None
+    motion = registry.find(request.motion, kind="motion") if request.motion is not None else None
+    adapters = tuple(adapter for adapter in (subject, motion) if adapter is not None)
     check_text(str(request.settings.get("negative_prompt", "")), "`negative_prompt`")
-    subject = adapters.get("subject")
     prompt = placed_prompt(request.prompt, subject)
     named = prompt.replace("*", subject.name) if subject else prompt
     chosen = targets(request.output, named, request.seeds, force=request.force)
     sheet = _sheet(request, chosen)
-    base = _base(request, list(adapters.values()), registry, on_event)
+    base = _base(request, list(adapters), registry, on_event)
     info = inspect_base(base)
-    check_settings_are_read(request.settings, adapters)
-    settings = settings_for(info.recommended.get("compose", {}), adapters.get("motion"), request.settings)
+    check_settings_are_read(request.settings, [adapter.kind for adapter in adapters])
+    settings = settings_for(info.recommended.get("compose", {}), motion, request.settings)
     check_shape(info, settings.config.frames, settings.config.size)
     for target in chosen:
         check_rate(target.path, settings.config.fps)
     _check_device(request.device)
-    _check_appearance(request, adapters, info)
-    folders = {kind: registry.path(adapter) for kind, adapter in adapters.items()}
-    for note in notes_on_composing(info, prompt, settings.config.negative_prompt, folders.get("subject")):
+    _check_appearance(request, info)
+    folders = tuple(registry.path(adapter) for adapter in adapters)
+    named_by = registry.path(subject) if subject is not None else None
+    for note in notes_on_composing(info, prompt, settings.config.negative_prompt, named_by):
         on_event(Warned(note))
     return ComposePlan(request, prompt, base, adapters, folders, settings, tuple(chosen), sheet)
 
@@ -173,7 +171,7 @@ def settings_for(
     recommended: Mapping[str, object], motion: Adapter | None, options: Mapping[str, object]
 ) -> Resolved[ComposeConfig]:
     """Option, then the option that the motion was learnt with, then the base's recommendation, then whatever else the
-    motion was learnt with, then the paper."""
+    motion was learnt with, then the paper. The strengths of appearance guidance are always set."""
     own: dict[str, object] = {}
     if motion is not None:
         learnt = {name: motion.hyperparameters[name] for name in _FROM_MOTION if name in motion.hyperparameters}
@@ -181,7 +179,7 @@ def settings_for(
         own = {name: value for name, value in learnt.items() if name in asked or name not in recommended}
     settings = resolve(ComposeConfig(), {**recommended, **own}, options)
     from_adapter = {name: "adapter" for name in own if settings.origins[name] == "base"}
-    return replace(settings, origins={**settings.origins, **from_adapter})
+    return Resolved(settings.config.completed(), {**settings.origins, **from_adapter})
 
 
 def read_with(kinds: Sequence[str]) -> set[str]:
@@ -189,12 +187,12 @@ def read_with(kinds: Sequence[str]) -> set[str]:
     return {f.name for f in fields(ComposeConfig) if f.metadata.get("needs", "") in ("", *kinds)}
 
 
-def check_settings_are_read(given: Mapping[str, object], adapters: Mapping[AdapterKind, Adapter]) -> None:
+def check_settings_are_read(given: Mapping[str, object], kinds: Collection[str]) -> None:
     """Raise `InputError` for a setting that was given and that nothing reads without an adapter."""
     needs = {f.name: f.metadata.get("needs", "") for f in fields(ComposeConfig)}
     for name, value in given.items():
         kind = needs.get(name, "")
-        if kind and value is not None and kind not in adapters:
+        if kind and value is not None and kind not in kinds:
             raise InputError(f"`{name}` is read with a {kind} only: name one with `{kind}`, or leave it out")
 
 
@@ -250,18 +248,14 @@ def _composed(plan: ComposePlan, base: Base, target: Target, on_step: OnTargetSt
         plan.prompt,
         config=plan.settings.config,
         seed=target.seed,
-        subject=plan.folders.get("subject"),
-        motion=plan.folders.get("motion"),
+        adapters=[AppliedAdapter(folder, each.kind) for each, folder in zip(plan.adapters, plan.folders, strict=True)],
         appearance=plan.request.appearance,
         allow_other_base=plan.request.allow_other_base,
         on_step=report,
     )
-    return composition.frames, {**composition.record, **learnt_of(plan)}
-
-
-def learnt_of(plan: ComposePlan) -> dict[str, dict[str, str]]:
-    """What a file's record says of the adapters."""
-    return {kind: {"name": a.id, "sha256": a.file_hash} for kind, a in plan.adapters.items()}
+    recorded = zip(composition.record["adapters"], plan.adapters, strict=True)
+    adapters = [{**one, "name": each.id, "sha256": each.file_hash} for one, each in recorded]
+    return composition.frames, {**composition.record, "adapters": adapters}
 
 
 def _base(request: ComposeRequest, adapters: list[Adapter], registry: Registry, on_event: OnEvent) -> BaseLocation:
@@ -293,13 +287,13 @@ def _check_device(device: str | None) -> None:
         choose_device(device)
 
 
-def _check_appearance(request: ComposeRequest, adapters: Mapping[AdapterKind, Adapter], info: BaseInfo) -> None:
+def _check_appearance(request: ComposeRequest, info: BaseInfo) -> None:
     """The picture of appearance guidance: there, readable, and of use."""
     if request.appearance is None:
         return
     from engine.data.images import read_image
 
-    if "motion" not in adapters:
+    if request.motion is None:
         raise InputError("`appearance` guides a motion's appearance: give one with `motion`")
     if info.image_encoder is None:
         raise InputError(f"the base {info.location.name} has no image encoder to look at `appearance` with")

@@ -236,14 +236,18 @@ def _adapter(
     """The adapter that the user names, else the one that the video notes, by its hash: names may change."""
     if named is not None:
         return registry.find(named, kind=kind)
-    noted = record.get(kind)
-    if not isinstance(noted, Mapping):
+    from registry import adapters_in
+
+    noted = [each for each in adapters_in(record) if each.role == kind]
+    if not noted:
         return None
-    for adapter in registry.adapters(kind=kind):
-        if adapter.file_hash == noted.get("sha256"):
+    for adapter in registry.adapters(kind=kind) if len(noted) == 1 else ():
+        if adapter.file_hash == noted[0].file_hash:
             return adapter
+    names = " and ".join(each.name for each in noted)
+    why = "which isn't in this registry, or is another one now" if len(noted) == 1 else "of which one is measured"
     raise InputError(
-        f"{path} was made with the {kind} {noted.get('name')}, which isn't in this registry, or is another one now.\n"
+        f"{path} was made with the {kind} {names}, {why}.\n"
         f"Name the right one with `{kind}`, or give {_INSTEAD[kind]}"
         + (' and what it should show with `prompt`, such as "a dog is running".' if kind == "subject" else ".")
     )

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dreamvideo_cli.jobs.bases import fingerprint_of
-from dreamvideo_cli.jobs.composing import ComposePlan, learnt_of
+from dreamvideo_cli.jobs.composing import ComposePlan
 from engine.errors import EngineError
+from engine.identity import deciding
+from engine.methods.dreamvideo import ComposeConfig
 
 _DTYPES = {None: "float32", "fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -52,8 +54,8 @@ def _expected(plan: ComposePlan) -> Iterator[ExpectedFile]:
         "prompt": plan.prompt,
         "base": fingerprint_of(plan.base),
         "dtype": _DTYPES[plan.request.dtype],
-        "settings": plan.settings.values(),
-        "adapters": {kind: learnt["sha256"] for kind, learnt in learnt_of(plan).items()},
+        "settings": deciding(plan.settings.values(), ComposeConfig),
+        "adapters": [(adapter.kind, adapter.file_hash) for adapter in plan.adapters],
         "appearance": appearance,
     }
     for target in plan.files:
@@ -68,11 +70,13 @@ def _recorded(record: Mapping[str, Any]) -> dict[str, Any]:
         value = record.get(name)
         return value.get(key) if isinstance(value, Mapping) else None
 
-    recorded = {name: record.get(name) for name in ("prompt", "seed", "dtype", "settings")}
-    adapters = {kind: part(kind, "sha256") for kind in ("subject", "motion") if kind in record}
+    from registry import adapters_in
+
+    settings = record.get("settings")
     return {
-        **recorded,
+        **{name: record.get(name) for name in ("prompt", "seed", "dtype")},
+        "settings": deciding(settings, ComposeConfig) if isinstance(settings, Mapping) else None,
         "base": part("base", "fingerprint"),
-        "adapters": adapters,
+        "adapters": [(each.role, each.file_hash) for each in adapters_in(record)],
         "appearance": part("appearance", "sha256"),
     }

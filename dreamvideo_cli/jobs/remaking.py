@@ -64,14 +64,20 @@ def _check_picture(file: Path, sha256: str, picture: Path | None) -> None:
 
 
 def _adapter(record: Mapping[str, Any], kind: AdapterKind, registry: Registry, file: Path) -> str | None:
-    if kind not in record:
+    from registry import adapters_in
+
+    noted = [adapter for adapter in adapters_in(record) if adapter.role == kind]
+    if not noted:
         return None
-    name, sha256 = str(record[kind]["name"]), str(record[kind]["sha256"])
+    if len(noted) > 1:
+        names = ", ".join(adapter.name for adapter in noted)
+        raise InputError(f"{file} was made with more than one {kind}, which only Python composes: {names}")
+    name, sha256 = noted[0].name, noted[0].file_hash
     found = registry.with_hash(sha256, kind)
     if found is None:
         raise InputError(
-            f"{file} was made with the {kind} {name} ({sha256[:12]}), which isn't here under any name: "
-            "import it, or learn it anew"
+            f"{file} was made with the {kind} {name} ({sha256[:12] or 'never published'}), which isn't here under any "
+            "name: import it, or learn it anew"
         )
     return found.id
 

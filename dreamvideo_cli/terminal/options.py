@@ -111,7 +111,7 @@ def _hinted(config: type[Any]) -> list[tuple[Field[Any], Any]]:
 def _defaults(name: str, readers: Mapping[str, type[Any]]) -> str:
     """What an option is where it isn't given, and which methods read it where not all do: `32; lora only`."""
     values = {
-        reader: value_text(field.default) or "empty"
+        reader: field.metadata["unset"] if field.default is None else value_text(field.default) or "empty"
         for reader, config in readers.items()
         for field in fields(config)
         if field.name == name

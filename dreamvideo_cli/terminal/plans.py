@@ -78,18 +78,19 @@ def plan_data(planned: LearningPlan) -> dict[str, Any]:
 def show_composition(plan: ComposePlan, out: Out) -> None:
     """Print on stderr what will be composed: prompt, adapters, base, and every setting that isn't the paper's."""
     config, origins = plan.settings.config, plan.settings.origins
-    learnt = [f"the {kind} {adapter.id}" for kind, adapter in plan.adapters.items()]
+    learnt = [f"the {adapter.kind} {adapter.id}" for adapter in plan.adapters]
     what = " and ".join(learnt) if learnt else "nothing learnt"
     out.note(f'"{plan.prompt}" with {what}, on the base {plan.base.name}')
     out.note(
         f"{config.frames} frames of {size_text(config.size)} at {config.fps:g} fps, "
         f"{config.steps} steps, guidance {config.guidance_scale:g}"
     )
-    read = read_with(list(plan.adapters)) - {"frames", "size", "fps", "steps", "guidance_scale"}
+    read = read_with([adapter.kind for adapter in plan.adapters]) - {"frames", "size", "fps", "steps", "guidance_scale"}
+    usual = type(config)().completed()
     changed = [
         f"{option_name(name)} {value_text(getattr(config, name))} ({origin})"
         for name, origin in origins.items()
-        if name in read and getattr(config, name) != getattr(type(config)(), name)
+        if name in read and getattr(config, name) != getattr(usual, name)
     ]
     if changed:
         out.note("also " + ", ".join(changed))

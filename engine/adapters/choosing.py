@@ -72,10 +72,12 @@ class Token:
 
 @dataclass(frozen=True)
 class Guidance:
-    """Appearance guidance while learning: its strength lambda, and how often the embedding is zero."""
+    """Appearance guidance: its strength lambda, how often the embedding is zero while learning, and lambda on the
+    unconditional branch while composing."""
 
     strength: float = 1.0
     p_image_zero: float = 0.0
+    unconditional_strength: float = 0.0
 
 
 @dataclass(frozen=True)

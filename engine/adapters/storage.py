@@ -7,7 +7,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,8 +20,8 @@ from engine.errors import AdapterError, JobError
 from engine.files import written_aside
 from engine.prompts import PLACEHOLDER, TOKEN
 
-FORMAT_VERSION = 2
-"""Format 1 knows no `form` and no `word`. Adapters that need neither are still written in it."""
+FORMAT_VERSION = 3
+"""Format 1 knows no `form` and no `word`, format 2 no `appearance_strengths`. What needs less is written in those."""
 WEIGHTS, TOKENS, EMBEDDINGS = (
     "adapter.safetensors",
     "learned_embeds.safetensors",
@@ -27,6 +29,8 @@ WEIGHTS, TOKENS, EMBEDDINGS = (
 )
 
 _FIRST_FORM = "bottlenecks"
+_FIRST_STRENGTHS = (1.0, 0.0)
+_DOCUMENT = "adapter.json"
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Adapter:
     `weights` are the state of learnt weights of the given `form` (empty when only a token was learnt), `token`
     is `(D,)`, `embeddings` are image embeddings `(N, C')` of training images or frames. `word` is what stands
     for a subject in a prompt: `*` is the token, and an identifier with its class word is "sks dog".
+    `appearance_strengths` are those of appearance guidance, on the conditional and the unconditional branch, that a
+    motion was learnt for.
     """
 
     kind: str
@@ -47,19 +53,24 @@ class Adapter:
     embeddings: Tensor | None = None
     form: str = _FIRST_FORM
     word: str = PLACEHOLDER
+    appearance_strengths: tuple[float, float] = _FIRST_STRENGTHS
 
 
 def write_adapter(adapter: Adapter, folder: Path) -> None:
     """Write an adapter's files into `folder`, which is created. Raises `JobError` for values that are no numbers."""
-    later = {"form": adapter.form, "word": adapter.word}
-    needed = later != {"form": _FIRST_FORM, "word": PLACEHOLDER}
+    version, later = 1, dict[str, str]()
+    if (adapter.form, adapter.word) != (_FIRST_FORM, PLACEHOLDER):
+        version, later = 2, {"form": adapter.form, "word": adapter.word}
+    if adapter.appearance_strengths != _FIRST_STRENGTHS:
+        strengths = json.dumps(adapter.appearance_strengths)
+        version, later = 3, {"form": adapter.form, "word": adapter.word, "appearance_strengths": strengths}
     metadata = {
-        "format_version": str(FORMAT_VERSION if needed else 1),
+        "format_version": str(version),
         "kind": adapter.kind,
         "method": adapter.method,
         "base_fingerprint": adapter.base_fingerprint,
         "widths": json.dumps(adapter.widths, sort_keys=True),
-        **(later if needed else {}),
+        **later,
     }
     # One key, so that diffusers' `load_textual_inversion` takes the file as it is.
     token = None if adapter.token is None else {TOKEN: adapter.token}
@@ -83,14 +94,36 @@ def read_adapter(folder: Path) -> Adapter:
                 f"the adapter in {folder} has format {version}, this dv reads up to {FORMAT_VERSION}: update dv"
             )
         known = {"kind", "method", "base_fingerprint"} | ({"form", "word"} if version > 1 else set())
+        more = {"format_version", "widths"} | ({"appearance_strengths"} if version > 2 else set())
         fields = {key: metadata[key] for key in known}
         widths = json.loads(metadata["widths"])
-    except (KeyError, ValueError) as error:
+        told = metadata["appearance_strengths"] if version > 2 else None
+        strengths = _strengths(json.loads(told)) if told is not None else _strengths_beside(folder)
+    except (KeyError, TypeError, ValueError) as error:
         raise AdapterError(f"{folder / WEIGHTS} is not an adapter of dv's: {error}") from error
-    if unknown := set(metadata) - known - {"format_version", "widths"}:
+    if unknown := set(metadata) - known - more:
         raise AdapterError(f"{folder / WEIGHTS} says {', '.join(sorted(unknown))}, which this dv does not know")
     token, embeddings = _read_one(folder / TOKENS, TOKEN, 1), _read_one(folder / EMBEDDINGS, "image_embeddings", 2)
-    return Adapter(weights=weights, widths=widths, token=token, embeddings=embeddings, **fields)
+    return Adapter(
+        weights=weights, widths=widths, token=token, embeddings=embeddings, appearance_strengths=strengths, **fields
+    )  # fmt: skip
+
+
+def _strengths(told: Any) -> tuple[float, float]:
+    """Raises ValueError or TypeError for what are no strengths."""
+    conditional, unconditional = map(float, told)
+    if not (isfinite(conditional) and isfinite(unconditional)):
+        raise ValueError("its appearance strengths are no numbers")
+    return conditional, unconditional
+
+
+def _strengths_beside(folder: Path) -> tuple[float, float]:
+    """Those of an adapter of an earlier format: the settings in a published one's document tell them."""
+    try:
+        settings = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))["hyperparameters"]
+        return _strengths((settings["appearance_strength"], settings["unconditional_appearance_strength"]))
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
+        return _FIRST_STRENGTHS
 
 
 def word_of(folder: Path) -> str:
@@ -132,8 +165,13 @@ def _with_sorted_header(content: bytes) -> bytes:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
     except FileNotFoundError as error:
         raise AdapterError(f"the adapter lacks its file {path}") from error
     except (OSError, SafetensorError) as error:
         raise AdapterError(f"the adapter's file {path} is damaged: {error}") from error
+    for key, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise AdapterError(f"the adapter's file {path} has values that are no numbers, at {key}: learn it again")
+    return tensors, metadata

@@ -28,13 +28,17 @@ def setting(
     choices: tuple[str, ...] = (),
     needs: str = "",
     origin: Origin = "paper",
+    unset: str = "off",
 ) -> Any:
     """A field with its help text and the range, or the choice, that its values must lie in.
 
     `needs` is what nothing reads the field without: a flag of the config, or, for composing, a kind of adapter.
-    `origin` is who says the default.
+    `origin` is who says the default, `unset` what a default of None means.
     """
-    about = {"help": text, "least": least, "below": below, "choices": choices, "needs": needs, "origin": origin}
+    about = {
+        "help": text, "least": least, "below": below, "choices": choices, "needs": needs, "origin": origin,
+        "unset": unset,
+    }  # fmt: skip
     return field(default=default, metadata=about)
 
 

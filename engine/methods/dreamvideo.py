@@ -5,7 +5,7 @@ The authors' are those of their published settings files for several videos ("pl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from engine.adapters.choosing import (
@@ -140,7 +140,9 @@ _LAYERS = {
 
 def motion_recipe(config: MotionConfig) -> Recipe:
     """Adapters at every layer of the temporal transformers, that look at a random frame of the clip."""
-    guidance = Guidance(config.appearance_strength, config.p_image_zero) if config.appearance_guidance else None
+    guidance = None
+    if config.appearance_guidance:
+        guidance = Guidance(config.appearance_strength, config.p_image_zero, config.unconditional_appearance_strength)
     adapters = Bottlenecks(_LAYERS[config.layers], config.hidden_ratio, config.hidden_width, config.placement, guidance)
     return Recipe((Part("motion", ("weights",), config.steps, config.learning_rate),), weights=adapters)
 
@@ -224,14 +226,28 @@ class ComposeConfig(Checked):
         origin="dv",
     )
     """Ours: the early steps decide what moves where; in the late ones a motion adapter mostly disturbs the looks."""
-    appearance_strength: float = setting(
-        1.0, "Strength of appearance guidance.", least=0, needs="motion", origin="authors"
+    appearance_strength: float | None = setting(
+        None, "Strength of appearance guidance.", least=0, needs="motion", origin="authors", unset="the motion's own"
     )
-    unconditional_appearance_strength: float = setting(
-        0.0, "The same on the unconditional branch.", least=0, needs="motion", origin="authors"
+    unconditional_appearance_strength: float | None = setting(
+        None,
+        "The same on the unconditional branch.",
+        least=0,
+        needs="motion",
+        origin="authors",
+        unset="the motion's own",
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.eta > 0 and self.sampler != "ddim":
             raise InputError(f"`eta` is {self.eta:g}, and {self.sampler} draws no noise: set it to 0, or choose ddim")
+
+    def completed(self, learnt: Guidance | None = None) -> ComposeConfig:
+        """The same, where no strengths of appearance guidance are set with those that a motion was learnt for."""
+        own, first, second = learnt or Guidance(), self.appearance_strength, self.unconditional_appearance_strength
+        return replace(
+            self,
+            appearance_strength=own.strength if first is None else first,
+            unconditional_appearance_strength=own.unconditional_strength if second is None else second,
+        )

@@ -89,7 +89,8 @@ def _values(config: OptimizerConfig | ComposeConfig, origin: str) -> list[str]:
     for f in (f for f in fields(config) if f.metadata["origin"] == origin):
         value = getattr(config, f.name)
         alone = getattr(one, f.name) if isinstance(config, MotionConfig) else value
-        found.append(f"`{f.name}` {_shown(value)}" + (f" ({_shown(alone)} for one clip)" if alone != value else ""))
+        text = f.metadata["unset"] if value is None else _shown(value)
+        found.append(f"`{f.name}` {text}" + (f" ({_shown(alone)} for one clip)" if alone != value else ""))
     return found
 
 

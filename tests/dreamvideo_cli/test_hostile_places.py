@@ -43,7 +43,7 @@ def without_models(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = np.zeros((2, 16, 16, 3), np.uint8)
     record = {
         "prompt": "a dog", "seed": 0, "base": {"name": "embedded", "fingerprint": "f" * 64}, "dtype": "float32",
-        "settings": {}, "appearance": None,
+        "settings": {}, "adapters": [], "appearance": None,
     }  # fmt: skip
     monkeypatch.setattr("engine.composing.compose", lambda *_, **__: Composition(frames, record))
 

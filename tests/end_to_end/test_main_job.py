@@ -39,7 +39,9 @@ def test_subject_and_motion_meet_in_a_file_that_tells_how_it_was_made(dv: Dv, tm
     assert record["base"]["name"] == "embedded"
     assert record["appearance"]["from"] == "subject"
     shown = json.loads(dv("show", "fox", "--json").out)
-    assert record["subject"]["sha256"] == shown["file_hash"]
+    subject, motion = record["adapters"]
+    assert (subject["role"], subject["name"], subject["sha256"]) == ("subject", "fox@1", shown["file_hash"])
+    assert (motion["role"], motion["name"], motion["strength"]) == ("motion", "zigzag@1", 1.0)
     text = json.dumps(record)
     assert str(tmp_path) not in text
 

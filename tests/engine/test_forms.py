@@ -22,7 +22,7 @@ from engine.adapters.storage import Adapter, read_adapter, write_adapter
 from engine.adapters.weight_deltas import WeightDeltas
 from engine.bases.base import Base
 from engine.bases.family import Conditioning, Site
-from engine.composing import ComposeConfig, compose
+from engine.composing import AppliedAdapter, ComposeConfig, compose
 from engine.errors import AdapterError, InputError
 from engine.methods.table import methods_of
 from engine.prompts import place_subject, said
@@ -333,7 +333,8 @@ def test_composing_says_the_identifier_or_the_token_before_the_class_word(base: 
     write_adapter(replace(blank, word="*", token=token), tmp_path / "token")
 
     def frames(prompt: str, name: str | None) -> np.ndarray:
-        return compose(base, prompt, config=CONFIG, seed=0, subject=tmp_path / name if name else None).frames
+        adapters = [AppliedAdapter(tmp_path / name, "subject")] if name else []
+        return compose(base, prompt, config=CONFIG, seed=0, adapters=adapters).frames
 
     assert np.array_equal(frames("a * runs", "sks"), frames("a sks dog runs", None))
     assert np.array_equal(frames("a * runs", "custom"), frames("a * dog runs", "token"))

@@ -21,7 +21,7 @@ from engine.adapters.storage import Adapter, read_adapter, write_adapter
 from engine.bases.base import Base
 from engine.bases.family import Conditioning
 from engine.bases.unet3d import UNET3D
-from engine.composing import ComposeConfig, compose
+from engine.composing import AppliedAdapter, ComposeConfig, compose
 from engine.errors import InputError, JobError
 from engine.estimating import trainable_parameters
 from engine.learning import Learned, OnProgress, learn_motion, learn_subject
@@ -261,10 +261,10 @@ def test_what_was_announced_is_what_is_trained(outcome_of: Callable[[Method], Ou
 
 @every_method
 def test_what_was_learnt_composes(base: Base, outcome_of: Callable[[Method], Outcome], method: Method) -> None:
-    kinds: dict[str, Any] = {method.kind: outcome_of(method).folder}
+    adapters = [AppliedAdapter(outcome_of(method).folder, method.kind)]
     prompt = "a * on the beach" if method.kind == "subject" else "a dog spins"
     bare = compose(base, "a dog spins", config=COMPOSE, seed=0)
-    made = compose(base, prompt, config=COMPOSE, seed=0, **kinds)
+    made = compose(base, prompt, config=COMPOSE, seed=0, adapters=adapters)
     assert not np.array_equal(made.frames, bare.frames)
     assert made.record["prompt"] == prompt
     assert np.array_equal(compose(base, "a dog spins", config=COMPOSE, seed=0).frames, bare.frames)

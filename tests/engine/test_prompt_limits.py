@@ -16,7 +16,7 @@ import engine.bases.load
 from engine.adapters.storage import Adapter, word_of, write_adapter
 from engine.bases.base import Base
 from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
-from engine.composing import ComposeConfig, compose
+from engine.composing import AppliedAdapter, ComposeConfig, compose
 from engine.errors import AdapterError, InputError
 from engine.evaluation.judges import ClipJudge
 from engine.media.video import write_video
@@ -75,16 +75,16 @@ def test_composing_refuses_a_subject_that_is_cut_off(base: Base, tmp_path: Path,
     write_adapter(adapter, tmp_path / "one")
     assert word_of(tmp_path / "one") == word
     prompt = f"a * {LONG}" if place == "first" else f"{LONG} *"
-    config = ComposeConfig(steps=1, frames=1, size=(16, 16))
+    config, applied = ComposeConfig(steps=1, frames=1, size=(16, 16)), AppliedAdapter(tmp_path / "one", "subject")
     if place == "first":
         (note,) = notes_on_composing(base.info, prompt, "", tmp_path / "one")
         assert word in note and "is never read" in note
-        assert compose(base, prompt, config=config, seed=0, subject=tmp_path / "one").frames.shape == (1, 16, 16, 3)
+        assert compose(base, prompt, config=config, seed=0, adapters=[applied]).frames.shape == (1, 16, 16, 3)
     else:
         with pytest.raises(InputError, match="would be cut off"):
             notes_on_composing(base.info, prompt, "", tmp_path / "one")
         with pytest.raises(InputError, match="would be cut off"):
-            compose(base, prompt, config=config, seed=0, subject=tmp_path / "one")
+            compose(base, prompt, config=config, seed=0, adapters=[applied])
 
 
 def test_a_negative_prompt_is_looked_at_too() -> None:

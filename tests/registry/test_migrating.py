@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -26,8 +27,8 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
@@ -48,9 +49,9 @@ def offer_next_revision(monkeypatch: pytest.MonkeyPatch, folder: Path, last: str
     """Pretend that this dv has one more revision."""
     scripts = folder / "100% scripts"
     shutil.copytree(migrating.SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    (scripts / "versions" / "revision_0004.py").write_text(NEXT.format(last=last))
+    (scripts / "versions" / "revision_0005.py").write_text(NEXT.format(last=last))
     monkeypatch.setattr(migrating, "SCRIPTS", scripts)
-    monkeypatch.setattr(migrating, "REVISIONS", ("0001", "0002", "0003", "0004"))
+    monkeypatch.setattr(migrating, "REVISIONS", ("0001", "0002", "0003", "0004", "0005"))
 
 
 def test_from_blank_the_migrations_make_the_tables_of_the_code(registry: Registry) -> None:
@@ -81,7 +82,7 @@ def test_a_newer_database_is_refused_and_left_alone(registry: Registry, publish:
     file = registry.folder / "registry.sqlite3"
     with closing(sqlite3.connect(file)) as raw, raw:
         raw.execute("UPDATE alembic_version SET version_num = '0999'")
-    with pytest.raises(NewerRegistryError, match=r"revision 0999.*up to 0003.*Update dv") as caught:
+    with pytest.raises(NewerRegistryError, match=r"revision 0999.*up to 0004.*Update dv") as caught:
         Registry.open(registry.folder)
     assert str(file) in str(caught.value)
     assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0999",)]
@@ -97,10 +98,10 @@ def test_an_old_database_is_copied_then_migrated_with_all_its_rows(
     with Registry.open(registry.folder) as migrated:
         assert migrated.find("dog") == dog
         assert len(migrated.sources(dog)) == 1
-    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0004",)]
+    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0005",)]
     assert ask(registry.folder, "SELECT name, mood FROM adapters") == [("dog", None)]
-    with closing(sqlite3.connect(registry.folder / "registry.sqlite3.revision-0003")) as copy:
-        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
+    with closing(sqlite3.connect(registry.folder / "registry.sqlite3.revision-0004")) as copy:
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
         assert copy.execute("SELECT name FROM adapters").fetchall() == [("dog",)]
     assert not list(registry.folder.glob("*.partial"))
 
@@ -116,7 +117,7 @@ def test_a_migration_that_fails_changes_nothing(
         with pytest.raises(RegistryUnavailableError, match="nowhere"):
             Registry.open(registry.folder)
     assert ask(registry.folder, "SELECT * FROM sqlite_master ORDER BY name") == before
-    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0003",)]
+    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0004",)]
     with Registry.open(registry.folder) as again:
         assert again.find("dog") == dog
 
@@ -124,7 +125,7 @@ def test_a_migration_that_fails_changes_nothing(
 def test_a_blank_database_goes_through_every_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     offer_next_revision(monkeypatch, tmp_path)
     Registry.open(tmp_path / "home").close()
-    assert ask(tmp_path / "home", "SELECT version_num FROM alembic_version") == [("0004",)]
+    assert ask(tmp_path / "home", "SELECT version_num FROM alembic_version") == [("0005",)]
     assert not list((tmp_path / "home").glob("*revision*"))
 
 
@@ -170,3 +171,44 @@ def test_a_registry_of_the_second_revision_takes_suites_and_keeps_the_rest(
         assert registry.suites.begin("trial", "/here", 1, []) == 1
     with closing(sqlite3.connect(tmp_path / "registry.sqlite3.revision-0002")) as copy:
         assert copy.execute("SELECT count(*) FROM runs").fetchall() == [(1,)]
+
+
+OLD_RECORD: dict[str, Any] = {
+    "prompt": "a * runs",
+    "seed": 7,
+    "base": {"name": "embedded"},
+    "subject": {"name": "dog@4", "sha256": "d" * 64},
+    "motion": {"name": "run@1", "sha256": "r" * 64},
+}
+
+
+@pytest.mark.parametrize("until", [("0001", "0002"), ("0001", "0002", "0003")])
+def test_videos_of_before_keep_their_adapters_as_a_list(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, until: tuple[str, ...]
+) -> None:
+    """Rows as dv 0.1 wrote them: a subject and a motion, one of them, none."""
+    file = tmp_path / "registry.sqlite3"
+    with monkeypatch.context() as patch:
+        patch.setattr(migrating, "REVISIONS", until)
+        engine = open_file(file)
+        migrating.bring_up_to_date(engine, RegistryLocation(tmp_path))
+        engine.dispose()
+    with closing(sqlite3.connect(file)) as raw, raw:
+        for number, kinds in enumerate(([], ["motion"], ["subject"], ["subject", "motion"]), 1):
+            record = {key: value for key, value in OLD_RECORD.items() if key in ("prompt", "seed", "base", *kinds)}
+            learnt = [record.get(kind, {}).get(key) for kind in ("subject", "motion") for key in ("name", "sha256")]
+            row = [number, "2026-01-01T00:00:00+00:00", f"/{number}.mp4", "c", 5, "a * runs", 7, "embedded", *learnt]
+            raw.execute(f"INSERT INTO compositions VALUES ({', '.join('?' * 13)})", [*row, json.dumps(record)])
+    with Registry.open(tmp_path) as registry:
+        made = registry.compositions.all()
+        used = [[(each.role, each.name, each.file_hash[0]) for each in one.adapters] for one in made]
+        assert used == [[], [("motion", "run@1", "r")], [("subject", "dog@4", "d")],
+                        [("subject", "dog@4", "d"), ("motion", "run@1", "r")]]  # fmt: skip
+        assert made[3].record == OLD_RECORD
+    stored = ask(tmp_path, "SELECT composition_id, position, role, name, file_hash FROM composition_adapters")
+    assert sorted(stored) == [
+        (2, 0, "motion", "run@1", "r" * 64),
+        (3, 0, "subject", "dog@4", "d" * 64),
+        (4, 0, "subject", "dog@4", "d" * 64),
+        (4, 1, "motion", "run@1", "r" * 64),
+    ]

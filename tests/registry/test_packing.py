@@ -144,6 +144,32 @@ def test_a_whole_registry_is_backed_up_and_restored(
         assert other.next_version("dog", "subject") == 3
 
 
+def test_videos_of_a_pack_of_before_come_with_their_adapters(
+    registry: Registry, other: Registry, publish: Publish, tmp_path: Path
+) -> None:
+    """Its manifest is of format 1, and tells of adapters beside the record too."""
+    dog = publish("dog")
+    told = {"name": dog.id, "sha256": dog.file_hash}
+    record = {"prompt": "a * runs", "seed": 1, "base": {"name": "embedded"}, "subject": told}
+    made = registry.compositions.add(NewComposition(path="/a.mp4", sha256="a", bytes=3, record=record))
+    registry.export(tmp_path / "backup.dvpack")
+
+    def older(manifest: dict[str, Any]) -> None:
+        assert manifest["format"] == 2
+        manifest["format"] = 1
+        more = {"subject": dog.id, "subject_hash": dog.file_hash, "motion": None, "motion_hash": None}
+        manifest["compositions"][0] |= more
+
+    other.import_from(rewritten(tmp_path / "backup.dvpack", older))
+    assert other.compositions.all() == [made]
+    assert other.compositions.all(adapter=dog) == [made]
+
+
+def test_a_pack_without_videos_is_one_for_every_dv(pack: Path) -> None:
+    with zipfile.ZipFile(pack) as opened:
+        assert json.loads(opened.read("manifest.json"))["format"] == 1
+
+
 def test_what_is_broken_is_not_exported(registry: Registry, publish: Publish, tmp_path: Path) -> None:
     dog = publish("dog")
     (registry.path(dog) / "adapter.safetensors").write_bytes(b"other")
@@ -320,6 +346,7 @@ def test_a_source_that_no_row_can_hold_lets_nothing_in(registry: Registry, empti
         ("compositions", {"bytes": 2**63}),
         ("compositions", {"prompt": "\ud800"}),
         ("compositions", {"record": {"x": float("nan")}}),
+        ("compositions", {"record": {"adapters": [{"role": "motion", "name": "a\0b", "sha256": "h"}]}}),
         ("counters", {"last_version": 10**9}),
         ("counters", {"last_version": -1}),
         ("counters", {"name": "../x"}),
@@ -336,8 +363,8 @@ def test_a_manifest_that_no_row_can_hold_lets_nothing_in(
 
 
 def test_a_newer_file_is_refused(other: Registry, pack: Path) -> None:
-    with pytest.raises(NewerRegistryError, match="its format is 2"):
-        other.import_from(rewritten(pack, lambda manifest: manifest.update(format=2)))
+    with pytest.raises(NewerRegistryError, match="its format is 3"):
+        other.import_from(rewritten(pack, lambda manifest: manifest.update(format=3)))
 
 
 def test_what_is_no_pack_says_so(other: Registry, tmp_path: Path) -> None:

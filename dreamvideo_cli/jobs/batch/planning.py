@@ -52,7 +52,7 @@ class PlannedRow:
             "results": [{"path": str(f.path), "seed": f.seed, "sha256": self.hashes.get(f.path)} for f in shown],
             "error": self.error,
             "prompt": self.plan.prompt,
-            **{kind: adapter.id for kind, adapter in self.plan.adapters.items()},
+            **{adapter.kind: adapter.id for adapter in self.plan.adapters},
             "base": self.plan.base.name,
             "settings": self.plan.settings.values(),
         }

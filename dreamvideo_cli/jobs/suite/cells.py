@@ -97,8 +97,8 @@ class CellMaker:
             request,
             placed_prompt(cell.prompt, adapters.get("subject")),
             plan.info.location,
-            adapters,
-            {kind: self._registry.path(adapter) for kind, adapter in adapters.items()},
+            tuple(adapters.values()),
+            tuple(self._registry.path(adapter) for adapter in adapters.values()),
             settings_for(plan.info.recommended.get("compose", {}), adapters.get("motion"), cell.settings),
             (Target(plan.folder / video_of(cell.cell), cell.cell.seed, replace=True),),
         )
@@ -107,7 +107,7 @@ class CellMaker:
         """What made the cell: the settings of its composition, and the adapters."""
         self._made["settings"] = _with_origins(composition.settings.values(), composition.settings.origins)
         self._made["parts"] = {
-            kind: self._part(planned, composition.adapters[kind]) for kind, planned in self._cell.adapters.items()
+            adapter.kind: self._part(self._cell.adapters[adapter.kind], adapter) for adapter in composition.adapters
         }
 
     def _part(self, planned: PlannedAdapter, adapter: Adapter) -> Part:

@@ -246,14 +246,18 @@ def test_history_tells_which_files_are_gone(dv: Dv, publish: Publish, registry: 
     assert "No video yet" in dv("history").err
     dog = publish("dog")
     (tmp_path / "there.mp4").write_bytes(b"x")
-    for name, learnt in (("there.mp4", {"subject": {"name": "dog@1", "sha256": dog.file_hash}}), ("gone.mp4", {})):
-        record = {"prompt": "a * runs", "seed": 4, "base": {"name": "embedded"}, **learnt}
+    used = {"role": "subject", "name": "dog@1", "sha256": dog.file_hash}
+    for name, adapters in (("there.mp4", [used]), ("gone.mp4", [])):
+        record = {"prompt": "a * runs", "seed": 4, "base": {"name": "embedded"}, "adapters": adapters}
         path = str(tmp_path / name)
         registry.compositions.add(NewComposition(path=path, sha256="a" * 64, bytes=1, record=record))
     assert "(gone)" in dv("history").out
     assert dv("history", "--names", "--adapter", "dog").out == f"{tmp_path / 'there.mp4'}\n"
     rows = json.loads(dv("history", "--json", "--limit", "1").out)
     assert [(row["path"], row["exists"], row["seed"]) for row in rows] == [(str(tmp_path / "gone.mp4"), False, 4)]
+    (row,) = json.loads(dv("history", "--json", "--adapter", "dog").out)
+    assert (row["subject"], row["subject_hash"], row["motion"]) == ("dog@1", dog.file_hash, None)
+    assert row["adapters"] == [{"role": "subject", "name": "dog@1", "file_hash": dog.file_hash}]
     assert "No video was made with" in dv("history", "--adapter", publish("cat", content=b"cat").id).err
 
 
@@ -282,10 +286,14 @@ def test_doctor_finds_what_is_wrong_and_rebuilds(
 def test_compose_again_says_what_is_missing(dv: Dv, tmp_path: Path) -> None:
     from PIL import Image
 
+    from dreamvideo_cli.jobs.bases import fingerprint_of
+    from engine.bases.location import EMBEDDED
     from engine.media.metadata import for_png
 
     assert "say what to show" in dv("compose", check=2).err
     base = {"name": "embedded", "fingerprint": "0" * 64}
+    here = {"name": "embedded", "fingerprint": fingerprint_of(EMBEDDED)}
+    lost, python = ({"role": "subject", "name": "dog@1", "sha256": "a" * 64}, {"role": "motion", "name": "jog"})
     record: dict[str, Any] = {
         "prompt": "a dog", "seed": 1, "dtype": "float32", "base": base, "settings": {}, "appearance": None,
     }  # fmt: skip
@@ -295,8 +303,12 @@ def test_compose_again_says_what_is_missing(dv: Dv, tmp_path: Path) -> None:
         ({"seed": "x"}, "is damaged"),
         ({"dtype": "float3"}, "isn't among your bases"),
         ({"subject": {"name": "dog@1", "sha256": "a" * 64}}, "isn't among your bases"),
+        ({"base": here, "subject": {"name": "dog@1", "sha256": "a" * 64}}, "the subject dog@1 (aaaaaaaaaaaa)"),
+        ({"base": here, "adapters": [lost]}, "the subject dog@1 (aaaaaaaaaaaa), which isn't here under any name"),
+        ({"base": here, "adapters": [python]}, "the motion jog (never published), which isn't here"),
+        ({"base": here, "adapters": [python, python]}, "more than one motion, which only Python composes: jog, jog"),
     ):
         Image.new("RGB", (8, 8)).save(tmp_path / "made.png", pnginfo=for_png({**record, **change}))
-        assert said in dv("compose", "--from", "made.png", check=2).err
+        assert said in " ".join(dv("compose", "--from", "made.png", check=2).err.split())
     Image.new("RGB", (8, 8)).save(tmp_path / "bare.png")
     assert "was not made by dv" in dv("compose", "--from", "bare.png", check=2).err
