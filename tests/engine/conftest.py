@@ -62,6 +62,26 @@ def base(load: LoadBase) -> Base:
     return load()
 
 
+@pytest.fixture
+def subject(base: Base, tmp_path: Path) -> Path:
+    """The folder of a subject of random weights."""
+    from engine.adapters.storage import write_adapter
+    from tests.engine.sample_adapters import subject_of
+
+    write_adapter(subject_of(base), tmp_path / "subject")
+    return tmp_path / "subject"
+
+
+@pytest.fixture
+def motion(base: Base, tmp_path: Path) -> Path:
+    """The folder of a motion of random weights."""
+    from engine.adapters.storage import write_adapter
+    from tests.engine.sample_adapters import motion_of
+
+    write_adapter(motion_of(base), tmp_path / "motion")
+    return tmp_path / "motion"
+
+
 def _write(folder: Path, prediction_type: str, seed: int) -> None:
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,78 +12,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
-from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
-from engine.adapters.storage import Adapter, read_adapter, write_adapter
+from engine.adapters.storage import read_adapter, write_adapter
 from engine.bases.base import Base
-from engine.composing import AppliedAdapter, ComposeConfig, Composition, Shot, Strength, compose, compose_batch
+from engine.composing import Composition, Shot, compose_batch
 from engine.errors import AdapterError, InputError, JobError
-from engine.methods.common import Kind
+from tests.engine.sample_adapters import CONFIG, applied, made, motion_of, random, same, subject_of
 
 LoadBase = Callable[..., Base]
-CONFIG = ComposeConfig(steps=2, frames=3, size=(16, 16), guidance_scale=3.0)
-DAMAGE = {"adapter.safetensors", "learned_embeds.safetensors", "image_embeddings.safetensors"}
-
-
-def filled(adapters: AdapterSet, seed: int) -> AdapterSet:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in adapters.parameters().values():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
-    return adapters
-
-
-def random(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def subject_of(base: Base) -> Adapter:
-    adapters = filled(AdapterSet.create(identity_sites(base.sites), 0.5, condition_width=None, seed=0), 1)
-    return Adapter(
-        "subject", "dreamvideo", base.fingerprint, adapters.state(), adapters.widths, random(3, 32), random(4, 5, 24)
-    )
-
-
-def motion_of(base: Base, condition_width: int | None = 24) -> Adapter:
-    adapters = filled(AdapterSet.create(motion_sites(base.sites), 0.5, condition_width=condition_width, seed=0), 2)
-    embeddings = random(5, 6, 24) if condition_width else None
-    return Adapter("motion", "dreamvideo", base.fingerprint, adapters.state(), adapters.widths, None, embeddings)
-
-
-@pytest.fixture
-def subject(base: Base, tmp_path: Path) -> Path:
-    write_adapter(subject_of(base), tmp_path / "subject")
-    return tmp_path / "subject"
-
-
-@pytest.fixture
-def motion(base: Base, tmp_path: Path) -> Path:
-    write_adapter(motion_of(base), tmp_path / "motion")
-    return tmp_path / "motion"
-
-
-def applied(subject: Path | None = None, motion: Path | None = None) -> list[AppliedAdapter]:
-    folders: dict[Kind, Path | None] = {"subject": subject, "motion": motion}
-    return [AppliedAdapter(folder, role) for role, folder in folders.items() if folder is not None]
-
-
-def made(
-    base: Base,
-    prompt: str = "a dog",
-    *,
-    seed: int = 0,
-    config: ComposeConfig = CONFIG,
-    subject: Path | None = None,
-    motion: Path | None = None,
-    **more: Any,
-) -> Composition:
-    return compose(base, prompt, config=config, seed=seed, adapters=applied(subject, motion), **more)
-
-
-def same(a: Composition, b: Composition) -> bool:
-    return bool(np.array_equal(a.frames, b.frames))
 
 
 # --- what is put together ---
@@ -209,99 +144,7 @@ def test_it_tells_every_step(base: Base) -> None:
     assert told == [(1, 2), (2, 2)]
 
 
-# --- a list of adapters ---
-
-
-def of(base: Base, *adapters: AppliedAdapter, config: ComposeConfig = CONFIG, prompt: str = "a dog") -> Composition:
-    return compose(base, prompt, config=config, seed=0, adapters=adapters)
-
-
-def test_a_strength_of_its_own_goes_before_the_settings(base: Base, subject: Path, motion: Path) -> None:
-    four = replace(CONFIG, steps=4)
-    late, early = Strength(0.5, start=0.5), Strength(2.0, stop=0.25)
-    own = of(base, AppliedAdapter(subject, "subject", strength=late), config=four)
-    assert same(own, made(base, subject=subject, config=replace(four, subject_strength=0.5, subject_delay=0.5)))
-    own = of(base, AppliedAdapter(motion, "motion", strength=early), config=four)
-    assert same(own, made(base, motion=motion, config=replace(four, motion_strength=2.0, motion_until=0.25)))
-    assert own.record["adapters"] == [
-        {"role": "motion", "name": "motion", "strength": 2.0, "start": 0.0, "stop": 0.25},
-    ]
-
-
-def test_strengths_are_shares_of_the_steps() -> None:
-    strength = Strength(3.0, start=0.25, stop=0.5)
-    assert [strength.at(step, 8) for step in range(8)] == [0, 0, 3.0, 3.0, 0, 0, 0, 0]
-    assert [Strength().at(step, 1) for step in range(1)] == [1.0]
-
-
-def test_two_motions_act_together_each_with_its_strength(base: Base, motion: Path, tmp_path: Path) -> None:
-    adapter = motion_of(base)
-    weights = {name: tensor.flip(0) for name, tensor in adapter.weights.items()}
-    write_adapter(replace(adapter, weights=weights), tmp_path / "other")
-    first, second = AppliedAdapter(motion, "motion"), AppliedAdapter(tmp_path / "other", "motion")
-    both = of(base, first, second)
-    assert not any(same(both, of(base, one)) for one in (first, second))
-    assert same(of(base, first, replace(second, strength=Strength(0.0))), of(base, first))
-    assert [each["name"] for each in both.record["adapters"]] == ["motion", "other"]
-
-
-def test_two_subjects_are_told_apart_by_what_is_written_for_them(base: Base, subject: Path, tmp_path: Path) -> None:
-    """One of them may have a learnt token; the other is called by its words."""
-    write_adapter(replace(subject_of(base), token=None, word="sks cat"), tmp_path / "cat")
-    fox, cat = AppliedAdapter(subject, "subject"), AppliedAdapter(tmp_path / "cat", "subject", token="<cat>")
-    both = of(base, fox, cat, prompt="a * chases a <cat>")
-    assert same(both, of(base, fox, cat, prompt="a * chases a sks cat"))
-    assert not same(both, of(base, fox, prompt="a * chases a sks cat"))
-    assert [each["token"] for each in both.record["adapters"]] == ["*", "<cat>"]
-    with pytest.raises(InputError, match=r"several subjects are written \*.*`token` of its own"):
-        of(base, fox, replace(cat, token="*"))
-    with pytest.raises(InputError, match="one subject with a learnt token"):
-        of(base, fox, replace(fox, token="<fox>"))
-
-
-def test_a_motions_own_appearance_strengths_count_where_none_are_set(base: Base, tmp_path: Path) -> None:
-    adapter = replace(motion_of(base), appearance_strengths=(0.5, 1.0))
-    write_adapter(adapter, tmp_path / "own")
-    write_adapter(motion_of(base), tmp_path / "usual")
-    asked = replace(CONFIG, appearance_strength=0.5, unconditional_appearance_strength=1.0)
-    own, usual = made(base, motion=tmp_path / "own"), made(base, motion=tmp_path / "usual")
-    assert not same(own, usual)
-    assert same(own, made(base, motion=tmp_path / "usual", config=asked))
-    told = {name: own.record["settings"][name] for name in ("appearance_strength", "unconditional_appearance_strength")}
-    assert told == {"appearance_strength": 0.5, "unconditional_appearance_strength": 1.0}
-    usual_one = replace(CONFIG, appearance_strength=1.0, unconditional_appearance_strength=0.0)
-    assert same(made(base, motion=tmp_path / "own", config=usual_one), usual)
-    assert made(base).record["settings"]["appearance_strength"] == 1.0
-
-
-def test_a_published_motion_of_before_tells_its_strengths_in_its_document(base: Base, motion: Path) -> None:
-    assert read_adapter(motion).appearance_strengths == (1.0, 0.0)
-    for settings, expected in (
-        ({"appearance_strength": 0.5, "unconditional_appearance_strength": 1}, (0.5, 1.0)),
-        ({"appearance_strength": 0.5}, (1.0, 0.0)),
-        ([], (1.0, 0.0)),
-    ):
-        (motion / "adapter.json").write_text(json.dumps({"hyperparameters": settings}))
-        assert read_adapter(motion).appearance_strengths == expected
-    (motion / "adapter.json").write_text("[")
-    assert read_adapter(motion).appearance_strengths == (1.0, 0.0)
-
-
 # --- values that are no numbers ---
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("file", sorted(DAMAGE))
-def test_an_adapter_with_values_that_are_no_numbers_is_refused(
-    base: Base, subject: Path, file: str, value: float
-) -> None:
-    with safe_open(subject / file, framework="pt") as opened:
-        metadata = opened.metadata()
-    tensors = load_file(subject / file)
-    next(iter(tensors.values())).view(-1)[0] = value
-    save_file(tensors, subject / file, metadata=metadata)
-    with pytest.raises(AdapterError, match=rf"{file} has values that are no numbers, at .*: learn it again"):
-        made(base, subject=subject)
 
 
 def test_a_video_that_is_not_finite_is_an_error_that_says_what_to_lower(base: Base, subject: Path) -> None:
@@ -447,64 +290,3 @@ def test_insisting_where_shapes_do_not_fit_is_an_error_and_no_crash(base: Base, 
     write_adapter(motion, tmp_path / "motion")
     with pytest.raises(AdapterError):
         made(base, "a *", subject=tmp_path / "subject", motion=tmp_path / "motion", allow_other_base=True)
-
-
-# --- damaged adapters ---
-
-
-@pytest.mark.parametrize("name", sorted(DAMAGE))
-@pytest.mark.parametrize("content", [b"", b"hello", b"\xff" * 200])
-def test_a_damaged_file_is_named(base: Base, subject: Path, name: str, content: bytes) -> None:
-    (subject / name).write_bytes(content)
-    with pytest.raises(AdapterError, match=name):
-        made(base, subject=subject)
-
-
-@pytest.mark.parametrize("name", sorted(DAMAGE))
-def test_a_file_of_something_else_is_named(base: Base, subject: Path, name: str) -> None:
-    save_file({"something": torch.zeros(3)}, subject / name)
-    with pytest.raises(AdapterError, match=name):
-        made(base, subject=subject)
-
-
-def test_missing_weights_are_named(base: Base, subject: Path, tmp_path: Path) -> None:
-    (subject / "adapter.safetensors").unlink()
-    with pytest.raises(AdapterError, match=r"lacks its file .*adapter\.safetensors"):
-        made(base, subject=subject)
-    shutil.rmtree(subject)
-    with pytest.raises(AdapterError, match="lacks its file"):
-        made(base, subject=subject)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"format_version": "99"}, "format 99, this dv reads up to 3"),
-        ({"format_version": "one"}, "not an adapter"),
-        ({"rank": "4"}, "says rank, which this dv does not know"),
-        ({"kind": None}, "not an adapter"),
-    ],
-)
-def test_a_newer_or_unknown_format_is_refused(subject: Path, change: dict[str, str | None], message: str) -> None:
-    path = subject / "adapter.safetensors"
-    with safe_open(path, framework="pt") as file:
-        metadata = {**file.metadata(), **change}
-    save_file(load_file(path), path, metadata={k: v for k, v in metadata.items() if v is not None})
-    with pytest.raises(AdapterError, match=message):
-        read_adapter(subject)
-
-
-def test_an_adapter_comes_back_as_it_was_written(base: Base, tmp_path: Path) -> None:
-    for adapter in (subject_of(base), motion_of(base), replace(subject_of(base), weights={}, widths={})):
-        shutil.rmtree(tmp_path / "out", ignore_errors=True)
-        write_adapter(adapter, tmp_path / "out")
-        again = read_adapter(tmp_path / "out")
-        assert (again.kind, again.base_fingerprint, again.widths) == (
-            adapter.kind,
-            adapter.base_fingerprint,
-            adapter.widths,
-        )
-        assert again.weights.keys() == adapter.weights.keys()
-        assert all(torch.equal(again.weights[k], t) for k, t in adapter.weights.items())
-        for mine, theirs in ((again.token, adapter.token), (again.embeddings, adapter.embeddings)):
-            assert (mine is None and theirs is None) or torch.equal(mine, theirs)  # type: ignore[arg-type]
