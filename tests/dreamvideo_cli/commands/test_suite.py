@@ -11,6 +11,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from engine.errors import InputError
 from engine.evaluation.suites.reading import read_suite
 from engine.evaluation.suites.results import Cell, CellResult, read_results
 from engine.evaluation.wanted import ReferenceClip, Wanted
+from engine.methods import table
+from engine.methods.common import setting
 from engine.methods.dreamvideo import ComposeConfig
 from registry import Registry
 
@@ -521,3 +524,38 @@ def test_words_that_are_never_read_are_told_before_anything_starts(dv: Any, writ
     assert told.code == 0 and " ".join(told.err.split()).count("never read") == 2, told.err  # base and judge
     cut = dv("suite", "run", write(TOKEN, prompts=f'["{long} *"]'), "--dry-run")
     assert cut.code == 2 and "would be cut off" in " ".join(cut.err.split())
+
+
+def test_a_later_versions_settings_and_those_without_effect_remake_nothing(
+    dv: Any, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waiting(file: str) -> tuple[int, int]:
+        cost = json.loads(dv("suite", "run", file, "--dry-run", "--json").out)
+        return len(cost["adapters_to_learn"]), cost["videos_to_make"]
+
+    file = write(TOKEN)
+    assert waiting(file) == (1, 1)
+    assert dv("suite", "run", file, "--quiet").code == 0
+    cheaper = SMALL.replace("token_steps = 2", "token_steps = 2\ngradient_checkpointing = true\nsnapshot_every = 1")
+    for head in (SMALL, cheaper):
+        Path(file).write_text(Path(file).read_text(encoding="utf-8").replace(SMALL, head), encoding="utf-8")
+        assert waiting(file) == (0, 0)
+
+    later = [("wobble", float, setting(0.0, "New in a later version."))]
+    grown = make_dataclass("Later", later, bases=(ComposeConfig,), frozen=True)
+    for module in ("composing", "suite.planning"):
+        monkeypatch.setattr(f"dreamvideo_cli.jobs.{module}.ComposeConfig", grown)
+    methods = []
+    for method in table.METHODS:
+        config = make_dataclass(method.config.__name__, later, bases=(method.config,), frozen=True)
+
+        def defaults(count: int, of: Any = method, into: Any = config) -> Any:
+            old = of.defaults(count)
+            return into(**{f.name: getattr(old, f.name) for f in fields(old)})
+
+        methods.append(replace(method, config=config, defaults=defaults))
+    monkeypatch.setattr(table, "METHODS", tuple(methods))
+    assert waiting(file) == (0, 0)
+    changed = Path(file).read_text(encoding="utf-8").replace("token_steps = 2", "token_steps = 2\nwobble = 0.5")
+    Path(file).write_text(changed, encoding="utf-8")
+    assert waiting(file) == (1, 1)
