@@ -61,7 +61,7 @@ def inspect_base(location: BaseLocation) -> BaseInfo:
         if not (folder / part).is_dir():
             raise _lacking(location, part)
     configs = {part: _config(folder / part) for part in family.parts.folders if part != "tokenizer"}
-    facts, recommended = family.facts(configs), folder / "recommended.json"
+    facts = family.facts(configs)
     image_encoder = _image_encoder(location, folder)
     return BaseInfo(
         location=location,
@@ -72,7 +72,7 @@ def inspect_base(location: BaseLocation) -> BaseInfo:
         scheduler=str(configs["scheduler"].get("_class_name")),
         components={part: bytes_of(folder / part) for part in family.parts.folders}
         | ({"image_encoder": bytes_of(image_encoder)} if image_encoder is not None else {}),
-        recommended=_read_json(recommended) if recommended.exists() else {},
+        recommended=_recommended(folder / "recommended.json"),
         cross_attention_dim=facts.text_width,
         sample_size=facts.sample_size,
         image_embedding_width=_embedding_width(image_encoder),
@@ -113,7 +113,24 @@ def _image_encoder(location: BaseLocation, folder: Path) -> Path | None:
 
 def _embedding_width(image_encoder: Path | None) -> int | None:
     """The width C' of the image encoder's embeddings; CLIP's default where its config leaves it out."""
-    return None if image_encoder is None else int(_read_json(image_encoder / "config.json").get("projection_dim", 512))
+    if image_encoder is None:
+        return None
+    path = image_encoder / "config.json"
+    width = _read_json(path).get("projection_dim", 512)
+    if type(width) is not int or width < 1:
+        raise BaseError(
+            f"the base's file {path} has a `projection_dim` of {width!r}: it must be a whole number above 0"
+        )
+    return width
+
+
+def _recommended(path: Path) -> dict[str, Mapping[str, object]]:
+    """The tables of settings that a base recommends; none where it has no such file."""
+    tables = _read_json(path) if path.exists() else {}
+    for task, table in tables.items():
+        if not isinstance(table, dict):
+            raise BaseError(f"the base's file {path} has {table!r} for {task}: it must be a table of settings")
+    return tables
 
 
 def _read_json(path: Path) -> dict[str, Any]:

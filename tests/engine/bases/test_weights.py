@@ -162,6 +162,26 @@ def test_any_damaged_file_of_a_base_is_an_error_of_the_base(folder: Path, part: 
         assert part.split("/")[0] in str(error)
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("image_encoder/config.json", '{"projection_dim": "wide"}'),
+        ("image_encoder/config.json", '{"projection_dim": null}'),
+        ("recommended.json", '{"compose": 3}'),
+        ("recommended.json", "[]"),
+        ("unet/config.json", '{"_class_name": "UNet3DConditionModel", "cross_attention_dim": "x"}'),
+        ("unet/config.json", '{"_class_name": "UNet3DConditionModel", "block_out_channels": 3}'),
+        ("unet/config.json", '{"_class_name": ["UNet3DConditionModel"]}'),
+        ("vae/config.json", '{"latent_channels": [4]}'),
+        ("text_encoder/config.json", '{"max_position_embeddings": {}}'),
+    ],
+)
+def test_a_config_with_values_of_another_kind_is_an_error_of_the_base(folder: Path, file: str, content: str) -> None:
+    (folder / file).write_text(content)
+    with pytest.raises(BaseError):
+        loaded(folder)
+
+
 def test_the_embedded_bases_fingerprint_stands() -> None:
     """Adapters out there were learnt on it."""
     expected = "a3d949603891f0ecca80f66549978722c21a30a5ed22dcccde85a0b35b7fc239"
