@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,17 +20,24 @@ from engine.bases.family import Conditioning, Family
 from engine.bases.load import choose_device, choose_dtype, notes_on
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.bases.weights import weights_of
+from engine.data.encoding_cost import EncodingCost, encoding_cost
 from engine.methods.common import Recipe
 from engine.methods.dreamvideo import ComposeConfig
 from engine.planning import MotionPlan, SubjectPlan
 
+if sys.platform != "win32":
+    import resource
+
 _EFFICIENCY = 0.35
 """Share of a matrix product's speed that a training step reaches: measured between 0.2 and 0.5."""
+_ENCODING_EFFICIENCY = 0.8
+"""The same of encoders, whose layers are larger: measured between 0.6 and 0.9."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take. `parameters` and `steps` are by part; memory is the peak on the device.
+    """What a run will take. `parameters` and `steps` are by part; memory is the peak on the device: on the CPU that of
+    the whole process. `encoding_seconds` are those of `seconds` before the first step.
 
     `notes` are things about the device that a person should know before the run starts.
     """
@@ -39,6 +47,7 @@ class Estimate:
     peak_bytes: int
     seconds: float
     notes: tuple[str, ...] = ()
+    encoding_seconds: float = 0.0
 
 
 def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: str | None, dtype: str) -> Estimate:
@@ -53,7 +62,7 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
     steps = {part.name: part.steps for part in recipe.parts}
     frames = 1
     if isinstance(plan, MotionPlan):
-        frames = info.layout.trimmed(min(plan.settings.config.frames, max(s.frames for s in plan.sources)))
+        frames = info.layout.trimmed(plan.longest_window)
     latents = _latents(location, config.batch_size, frames, config.size)
     flops, saved = _cost(location, latents, config.gradient_checkpointing)
     bytes_each = torch.finfo(precision).bits // 8
@@ -63,7 +72,31 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
         weights += sum(parameters.values()) * bytes_each  # the frozen ones stay beside their trained selves
     micro = config.gradient_accumulation
     seconds = 3 * flops * micro * sum(steps.values()) / (_speed(where, precision) * _EFFICIENCY)
-    return Estimate(parameters, steps, weights + trained + saved * bytes_each, seconds, notes_on(where, precision))
+    encoding = _encoding(plan, info, frames)
+    encoding_seconds = encoding.flops / (_speed(where, precision) * _ENCODING_EFFICIENCY) + encoding.host_seconds
+    peak = weights + max(trained + saved * bytes_each, encoding.alive * bytes_each)
+    if where.type == "cpu":
+        peak += _in_use() + encoding.kept * 4
+    notes = notes_on(where, precision)
+    return Estimate(parameters, steps, peak, seconds + encoding_seconds, notes, encoding_seconds)
+
+
+def _encoding(plan: SubjectPlan | MotionPlan, info: BaseInfo, window: int) -> EncodingCost:
+    """What encoding the plan's sources takes."""
+    sources = [source for source in plan.sources if source.role != "mask"]
+    counts = [source.clip.distinct_frames if source.clip is not None else 1 for source in sources]
+    pixels = sum(source.width * source.height * count for source, count in zip(sources, counts, strict=True))
+    appearance = plan.method.recipe(plan.settings.config).guidance is not None or isinstance(plan, SubjectPlan)
+    size = plan.settings.config.size
+    return encoding_cost(info, size, sum(counts), window=window, source_pixels=pixels, appearance=appearance)
+
+
+def _in_use() -> int:
+    """Bytes of this process's memory: Python and the libraries, before a model is loaded."""
+    if sys.platform == "win32":
+        return 0
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else 1024 * used
 
 
 def composing_seconds(config: ComposeConfig, location: BaseLocation, *, device: str | None, dtype: str) -> float:

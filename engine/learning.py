@@ -19,7 +19,7 @@ from engine.adapters.learnt import Learnt
 from engine.adapters.storage import Adapter, write_adapter
 from engine.bases.base import Base
 from engine.bases.family import Conditioning
-from engine.data.encoding import EncodedClip, EncodedImages, encode_clip, encode_images
+from engine.data.encoding import EncodedClip, EncodedImages, OnFrames, encode_clip, encode_images
 from engine.data.windows import FrameSampling
 from engine.dropout import dropping, seeded
 from engine.errors import JobError
@@ -115,25 +115,13 @@ def learn_motion(
     *,
     run: Path | None = None,
     on_progress: OnProgress | None = None,
+    on_encoding: OnFrames | None = None,
 ) -> Learned:
     """Learn a motion by the plan's method (the paper's own: section 3.3) and write the adapter's files into
-    `folder`; see `learn_subject`."""
+    `folder`; see `learn_subject`. `on_encoding` is told how many frames of all clips are encoded."""
     config, guidance = plan.settings.config, plan.method.recipe(plan.settings.config).guidance
     sampling = FrameSampling(config.frames, config.fps, base.layout.frame_step)
-    clips = _encoded(
-        lambda: [
-            encode_clip(
-                base,
-                s.clip,
-                sampling,
-                prompt=s.prompt or plan.prompt,
-                size=config.size,
-                appearance=guidance is not None,
-            )
-            for s in plan.sources
-            if s.clip is not None
-        ]
-    )
+    clips = _encoded(lambda: _encoded_clips(plan, base, sampling, on_encoding, appearance=guidance is not None))
     for clip in clips:
         _check_finite(clip.windows.latents.mean, clip.windows.latents.std, clip.embeddings)
     with torch.no_grad():
@@ -149,6 +137,28 @@ def learn_motion(
     session.train_parts(None, weights, loss_of)
     embeddings = [clip.embeddings[_spread(len(clip.embeddings))] for clip in clips if clip.embeddings is not None]
     return session.written(folder, None, weights, torch.cat(embeddings) if embeddings else None)
+
+
+def _encoded_clips(
+    plan: MotionPlan, base: Base, sampling: FrameSampling, on_encoding: OnFrames | None, *, appearance: bool
+) -> list[EncodedClip]:
+    """All clips of a plan, one after the other; progress is that of all of them."""
+    planned = [(source.clip, source.prompt or plan.prompt) for source in plan.sources if source.clip is not None]
+    total = sum(clip.distinct_frames for clip, _ in planned)
+    encoded: list[EncodedClip] = []
+    before = 0
+    for clip, prompt in planned:
+
+        def report(done: int, _frames: int, before: int = before) -> None:
+            if on_encoding is not None:
+                on_encoding(before + done, total)
+
+        size = plan.settings.config.size
+        encoded.append(
+            encode_clip(base, clip, sampling, prompt=prompt, size=size, appearance=appearance, on_frames=report)
+        )
+        before += clip.distinct_frames
+    return encoded
 
 
 class _Session:

@@ -24,6 +24,8 @@ from engine.prompt_limits import limit_of_base
 from engine.prompts import PLACEHOLDER, said
 from engine.settings import Resolved, check_number, resolve
 
+_MANY_FRAMES = 1000  # Of a clip: 40 seconds at 25 frames a second.
+
 
 @dataclass(frozen=True)
 class PlannedSource:
@@ -73,6 +75,13 @@ class MotionPlan:
     start: float = 0.0
     end: float | None = None
     source_fps: float | None = None
+
+    @property
+    def longest_window(self) -> int:
+        """Frames of the longest window that a clip gives."""
+        config = self.settings.config
+        sampling = FrameSampling(config.frames, config.fps)
+        return max(sampling.length(s.frames, s.fps or config.fps) for s in self.sources)
 
 
 def plan_subject(
@@ -198,6 +207,11 @@ def plan_motion(
         sources.append(_clip_source(clip, sampling, config.size, own or prompt))
         if clip.note:
             notes.append(f"{path.name}: {clip.note}")
+        if clip.distinct_frames > _MANY_FRAMES:
+            notes.append(
+                f"{path.name} has {clip.distinct_frames:,} frames ({clip.duration:.0f} s), all to be encoded before "
+                "the first step: choose the part that shows the motion with --start and --end"
+            )
         length = sampling.length(clip.frames, clip.fps)
         if length < config.frames:
             notes.append(f"{path.name} has {length} of the {config.frames} frames asked for and trains on those")

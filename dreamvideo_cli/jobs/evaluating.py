@@ -77,7 +77,7 @@ def plan_evaluation(request: EvalRequest, registry: Registry) -> EvalPlan:
     clips = tuple(ReferenceClip(path) for path in find_clips([request.clips]).used) if request.clips else None
     videos = [
         _planned(path, _record(path), request, registry, pictures, clips)
-        for path in find_clips(list(request.videos)).used
+        for path in find_clips(request.videos).with_all(request.videos)
     ]
     return EvalPlan(request, tuple(videos), *_judges(request, videos))
 

@@ -35,6 +35,15 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """`frames` of the `total` of a job's clips are encoded, before its first step; a frame took `seconds`."""
+
+    frames: int
+    total: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class FileMade:
     """A file that was made, whole: a video, or a contact sheet, which has no seed. One from an earlier run, which was
     kept, has no record here."""
@@ -58,7 +67,7 @@ class Warned:
     text: str
 
 
-Event = Planned | Step | FileMade | Note | Warned
+Event = Planned | Step | Encoded | FileMade | Note | Warned
 OnEvent = Callable[[Event], None]
 
 

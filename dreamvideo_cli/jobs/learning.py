@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreamvideo_cli.jobs.bases import default_base, named_base
-from dreamvideo_cli.jobs.events import OnEvent, Planned, Step, ignore
+from dreamvideo_cli.jobs.events import Encoded, OnEvent, Planned, Step, ignore
 from dreamvideo_cli.jobs.publishing import adapter_row, now, source_row
 from dreamvideo_cli.jobs.recording import Record, recorded
 from dreamvideo_cli.jobs.requests import LearnRequest, has_diverged, load_request, reached_text, save_reached
@@ -252,7 +252,20 @@ class _Run:
 
         if isinstance(self._plan, SubjectPlan):
             return learn_subject(self._plan, base, staged, run=self._folder, on_progress=self._report)
-        return learn_motion(self._plan, base, staged, run=self._folder, on_progress=self._report)
+        return learn_motion(
+            self._plan, base, staged, run=self._folder, on_progress=self._report, on_encoding=self._encoding()
+        )
+
+    def _encoding(self) -> Callable[[int, int], None]:
+        done, at = 0, time.perf_counter()
+
+        def report(frames: int, total: int) -> None:
+            nonlocal done, at
+            now = time.perf_counter()
+            self._on_event(Encoded(frames, total, (now - at) / max(1, frames - done)))
+            done, at = frames, now
+
+        return report
 
     def _report(self, part: str, progress: Progress) -> None:
         self._record.reached = (part, progress.step, progress.steps)

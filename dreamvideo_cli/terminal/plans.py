@@ -45,13 +45,20 @@ def show_plan(planned: LearningPlan, out: Out) -> None:
         pairs(
             {
                 "Other settings": "the paper's, and dv's own neutral ones",
-                "Expected time": f"about {duration_text(estimate.seconds)} {where}",
+                "Expected time": f"about {duration_text(estimate.seconds)} {where}{_before_learning(estimate)}",
                 "Expected memory": f"about {bytes_text(estimate.peak_bytes)}",
             }
         ),
     )
     for note in (*plan.notes, *estimate.notes):
         out.warn(note)
+
+
+def _before_learning(estimate: Estimate) -> str:
+    """What of the time passes before the first step, where that is worth a word."""
+    if estimate.encoding_seconds < 0.1 * estimate.seconds:
+        return ""
+    return f", {duration_text(estimate.encoding_seconds)} of it to encode what is given"
 
 
 def plan_data(planned: LearningPlan) -> dict[str, Any]:
@@ -71,6 +78,7 @@ def plan_data(planned: LearningPlan) -> dict[str, Any]:
         "steps": estimate.steps,
         "trainable_parameters": estimate.parameters,
         "expected_seconds": round(estimate.seconds, 1),
+        "expected_encoding_seconds": round(estimate.encoding_seconds, 1),
         "expected_peak_bytes": estimate.peak_bytes,
     }
 

@@ -33,22 +33,20 @@ class Meter:
         if self._bars is not None:
             self._bars.stop()
 
-    def show(self, step: Step) -> None:
-        """Show how far the job is."""
+    def show(self, step: Step, unit: str = "step") -> None:
+        """Show how far the job is; its speed is told in `unit`s."""
         if self._part != step.part:
             self._part, self._pace, self._tenth, self._task = step.part, step.seconds, -1, None
         self._pace += _SMOOTHING * (step.seconds - self._pace)
-        left = self._pace * (step.steps - step.step)
+        left, speed = self._pace * (step.steps - step.step), _speed(self._pace, unit)
         remark = step.remark if step.loss is None else f"loss {step.loss:.4f}"
         if self._bars is not None:
             if self._task is None:
                 self._task = self._bars.add_task(step.part, total=step.steps, remark="", speed="", left="")
-            self._bars.update(
-                self._task, completed=step.step, remark=remark, speed=_speed(self._pace), left=_left(left)
-            )
+            self._bars.update(self._task, completed=step.step, remark=remark, speed=speed, left=_left(left))
         elif not self._out.quiet and (tenth := 10 * step.step // max(1, step.steps)) != self._tenth:
             self._tenth = tenth
-            words = (f"{step.part} {step.step}/{step.steps}", remark, _speed(self._pace), _left(left))
+            words = (f"{step.part} {step.step}/{step.steps}", remark, speed, _left(left))
             self._out.note("  ".join(word for word in words if word))
 
 
@@ -72,11 +70,11 @@ def _bars() -> Progress:
     )
 
 
-def _speed(pace: float) -> str:
+def _speed(pace: float, unit: str) -> str:
     """Steps a second, or seconds a step where that is the more telling number."""
     if pace <= 0:
         return ""
-    return f"{1 / pace:.1f} steps/s" if pace < 1 else f"{pace:.1f} s/step"
+    return f"{1 / pace:.1f} {unit}s/s" if pace < 1 else f"{pace:.1f} s/{unit}"
 
 
 def _left(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from dreamvideo_cli.jobs.events import Event, FileMade, Note, Planned, Step, Warned
+from dreamvideo_cli.jobs.events import Encoded, Event, FileMade, Note, Planned, Step, Warned
 
 if TYPE_CHECKING:
     from dreamvideo_cli.jobs.batch.planning import BatchPlan
@@ -36,6 +36,8 @@ class Reporter:
         match event:
             case Step():
                 self._show_step(event)
+            case Encoded(frames=frames, total=total, seconds=seconds):
+                self._show_step(Step("encoding", frames, total, seconds), unit="frame")
             case FileMade(path=path):
                 if not self._out.json:
                     self._out.result(str(path), None)
@@ -47,12 +49,12 @@ class Reporter:
             case Planned():
                 self._show_plan(event)
 
-    def _show_step(self, step: Step) -> None:
+    def _show_step(self, step: Step, unit: str = "step") -> None:
         if self._meter is None:
             from dreamvideo_cli.terminal.progress import Meter
 
             self._meter = Meter(self._out)
-        self._meter.show(step)
+        self._meter.show(step, unit)
 
     def _close_bars(self) -> None:
         if self._meter is not None:

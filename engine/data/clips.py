@@ -49,6 +49,11 @@ class ClipInfo:
     note: str = ""
     order: tuple[int, ...] = field(default=(), repr=False)
 
+    @property
+    def distinct_frames(self) -> int:
+        """How many of the file's frames are read, each counted once."""
+        return len(set(self.order))
+
 
 def holds_video(path: Path) -> bool:
     """Whether there is a video in a file that ffmpeg opens. Raises InputError for what it can't decode."""

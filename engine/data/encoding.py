@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +14,19 @@ import torch
 from torch import Tensor
 
 from engine.bases.base import Base
-from engine.data.clips import ClipInfo, read_clip
-from engine.data.images import fit, read_image, shifted
+from engine.data.clips import ClipInfo, stream_clip
+from engine.data.images import Pixels, fit, read_image, shifted
 from engine.data.masks import fit_mask, pool_mask, read_mask
 from engine.data.windows import FrameSampling
 
+FRAMES_AT_ONCE = 64
+"""Frames of a clip that are in memory while it is encoded: a multiple of what encoders take at a time."""
+
 _SHIFTED_VIEWS = 16
 """Views of each training image that are shifted by chance."""
+
+OnFrames = Callable[[int, int], None]
+"""Told how many frames of a clip are done, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -147,19 +155,85 @@ def _offsets(
 
 
 def encode_clip(
-    base: Base, clip: ClipInfo, sampling: FrameSampling, *, prompt: str, size: tuple[int, int], appearance: bool
+    base: Base,
+    clip: ClipInfo,
+    sampling: FrameSampling,
+    *,
+    prompt: str,
+    size: tuple[int, int],
+    appearance: bool,
+    on_frames: OnFrames | None = None,
 ) -> EncodedClip:
     """Decode and encode a clip: all frames that a window may hold, or, for a codec that takes windows whole, windows
-    spread over the clip."""
-    frames = read_clip(clip, size)
-    windows: CutWindows | StoredWindows
+    spread over the clip. Pixels of `FRAMES_AT_ONCE` frames, or of a window, are in memory at a time.
+
+    `on_frames` is told how many frames are done, and of how many.
+    """
+    # Where the rate of a clip varies, some of its frames are read more than once. They are encoded once.
+    numbers, frame_of = np.unique(clip.order, return_inverse=True)
+    once = replace(clip, order=tuple(numbers.tolist()), frames=len(numbers))
+    encoder: _FrameEncoder | _WindowEncoder
     if base.layout.frame_step == 1:
-        mean, std = (latents[0].transpose(0, 1) for latents in base.codec.encode(to_window(frames)[None]))
-        windows = CutWindows(Latents(mean, std), sampling, clip.fps)
+        encoder = _FrameEncoder(base, once.frames, size)
     else:
-        starts = sampling.starts_ahead(len(frames), clip.fps)
-        chosen = [frames[sampling.indices(first, len(frames), clip.fps)] for first in starts]
-        means, stds = zip(*(base.codec.encode(to_window(window)[None]) for window in chosen), strict=True)
-        windows = StoredWindows(Latents(torch.cat(means), torch.cat(stds)))
-    embeddings = base.encode_images(list(frames)) if appearance else None
-    return EncodedClip(windows, embeddings, prompt)
+        starts = sampling.starts_ahead(clip.frames, clip.fps)
+        encoder = _WindowEncoder(base, [frame_of[sampling.indices(at, clip.frames, clip.fps)] for at in starts])
+    embeddings: list[Tensor] = []
+    frames = stream_clip(once, size)
+    done = 0
+    while chunk := list(islice(frames, FRAMES_AT_ONCE)):
+        encoder.add(done, chunk)
+        if appearance:
+            embeddings.append(base.encode_images(chunk))
+        done += len(chunk)
+        if on_frames is not None:
+            on_frames(done, once.frames)
+    latents, every = encoder.latents(), torch.cat(embeddings) if embeddings else None
+    if isinstance(encoder, _WindowEncoder):
+        return EncodedClip(StoredWindows(latents), every, prompt)
+    if once.frames < clip.frames:
+        latents, every = (
+            Latents(latents.mean[frame_of], latents.std[frame_of]),
+            None if every is None else every[frame_of],
+        )
+    return EncodedClip(CutWindows(latents, sampling, clip.fps), every, prompt)
+
+
+class _FrameEncoder:
+    """Encodes frames one by one, as they come."""
+
+    def __init__(self, base: Base, frames: int, size: tuple[int, int]) -> None:
+        self._base = base
+        channels, _, height, width = base.layout.shape(1, size)
+        self._mean, self._std = (torch.empty(frames, channels, height, width) for _ in range(2))
+
+    def add(self, first: int, chunk: Sequence[Pixels]) -> None:
+        encoded = self._base.codec.encode(to_window(np.stack(chunk))[None])
+        for whole, part in zip((self._mean, self._std), encoded, strict=True):
+            whole[first : first + len(chunk)] = part[0].transpose(0, 1)
+
+    def latents(self) -> Latents:
+        return Latents(self._mean, self._std)
+
+
+class _WindowEncoder:
+    """Encodes windows, each given by the numbers of its frames, as soon as all its frames have come."""
+
+    def __init__(self, base: Base, windows: Sequence[npt.NDArray[np.int64]]) -> None:
+        self._base = base
+        self._waiting = deque(windows)
+        self._wanted = set(np.concatenate(windows).tolist())
+        self._frames: dict[int, Pixels] = {}
+        self._encoded: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, first: int, chunk: Sequence[Pixels]) -> None:
+        self._frames |= {number: frame for number, frame in enumerate(chunk, first) if number in self._wanted}
+        while self._waiting and int(self._waiting[0][-1]) in self._frames:
+            window = np.stack([self._frames[int(number)] for number in self._waiting.popleft()])
+            self._encoded.append(self._base.codec.encode(to_window(window)[None]))
+            needed = int(self._waiting[0][0]) if self._waiting else first + len(chunk)
+            self._frames = {number: frame for number, frame in self._frames.items() if number >= needed}
+
+    def latents(self) -> Latents:
+        means, stds = zip(*self._encoded, strict=True)
+        return Latents(torch.cat(means), torch.cat(stds))

@@ -44,6 +44,13 @@ class Found:
     used: tuple[Path, ...]
     unused: tuple[Unused, ...] = ()
 
+    def with_all(self, given: Sequence[Path]) -> tuple[Path, ...]:
+        """`used`, for those who can't name the rest. Raises InputError where one of the paths `given` is not used."""
+        for entry in self.unused:
+            if entry.path in given:
+                raise InputError(f"{entry}. Leave it out.")
+        return self.used
+
 
 def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
     """Sort key under which `frame2` comes before `frame10`."""

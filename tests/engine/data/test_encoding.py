@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from engine.bases.base import Base
-from engine.data.encoding import encode_images, to_window
+from engine.data.clips import ClipInfo, probe_clip
+from engine.data.encoding import FRAMES_AT_ONCE, encode_clip, encode_images, to_window
 from engine.data.images import shifted
+from engine.data.windows import FrameSampling
 
 
 def test_shifted_views_take_their_masks_along(base: Base, tmp_path: Path) -> None:
@@ -35,3 +41,81 @@ def test_shifted_views_take_their_masks_along(base: Base, tmp_path: Path) -> Non
         torch.testing.assert_close(mean, base.codec.encode(to_window(moved[None])[None])[0][0])
     plain = encode_images(base, [image], [painted], (16, 16))
     torch.testing.assert_close(plain.latents.mean, seen.latents.mean[:1])
+
+
+def clip_of(frames: np.ndarray, folder: Path) -> ClipInfo:
+    folder.mkdir()
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"{number}.png")
+    return probe_clip(folder, source_fps=8)
+
+
+def noise(frames: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (frames, 16, 16, 3), dtype=np.uint8)
+
+
+def test_a_clip_is_encoded_in_chunks_to_the_same_latents(base: Base, tmp_path: Path) -> None:
+    frames = noise(FRAMES_AT_ONCE + 9)
+    told: list[tuple[int, int]] = []
+    encoded = encode_clip(
+        base, clip_of(frames, tmp_path / "clip"), FrameSampling(4, 8), prompt="x", size=(16, 16), appearance=True,
+        on_frames=lambda done, of: told.append((done, of)),
+    )  # fmt: skip
+    assert told == [(FRAMES_AT_ONCE, len(frames)), (len(frames), len(frames))]
+    mean, std = base.codec.encode(to_window(frames)[None])
+    torch.testing.assert_close(encoded.windows.latents.mean, mean[0].transpose(0, 1))
+    torch.testing.assert_close(encoded.windows.latents.std, std[0].transpose(0, 1))
+    assert encoded.embeddings is not None
+    torch.testing.assert_close(encoded.embeddings, base.encode_images(list(frames)))
+
+
+def test_of_a_long_clip_few_frames_are_in_memory(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = clip_of(noise(3), tmp_path / "clip")
+    clip = replace(clip, frames=300, order=tuple(range(300)))
+    alive = most = 0
+
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def streamed(clip: ClipInfo, size: tuple[int, int]) -> Iterator[np.ndarray]:
+        nonlocal alive, most
+        for _ in range(clip.frames):
+            frame = np.zeros((size[1], size[0], 3), np.uint8)
+            weakref.finalize(frame, gone)
+            alive += 1
+            most = max(most, alive)
+            yield frame
+
+    monkeypatch.setattr("engine.data.encoding.stream_clip", streamed)
+    encode_clip(base, clip, FrameSampling(4, 8), prompt="x", size=(16, 16), appearance=True)
+    assert 0 < most <= 2 * FRAMES_AT_ONCE
+
+
+def test_frames_that_are_shown_more_than_once_are_encoded_once(base: Base, tmp_path: Path) -> None:
+    clip = replace(clip_of(noise(3), tmp_path / "clip"), frames=6, order=(0, 0, 0, 1, 2, 2))
+    told: list[int] = []
+    encoded = encode_clip(
+        base, clip, FrameSampling(4, 8), prompt="x", size=(16, 16), appearance=True,
+        on_frames=lambda done, _: told.append(done),
+    )  # fmt: skip
+    mean = encoded.windows.latents.mean
+    assert told == [3]
+    assert len(mean) == 6
+    assert (mean[0] == mean[2]).all()
+    assert (mean[2] != mean[3]).any()
+    assert (mean[4] == mean[5]).all()
+
+
+def test_a_view_without_its_subject_is_not_trained_on(base: Base, tmp_path: Path) -> None:
+    image, painted = tmp_path / "a.png", tmp_path / "mask.png"
+    Image.fromarray(noise(1)[0]).save(image)
+    mask = np.zeros((16, 16), dtype=np.uint8)
+    mask[6:8, :2] = 255  # at the left edge: a view that is moved to the left has none of it
+    Image.fromarray(mask).save(painted)
+    generator = torch.Generator().manual_seed(0)
+    seen = encode_images(base, [image], [painted], (16, 16), shift=0.5, generator=generator)
+    assert seen.masks is not None
+    assert (seen.masks.amax(dim=(1, 2, 3)) > 0).all()
+    assert 1 < len(seen.masks) < 17
+    assert len(seen.masks) == len(seen.latents.mean) == len(seen.image_of)

@@ -180,3 +180,13 @@ def test_nothing_to_find_is_said(tmp_path: Path) -> None:
             find_clips([tmp_path / name])
     with pytest.raises(InputError, match="No clips"):
         find_clips([])
+
+
+def test_who_can_not_name_what_is_unused_refuses_it(tmp_path: Path) -> None:
+    clip, sheet = video(tmp_path / "a.mp4"), saved(tmp_path / "sheet.png")
+    (tmp_path / "notes.md").write_text("no clip")
+    assert find_clips([clip, sheet]).used == (clip,)
+    with pytest.raises(InputError, match=r"sheet\.png is a single image"):
+        find_clips([clip, sheet]).with_all([clip, sheet])
+    sheet.unlink()
+    assert find_clips([tmp_path]).with_all([tmp_path]) == (clip,)
