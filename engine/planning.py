@@ -213,6 +213,11 @@ def plan_motion(
                 "the first step: choose the part that shows the motion with --start and --end"
             )
         length = sampling.length(clip.frames, clip.fps)
+        if length == 1 < min(config.frames, clip.frames):
+            raise InputError(
+                f"{path.name} is over ({clip.duration:.2g} s) before its second frame at {config.fps:g} fps, so there "
+                "is no motion in it: give a longer clip, or a higher `fps`"
+            )
         if length < config.frames:
             notes.append(f"{path.name} has {length} of the {config.frames} frames asked for and trains on those")
     notes += duplicates([(s.path, s.sha256) for s in sources])

@@ -11,6 +11,7 @@ from dreamvideo_cli.wording import bytes_text, duration_text, option_name, size_
 
 if TYPE_CHECKING:
     from dreamvideo_cli.jobs.learning import LearningPlan
+    from engine.estimating import Estimate
     from engine.planning import MotionPlan, PlannedSource, SubjectPlan
 
 _SETTINGS = (Column("name", "Setting"), Column("value", "Value"), Column("origin", "From", style="dim"))

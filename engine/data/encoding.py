@@ -1,4 +1,4 @@
-"""Everything that frozen encoders say of the data, worked out once before the first step."""
+"""Latents, masks and image embeddings of the training data: encoded once, before the first step."""
 
 from __future__ import annotations
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from engine.data.clips import ClipInfo, probe_clip, read_clip
+from engine.data.clips import ClipInfo, probe_clip, read_clip, stream_clip
 from engine.data.files import sha256_of
 from engine.data.images import Pixels, read_image
 from engine.data.windows import FrameSampling
@@ -177,8 +179,16 @@ def _windows(clip: ReferenceClip, video: ClipInfo) -> list[Pixels]:
     if info.frames < 2:
         raise InputError(f"{clip.path} has a single frame, and so no motion to compare with. Leave it out.")
     sampling = FrameSampling(video.frames, video.fps)
-    frames = read_clip(info, (video.width, video.height))
-    last = sampling.windows(len(frames), info.fps) - 1
+    if video.frames > 1 and sampling.length(info.frames, info.fps) < 2:
+        raise InputError(
+            f"{clip.path} is over before its second frame at {video.fps:g} fps, the rate of {video.path.name}, and so "
+            "has no motion to compare with. Leave it out."
+        )
+    last = sampling.windows(info.frames, info.fps) - 1
     count = min(last + 1, _MOST_WINDOWS)
     starts = [round(last * number / max(1, count - 1)) for number in range(count)]
-    return [frames[sampling.indices(start, len(frames), info.fps)] for start in starts]
+    windows = [sampling.indices(start, info.frames, info.fps).tolist() for start in starts]
+    needed = set(chain.from_iterable(windows))  # A long clip's other frames never fill the memory.
+    streamed = enumerate(stream_clip(info, (video.width, video.height)))
+    frames = {number: pixels for number, pixels in streamed if number in needed}
+    return [np.stack([frames[number] for number in window]) for window in windows]

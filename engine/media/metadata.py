@@ -55,7 +55,7 @@ def for_png(metadata: Mapping[str, Any]) -> PngInfo:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What `write_video` or `write_sheet` was told to note in a file.
+    """The metadata that `write_video` or `write_sheet` wrote into a file.
 
     The file's contents decide what it is, not its name. Raises InputError when there is no such file, and
     when it is not a media file made by dv.

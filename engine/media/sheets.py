@@ -11,11 +11,11 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from engine.errors import InputError
-from engine.media import metadata as notes
+from engine.media.metadata import for_png
 from engine.media.writing import check_target, written
 
-_PAPER = (250, 250, 248)
-_INK = (40, 40, 44)
+_BACKGROUND = (250, 250, 248)
+_TEXT_COLOUR = (40, 40, 44)
 _MARGIN = 12
 _GAP = 4
 _LABEL_SIZE = 15
@@ -23,10 +23,10 @@ _LABEL_HEIGHT = 24
 _ROW_GAP = 10
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
-Row = tuple[str, Sequence[npt.NDArray[np.uint8]]]
+SheetRow = tuple[str, Sequence[npt.NDArray[np.uint8]]]
 
 
-def contact_sheet(rows: Sequence[Row], *, cell: int = 128, columns: int = 8) -> Image.Image:
+def contact_sheet(rows: Sequence[SheetRow], *, cell: int = 128, columns: int = 8) -> Image.Image:
     """Rows of frames (H, W, 3) uint8, each under its label.
 
     Of a row longer than `columns` evenly spread frames are shown, the first and the last among them. A
@@ -40,11 +40,11 @@ def contact_sheet(rows: Sequence[Row], *, cell: int = 128, columns: int = 8) -> 
     cells = [[_in_cell(frame, cell) for frame in frames] for _, frames in picked]
     heights = [max((frame.height for frame in row), default=0) for row in cells]
     height = sum(_LABEL_HEIGHT + row for row in heights) + _ROW_GAP * max(0, len(rows) - 1) + 2 * _MARGIN
-    sheet = Image.new("RGB", (inner + 2 * _MARGIN, height), _PAPER)
+    sheet = Image.new("RGB", (inner + 2 * _MARGIN, height), _BACKGROUND)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=_LABEL_SIZE)
     top = _MARGIN
     for (label, _), row, row_height in zip(picked, cells, heights, strict=True):
-        draw.text((_MARGIN, top), _shortened(label, font, inner), fill=_INK, font=font)
+        draw.text((_MARGIN, top), _shortened(label, font, inner), fill=_TEXT_COLOUR, font=font)
         top += _LABEL_HEIGHT
         for column, frame in enumerate(row):
             left = _MARGIN + column * (cell + _GAP) + (cell - frame.width) // 2
@@ -63,7 +63,7 @@ def write_sheet(sheet: Image.Image, path: Path, metadata: Mapping[str, Any], *, 
     if path.suffix.lower() != ".png":
         raise InputError(f"{path} can't be written: a contact sheet is a .png file.")
     with written(path, replace=replace) as partial:
-        sheet.save(partial, "PNG", pnginfo=notes.for_png(metadata))
+        sheet.save(partial, "PNG", pnginfo=for_png(metadata))
 
 
 def _spread(available: int, columns: int) -> list[int]:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from engine.errors import InputError
 from engine.media import ffmpeg
-from engine.media import metadata as notes
+from engine.media.metadata import for_gif, for_mp4, for_webp
 from engine.media.sheets import contact_sheet, write_sheet
 from engine.media.writing import check_target, written
 
@@ -83,7 +83,7 @@ def _write_mp4(
     with written(path, replace=replace) as partial:
         note = partial.with_name(f"{partial.name}.txt")
         try:
-            note.write_text(notes.for_mp4(metadata), encoding="ascii")
+            note.write_text(for_mp4(metadata), encoding="ascii")
             described = ["-f", "ffmetadata", "-i", f"file:{note}", "-map", "0:v", "-map_metadata", "1"]
             output = ["-movflags", "+faststart", "-f", "mp4", "-y", f"file:{partial}"]
             command = [*raw, *described, *colours, *h264, *same_bytes, *output]
@@ -108,7 +108,7 @@ def _write_gif(
             append_images=others,
             duration=delays,
             loop=0,
-            comment=notes.for_gif(metadata),
+            comment=for_gif(metadata),
         )
 
 
@@ -125,7 +125,7 @@ def _write_webp(
             duration=_ticks(len(frames), 1000 / fps),
             loop=0,
             quality=_WEBP_QUALITY,
-            exif=notes.for_webp(metadata),
+            exif=for_webp(metadata),
         )
 
 

@@ -1,4 +1,4 @@
-"""What every writer of media files checks before, and says when the disk refuses."""
+"""Checks of a path before a media file is written, and the errors of writing it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def written(path: Path, *, replace: bool = True) -> Iterator[Path]:
         with written_aside(path, replace=replace) as partial:
             yield partial
     except FfmpegError as error:
-        raise JobError(f"{path} can't be written: {error}. Is the disk full?") from error
+        raise JobError(f"{path} can't be written: {error}. Free some space, or write another format.") from error
     except OSError as error:
         raise JobError(
             f"{path} can't be written: {error.strerror or error}. Free some space, or write elsewhere."

@@ -104,3 +104,9 @@ def test_a_clip_too_short_for_the_rate_is_said_in_the_plan(tmp_path: Path) -> No
     plan = plan_motion([tmp_path / "a.mp4"], "a dog runs", info=inspect_base(EMBEDDED), options={"frames": 8, "fps": 8})
     assert plan.sources[0].used == "4 frames at 8 fps, 3 starts (8 asked for)"
     assert "a.mp4 has 4 of the 8 frames asked for and trains on those" in plan.notes
+
+
+def test_a_clip_that_is_over_before_its_second_frame_is_refused(tmp_path: Path) -> None:
+    ffmpeg.run(["-f", "lavfi", "-i", "testsrc=s=64x64:r=120", "-frames:v", "12", str(tmp_path / "a.mp4")])
+    with pytest.raises(InputError, match=r"a\.mp4 is over \(0\.1 s\) before its second frame.*`fps`"):
+        plan_motion([tmp_path / "a.mp4"], "a dog runs", info=inspect_base(EMBEDDED), options={"frames": 8, "fps": 8})

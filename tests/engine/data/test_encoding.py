@@ -1,4 +1,4 @@
-"""What frozen encoders say of the data: views of an image, and masks that go with them."""
+"""Encoding photographs, masks and clips."""
 
 from __future__ import annotations
 
