@@ -119,7 +119,8 @@ def plan_subject(
     if len(found.used) > 5:
         notes.append(f"{len(found.used)} images; the paper uses 3 to 5")
     notes += duplicates([(s.path, s.sha256) for s in sources if s.role == "image"])
-    notes += [str(entry) for entry in (*found.unused, *paired.unused)]
+    masking = {folder for mask in paired.used for folder in (mask.resolve(), mask.resolve().parent)}
+    notes += [str(e) for e in (*found.unused, *paired.unused) if e.path.resolve() not in masking]
     plan = SubjectPlan(class_word.strip(), way, settings, tuple(sources), tuple(notes))
     return replace(plan, notes=(*notes, *unread_words(plan, info)))
 

@@ -84,7 +84,10 @@ def test_every_file_is_used_or_named(tmp_path: Path) -> None:
     assert "b.png has the same contents as a.png" in notes
     assert "z.txt belongs to no picture and is not used" in notes
     assert "old.png masks none of the images and is not used" in notes
-    assert [s.path.name for s in planned(*sorted(tmp_path.iterdir()), use_masks=False).sources] == ["a.png", "b.png"]
+    assert "holds masks" not in notes
+    unmasked = planned(*sorted(tmp_path.iterdir()), use_masks=False)
+    assert [source.path.name for source in unmasked.sources] == ["a.png", "b.png"]
+    assert any("masks holds masks, not photographs, and is not used" in note for note in unmasked.notes)
 
 
 def test_a_variable_rate_is_said_in_the_plan(tmp_path: Path) -> None:
