@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from figures.bench import QUICK, Bench, Figure, Row, Scale, add_options, as_plain, location_of, say
+from figures.bench import QUICK, Bench, Figure, FigureRow, Scale, add_options, as_plain, location_of, say
 from figures.customizing import both_together, new_motion, new_subject
 from figures.parts import each_part_matters
 from figures.text import autoencoder_keeps_sprites, text_is_followed
@@ -92,7 +92,7 @@ def _kept(store: Path, bench: Bench, scale: Scale) -> dict[str, Figure]:
         say(f"{store} is of another base, scale or setting: all of its figures are measured anew")
         return {}
     return {
-        number: Figure(f["title"], [Row(**row) for row in f["rows"]], f["details"], f["sheets"])
+        number: Figure(f["title"], [FigureRow(**row) for row in f["rows"]], f["details"], f["sheets"])
         for number, f in content["figures"].items()
     }
 

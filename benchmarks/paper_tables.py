@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dreamvideo_cli.jobs.suite.folder import CELLS
 from engine.evaluation.suites.results import CellResult, Part, made, read_results, wanted_identities
-from engine.evaluation.suites.tables import FOUR, Figure, Row, Table, overview, paper_tables, title_of
+from engine.evaluation.suites.tables import FOUR, Figure, Table, TableRow, overview, paper_tables, title_of
 from engine.methods.common import Kind
 from engine.methods.table import method_named
 from engine.settings import as_values
@@ -129,7 +129,7 @@ def _table(table: Table) -> Iterator[str]:
         yield "| " + " | ".join([row.title, *values, *counts, str(row.videos)]) + " |"
 
 
-def _mean(row: Row, metric: str) -> str:
+def _mean(row: TableRow, metric: str) -> str:
     figure = row.figures[metric]
     if figure is None:
         return ""

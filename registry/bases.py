@@ -48,7 +48,7 @@ def remove(session: Session, name: str) -> None:
     session.delete(_row(session, name))
 
 
-def remember_fingerprint(session: Session, name: str, fingerprint: str) -> None:
+def store_fingerprint(session: Session, name: str, fingerprint: str) -> None:
     row = _row(session, name)
     row.fingerprint = fingerprint
     session.add(row)

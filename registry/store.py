@@ -308,10 +308,10 @@ class Registry:
         with self._database.writing() as session:
             bases.remove(session, name)
 
-    def remember_fingerprint(self, name: str, fingerprint: str) -> None:
+    def store_fingerprint(self, name: str, fingerprint: str) -> None:
         """Store the fingerprint that was computed for a base. Raises UnknownNameError."""
         with self._database.writing() as session:
-            bases.remember_fingerprint(session, name, fingerprint)
+            bases.store_fingerprint(session, name, fingerprint)
 
 
 def _readable_labels(folder: Path) -> Labels | None:

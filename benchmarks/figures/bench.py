@@ -72,7 +72,7 @@ QUICK = Scale(clips=48, subjects=2, motions=1, subject_prompts=4, motion_objects
 
 
 @dataclass(frozen=True)
-class Row:
+class FigureRow:
     """One line of the table: what was measured, its value, and the target where there is one."""
 
     what: str
@@ -86,7 +86,7 @@ class Figure:
     """A figure's rows, the details behind them, and the sheets that show it."""
 
     title: str
-    rows: list[Row]
+    rows: list[FigureRow]
     details: dict[str, Any] = field(default_factory=dict)
     sheets: list[str] = field(default_factory=list)
 

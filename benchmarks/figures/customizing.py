@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.world import clips, motions, sprites
-from figures.bench import Bench, Figure, Learnt, Row, Taught
+from figures.bench import Bench, Figure, FigureRow, Learnt, Taught
 from figures.material import (
     Frames,
     as_asked,
@@ -81,7 +81,7 @@ def new_subject(bench: Bench) -> Figure:
     )
     rows = _gap_rows(compared, target=0.5)
     rows += [_kept(bench, "scene right", mean(scene)), _kept(bench, "motion right", mean(motion))]
-    rows += [Row("read as the subject, not as another of the 33 objects", mean(objects))]
+    rows += [FigureRow("read as the subject, not as another of the 33 objects", mean(objects))]
     rows += [at_most("seconds to learn, the slowest", max(t.seconds for t in learnt.values()), LEARNING_SECONDS)]
     details = _details(compared) | {
         "seconds": {word: t.seconds for word, t in learnt.items()},
@@ -113,9 +113,9 @@ def new_motion(bench: Bench) -> Figure:
     found = [hit for one in right.values() for hit in one.object]
     rows = [
         at_least("trajectory correlation", mean(whole), 0.8),
-        Row("trajectory correlation of the bare base", mean(before)),
+        FigureRow("trajectory correlation of the bare base", mean(before)),
         _kept(bench, "object right", mean(found)),
-        Row("read as an object of the training clips", mean(list(leaked.values()))),
+        FigureRow("read as an object of the training clips", mean(list(leaked.values()))),
         at_most("seconds to learn, the slowest", max(t.seconds for t in taught.values()), LEARNING_SECONDS),
     ]
     details = {
@@ -176,7 +176,7 @@ def both_together(bench: Bench) -> Figure:
     alone = value_of(bench, "4", "trajectory correlation")
     together = mean(found)
     if alone is None:
-        rows.append(Row("trajectory correlation", together))
+        rows.append(FigureRow("trajectory correlation", together))
     else:
         rows.append(at_least("trajectory correlation", together, alone - 0.1))
     details = _details(compared) | {"trajectory correlation": interval(found)}
@@ -201,18 +201,20 @@ def compare(
     )
 
 
-def _gap_rows(compared: dict[str, Compared], target: float | None) -> list[Row]:
+def _gap_rows(compared: dict[str, Compared], target: float | None) -> list[FigureRow]:
     rows = []
     for name in SIMILARITIES:
         each = [gap_closed(means(c.bare), means(c.made), means(c.real), name) for c in compared.values()]
         aimed = target is not None and name != "colour"
-        rows.append(at_least(_GAP + name, mean(each), target) if aimed and target else Row(_GAP + name, mean(each)))
+        rows.append(
+            at_least(_GAP + name, mean(each), target) if aimed and target else FigureRow(_GAP + name, mean(each))
+        )
     kinds = {"bare": "the bare base", "made": "composed", "real": "rendered"}
     pooled = {kind: means([s for c in compared.values() for s in getattr(c, kind)]) for kind in kinds}
     for name in SIMILARITIES:
         together = gap_closed(pooled["bare"], pooled["made"], pooled["real"], name)
-        rows.append(Row(f"gap closed, all clips together: {name}", together))
-        rows += [Row(f"{name} of {said}", pooled[kind][name]) for kind, said in kinds.items()]
+        rows.append(FigureRow(f"gap closed, all clips together: {name}", together))
+        rows += [FigureRow(f"{name} of {said}", pooled[kind][name]) for kind, said in kinds.items()]
     return rows
 
 
@@ -225,10 +227,10 @@ def _details(compared: dict[str, Compared]) -> dict[str, Any]:
     return {"by subject": by_subject}
 
 
-def _kept(bench: Bench, what: str, value: float) -> Row:
+def _kept(bench: Bench, what: str, value: float) -> FigureRow:
     """A rate that may lie at most 10 points below figure 1's."""
     before = value_of(bench, "1", what)
-    return Row(what, value) if before is None else at_least(what, value, before - 0.1)
+    return FigureRow(what, value) if before is None else at_least(what, value, before - 0.1)
 
 
 def _rows(

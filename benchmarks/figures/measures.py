@@ -12,7 +12,7 @@ from torch import Tensor
 from engine.evaluation import metrics
 from engine.evaluation.statistics import bootstrap_interval
 from engine.world import clips, sprites
-from figures.bench import Bench, Row
+from figures.bench import Bench, FigureRow
 from figures.instruments.reading import Readings
 from figures.material import Frames, Request, reference_specs, render, to_pixels, track_of, windows_of
 
@@ -115,12 +115,12 @@ def interval(values: Sequence[float]) -> dict[str, float]:
     return asdict(bootstrap_interval(values))
 
 
-def at_least(what: str, value: float, target: float) -> Row:
-    return Row(what, value, f">= {target:.3g}", value >= target)
+def at_least(what: str, value: float, target: float) -> FigureRow:
+    return FigureRow(what, value, f">= {target:.3g}", value >= target)
 
 
-def at_most(what: str, value: float, target: float) -> Row:
-    return Row(what, value, f"<= {target:.3g}", value <= target)
+def at_most(what: str, value: float, target: float) -> FigureRow:
+    return FigureRow(what, value, f"<= {target:.3g}", value <= target)
 
 
 def value_of(bench: Bench, number: str, what: str) -> float | None:

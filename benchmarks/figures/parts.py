@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from engine.evaluation.statistics import paired_interval
-from figures.bench import Bench, Figure, Row
+from figures.bench import Bench, Figure, FigureRow
 from figures.customizing import both_specs, centred, make_both, subjects_of, taught_motions
 from figures.material import Frames
 from figures.measures import METRICS, correlations, described, mean, references_of, score_all
@@ -26,7 +26,7 @@ def each_part_matters(bench: Bench) -> Figure:
     """Leave out one part at a time and compare, cell by cell, with all of them together."""
     cells = {"all parts": _cells(bench, "all parts")} | {name: _cells(bench, name) for name in EXPECTED}
     whole = cells["all parts"]
-    rows = [Row(f"all parts: {name}", mean(values)) for name, values in whole.items()]
+    rows = [FigureRow(f"all parts: {name}", mean(values)) for name, values in whole.items()]
     details: dict[str, Any] = {"cells": len(whole["clip_t"]), "all parts": {k: mean(v) for k, v in whole.items()}}
     for variant, expected in EXPECTED.items():
         details[variant] = {}
@@ -36,7 +36,9 @@ def each_part_matters(bench: Bench) -> Figure:
             details[variant][name] = {"value": mean(values), "change": asdict(change), "expected": direction or "open"}
             met = None if direction is None else (change.mean < 0) == (direction == "falls")
             band = f"{change.low:+.3f} to {change.high:+.3f}"
-            rows.append(Row(f"{variant}: {name}", change.mean, f"{band}{', ' + direction if direction else ''}", met))
+            rows.append(
+                FigureRow(f"{variant}: {name}", change.mean, f"{band}{', ' + direction if direction else ''}", met)
+            )
     sheets = [_sheet(bench)]
     title = f"Each part matters ({details['cells']} cells; change of leaving it out, 95% interval)"
     return Figure(title, rows, details, sheets)

@@ -8,7 +8,7 @@ from engine.bases.load import load_base
 from engine.pretraining.autoencoder import psnr
 from engine.training import generator_at
 from engine.world import clips, sprites
-from figures.bench import Bench, Figure, Row
+from figures.bench import Bench, Figure, FigureRow
 from figures.material import SEED, known_requests, to_frames
 from figures.measures import at_least, at_most, described, followed, interval, mean, rated, read
 
@@ -74,8 +74,8 @@ def autoencoder_keeps_sprites(bench: Bench) -> Figure:
             at_least("PSNR of frames, dB", float(psnr(passed, frames * 2 - 1)), 29),
             at_least("PSNR of the sprite's pixels, dB", float(psnr(passed, frames * 2 - 1, inside)), 25),
             at_most("object accuracy lost", before - after, 0.03),
-            Row("object accuracy before", before),
-            Row("object accuracy after", after),
+            FigureRow("object accuracy before", before),
+            FigureRow("object accuracy after", after),
         ],
         {},
         [bench.sheet("2-autoencoder", shown)],

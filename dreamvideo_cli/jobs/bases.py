@@ -98,7 +98,7 @@ def _known(registry: Registry, wanted: str, on_event: OnEvent) -> Iterator[tuple
             except BaseError as error:
                 on_event(Warned(f"the base {row.name} can't be read: {error}"))
                 continue
-            registry.remember_fingerprint(row.name, found)
+            registry.store_fingerprint(row.name, found)
             yield location_of(row), found
 
 

@@ -11,7 +11,7 @@ from engine.bases.families import family_named
 from engine.bases.location import BaseInfo
 from engine.bases.weights import weights_of
 from engine.errors import BaseError
-from engine.remembering import remembered
+from engine.hash_cache import cached_hash
 
 
 def fingerprint(info: BaseInfo) -> str:
@@ -21,7 +21,7 @@ def fingerprint(info: BaseInfo) -> str:
     keeps its fingerprint. Cached by path, size and modification time of the weights' files.
     """
     files = {part: weights_of(folder).paths for part, folder in _folders(info).items()}
-    return remembered([(part, file) for part, found in files.items() for file in found], lambda: _whole(files))
+    return cached_hash([(part, file) for part, found in files.items() for file in found], lambda: _whole(files))
 
 
 def _whole(files: Mapping[str, Sequence[Path]]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.bases.hub import local_folder
 from engine.bases.weights import weights_of
 from engine.data.files import sha256_of
-from engine.remembering import remembered
+from engine.hash_cache import cached_hash
 
 
 def judge_folder(model: str | Path) -> Path:
@@ -29,4 +29,4 @@ def judge_digest(model: str | Path) -> str:
     def whole() -> str:
         return hashlib.sha256(json.dumps([(file.name, sha256_of(file)) for file in files]).encode()).hexdigest()
 
-    return remembered([("judge", file) for file in files], whole)
+    return cached_hash([("judge", file) for file in files], whole)

@@ -20,7 +20,7 @@ def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """Fingerprints are cached in the user's cache folder: not while testing."""
     cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engine.remembering.user_cache_path", lambda _name: cache)
+        patch.setattr("engine.hash_cache.user_cache_path", lambda _name: cache)
         yield
 
 

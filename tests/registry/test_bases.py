@@ -53,10 +53,10 @@ def test_removing_the_default_leaves_none(registry: Registry, tmp_path: Path) ->
 
 def test_a_fingerprint_is_remembered(registry: Registry) -> None:
     registry.add_base("one", "/1")
-    registry.remember_fingerprint("one", "abc")
+    registry.store_fingerprint("one", "abc")
     assert registry.base("one").fingerprint == "abc"
     with pytest.raises(UnknownNameError):
-        registry.remember_fingerprint("two", "abc")
+        registry.store_fingerprint("two", "abc")
 
 
 def test_names_of_bases_are_unique_and_names(registry: Registry) -> None:

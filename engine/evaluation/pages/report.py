@@ -67,7 +67,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Adapter:
+class ReportedAdapter:
     """A learnt part, and what it is a part of."""
 
     kind: str
@@ -182,13 +182,13 @@ def _items(paths: Sequence[str], media: Media, problems: list[str]) -> tuple[Ite
     return tuple(items)
 
 
-def _adapters(results: Sequence[CellResult]) -> list[Adapter]:
+def _adapters(results: Sequence[CellResult]) -> list[ReportedAdapter]:
     """Every learnt part once, subjects first."""
-    found: dict[str, Adapter] = {}
+    found: dict[str, ReportedAdapter] = {}
     for result in results:
         for kind, part in result.parts.items():
             name = result.cell.subject if kind == "subject" else result.cell.motion
-            found.setdefault(part.sha256, Adapter(kind, name or "", part))
+            found.setdefault(part.sha256, ReportedAdapter(kind, name or "", part))
     return sorted(found.values(), key=lambda adapter: adapter.kind != "subject")
 
 

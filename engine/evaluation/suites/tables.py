@@ -131,7 +131,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """The figures of one method of the suite by metric, None where none of its videos has one."""
 
     title: str
@@ -151,12 +151,12 @@ class Table:
     caption: str
     sort: Sort
     metrics: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     with_parameters: bool = True
     ranks: Mapping[tuple[int, str], int] = field(default_factory=dict)
 
     @property
-    def reference(self) -> Row | None:
+    def reference(self) -> TableRow | None:
         """The row that the others' differences are to."""
         return next((row for row in self.rows if row.is_reference), None)
 
@@ -302,7 +302,7 @@ def _options(part: Part) -> dict[str, object]:
 
 def _rows(
     entries: Sequence[_Entry], metrics: Sequence[str], kinds: Sequence[Kind] = ("subject", "motion")
-) -> list[Row]:
+) -> list[TableRow]:
     """A row for each entry that has videos."""
     against = [result for entry in entries if entry.is_reference for result in made(entry.cells)]
     rows = []
@@ -312,7 +312,7 @@ def _rows(
             figures = {metric: _figure(metric, videos, [] if entry.is_reference else against) for metric in metrics}
             failed = len(entry.cells) - len(videos)
             parameters = parameters_of(videos, kinds)
-            rows.append(Row(entry.title, figures, parameters, len(videos), failed, entry.is_reference, entry.ours))
+            rows.append(TableRow(entry.title, figures, parameters, len(videos), failed, entry.is_reference, entry.ours))
     return rows
 
 
@@ -348,7 +348,7 @@ def _table(
     caption: str,
     sort: Sort,
     metrics: tuple[str, ...],
-    rows: Sequence[Row],
+    rows: Sequence[TableRow],
     with_parameters: bool = True,
 ) -> Table:
     ranks: dict[tuple[int, str], int] = {}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import engine.bases.fingerprint as fingerprints
-from engine import remembering
+from engine import hash_cache
 from engine.bases.base import Base
 from engine.bases.family import Layout
 from engine.bases.fingerprint import fingerprint
@@ -142,7 +142,7 @@ def test_fingerprint_does_without_a_cache(folder: Path, tmp_path: Path, monkeypa
     expected = fingerprint_of(folder)
     blocked = tmp_path / "file"
     blocked.write_text("a file where the cache's folder should be")
-    monkeypatch.setattr(remembering, "user_cache_path", lambda _name: blocked)
+    monkeypatch.setattr(hash_cache, "user_cache_path", lambda _name: blocked)
     assert fingerprint_of(folder) == expected
 
 

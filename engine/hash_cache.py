@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 from engine.files import written_aside
 
 
-def remembered(files: Sequence[tuple[str, Path]], work: Callable[[], str]) -> str:
+def cached_hash(files: Sequence[tuple[str, Path]], work: Callable[[], str]) -> str:
     """The hash that `work` makes of files, each with what it is for.
 
     Kept by path, size and modification time of the files, and by what they are for.
