@@ -31,6 +31,9 @@ _NEUTRAL: Mapping[str, object] = {"time_embedding": False}
 """What a later setting must be to count as not there, where that is no longer its default."""
 
 
+_FIRST_FORMS = frozenset({"bottlenecks", "serial-bottlenecks", "low-rank", "weight-deltas"})
+
+
 def deciding(settings: Mapping[str, object], config: type[Any]) -> dict[str, object]:
     """The settings that decide a result, as plain values that JSON gives back: equal for equal results.
 
@@ -47,6 +50,12 @@ def deciding(settings: Mapping[str, object], config: type[Any]) -> dict[str, obj
         elif name not in WITHOUT_EFFECT and (name not in defaults or plain != _NEUTRAL.get(name, defaults[name])):
             found[name] = plain
     return found
+
+
+def deciding_form(form: str | None) -> dict[str, str]:
+    """What the form of trained weights adds to an identity: nothing for those of the first version, in which the
+    settings told it."""
+    return {} if form is None or form in _FIRST_FORMS else {"form": form}
 
 
 def hashed(identity: object) -> str:

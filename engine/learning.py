@@ -23,7 +23,7 @@ from engine.data.encoding import EncodedClip, EncodedImages, OnFrames, encode_cl
 from engine.data.windows import FrameSampling
 from engine.dropout import dropping, seeded
 from engine.errors import JobError
-from engine.identity import deciding
+from engine.identity import deciding, deciding_form
 from engine.methods.common import CLASS, MotionSettings, OptimizerConfig, Part, SubjectSettings
 from engine.planning import MotionPlan, SubjectPlan, image_prompts
 from engine.prompts import PLACEHOLDER
@@ -179,6 +179,7 @@ class _Session:
             "settings": deciding(settings_of(self.config), type(self.config)),
             "sources": [(s.role, s.sha256, s.prompt) for s in plan.sources],
             "plan": _particulars(plan),
+            **deciding_form(self.recipe.form),
         }
         half = {torch.float16: "fp16", torch.bfloat16: "bf16"}.get(base.dtype, "no")
         # accelerate scales fp16 losses on CUDA only; elsewhere autocast is the base's own affair.

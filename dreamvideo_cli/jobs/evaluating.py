@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from engine.bases.location import EMBEDDED
 from engine.data.files import sha256_of
 from engine.data.finding import find_clips, find_images
 from engine.errors import BaseError, InputError
-from engine.evaluation.wanted import PAPER_CLIP, PAPER_DINO, ReferenceClip, Wanted
+from engine.evaluation.wanted import ReferenceClip, Wanted
 from engine.prompt_limits import limit_of_judge
 from engine.prompts import with_class_word
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from registry import Adapter, Registry
 
 _TRIMMING = ("start", "end", "source_fps")
-_OWN = (f"{EMBEDDED.model}/judges/clip", f"{EMBEDDED.model}/judges/dino")
+_OWN = f"{EMBEDDED.model}/judges/"
 _INSTEAD = {"subject": "its pictures with `references`", "motion": "its clips with `clips`"}
 
 
@@ -56,12 +56,11 @@ class PlannedVideo:
 
 @dataclass(frozen=True)
 class EvalPlan:
-    """A request whose every part was found and checked. `clip` and `dino` are the judges' folders or hub ids."""
+    """A request whose every part was found and checked. `judges` are folders or hub ids by name."""
 
     request: EvalRequest
     videos: tuple[PlannedVideo, ...]
-    clip: str
-    dino: str
+    judges: Mapping[str, str]
 
 
 def plan_evaluation(request: EvalRequest, registry: Registry) -> EvalPlan:
@@ -79,7 +78,7 @@ def plan_evaluation(request: EvalRequest, registry: Registry) -> EvalPlan:
         _planned(path, _record(path), request, registry, pictures, clips)
         for path in find_clips(request.videos).with_all(request.videos)
     ]
-    return EvalPlan(request, tuple(videos), *_judges(request, videos))
+    return EvalPlan(request, tuple(videos), _judges(request, videos))
 
 
 @dataclass(frozen=True)
@@ -98,13 +97,13 @@ def evaluate(request: EvalRequest, registry: Registry, on_event: OnEvent = ignor
 
     plan = plan_evaluation(request, registry)
     device = str(choose_device(request.device))
-    scorer = Scorer(Judges({"clip": plan.clip, "dino": plan.dino}, device=device))
+    scorer = Scorer(Judges(plan.judges, device=device))
     on_event(Planned(plan))
     for note in _notes(plan):
         on_event(Note(note))
     texts = [video.wanted.text for video in plan.videos if video.wanted.text]
     with _other_judges_named():
-        for note in limit_of_judge(plan.clip).notes(texts) if texts else ():
+        for note in limit_of_judge(plan.judges["clip"]).notes(texts) if texts else ():
             on_event(Warned(note))
     scored: list[VideoScores] = []
     for video in plan.videos:
@@ -125,7 +124,7 @@ def _other_judges_named() -> Iterator[None]:
         raise
 
 
-def _judges(request: EvalRequest, videos: Sequence[PlannedVideo]) -> tuple[str, str]:
+def _judges(request: EvalRequest, videos: Sequence[PlannedVideo]) -> dict[str, str]:
     """The judges named, else the embedded base's own for its videos, else the paper's."""
     made_there = [_base(video.record) == EMBEDDED.name for video in videos]
     if any(made_there) and not all(made_there) and not (request.clip and request.dino):
@@ -134,13 +133,17 @@ def _judges(request: EvalRequest, videos: Sequence[PlannedVideo]) -> tuple[str, 
             f"{one} comes from the embedded base, which has judges of its own, and {other} doesn't.\nFigures of "
             "different judges can't be compared: measure the two apart, or name judges for both with `clip` and `dino`."
         )
-    return judges_for(EMBEDDED.name if all(made_there) else None, request.clip, request.dino)
+    return judges_for(EMBEDDED.name if all(made_there) else None, {"clip": request.clip, "dino": request.dino})
 
 
-def judges_for(base: str | None, clip: str | None, dino: str | None) -> tuple[str, str]:
-    """The CLIP and the DINO named, else those of the embedded base for its videos, else the paper's."""
-    theirs = _OWN if base == EMBEDDED.name else (PAPER_CLIP, PAPER_DINO)
-    return clip or theirs[0], dino or theirs[1]
+def judges_for(base: str | None, named: Mapping[str, str | None]) -> dict[str, str]:
+    """Folders or hub ids of all judges: those named, else the embedded base's own for its videos, else the paper's."""
+    from engine.evaluation.judges import JUDGES
+
+    models = {kind.name: kind.model for kind in JUDGES}
+    if base == EMBEDDED.name:
+        models |= {name: f"{_OWN}{name}" for name in models if Path(f"{_OWN}{name}").is_dir()}
+    return {name: named.get(name) or model for name, model in models.items()}
 
 
 def _base(record: Mapping[str, Any]) -> str | None:
@@ -150,10 +153,13 @@ def _base(record: Mapping[str, Any]) -> str | None:
 
 def _notes(plan: EvalPlan) -> Iterator[str]:
     """Who judges, and which figures there won't be, and why."""
-    if (plan.clip, plan.dino) == _OWN:
-        yield "Judged by the embedded base's own CLIP and DINO"
+    from engine.evaluation.judges import JUDGES
+
+    titles = {kind.title: plan.judges[kind.name] for kind in JUDGES}
+    if all(model.startswith(_OWN) for model in titles.values()):
+        yield f"Judged by the embedded base's own {_listed(titles)}"
     else:
-        yield f"Judged by CLIP ({named_judge(plan.clip)}) and DINO ({named_judge(plan.dino)})"
+        yield f"Judged by {_listed([f'{title} ({named_judge(model)})' for title, model in titles.items()])}"
     lacking = (
         ("CLIP-T", "no prompt is known: give it with `prompt`", lambda wanted: wanted.text is None),
         ("CLIP-I and DINO-I", "no subject is known: give `subject` or `references`", lambda w: not w.references),
@@ -178,14 +184,18 @@ def _about(video: PlannedVideo, plan: EvalPlan) -> dict[str, Any]:
         "seed": video.record.get("seed"),
         "references": [str(path) for path in video.wanted.references],
         "clips": [str(clip.path) for clip in video.wanted.clips],
-        "clip_judge": named_judge(plan.clip),
-        "dino_judge": named_judge(plan.dino),
+        **{f"{name}_judge": named_judge(model) for name, model in plan.judges.items()},
     }
 
 
 def named_judge(judge: str) -> str:
     """A judge by name: where this installation lies says nothing."""
-    return EMBEDDED.name if judge in _OWN else judge
+    return EMBEDDED.name if judge.startswith(_OWN) else judge
+
+
+def _listed(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _record(path: Path) -> Mapping[str, Any]:

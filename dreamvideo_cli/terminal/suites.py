@@ -22,7 +22,7 @@ _FAILURES_SHOWN = 20
 def show_cost(plan: SuitePlan, out: Out) -> None:
     """What is going to be done, and how long it will take, on stderr."""
     learning, composing = expected_seconds(plan)
-    suite, waiting = plan.suite, plan.waiting
+    suite, to_make = plan.suite, plan.to_make
     sizes = [
         count_text(len(things), name)
         for name, things in (("method", suite.methods), ("subject", suite.subjects), ("motion", suite.motions),
@@ -32,8 +32,10 @@ def show_cost(plan: SuitePlan, out: Out) -> None:
     for note in plan.notes:
         out.warn(note)
     out.note(f"{count_text(len(plan.to_learn), 'adapter')} to learn, about {duration_text(learning)}")
-    kept = len(plan.cells) - len(waiting)
-    out.note(f"{count_text(len(waiting), 'video')} to make, about {duration_text(composing)}; {kept} there already")
+    kept = len(plan.cells) - len(to_make)
+    out.note(f"{count_text(len(to_make), 'video')} to make, about {duration_text(composing)}; {kept} there already")
+    if to_score := len(plan.waiting) - len(to_make):
+        out.note(f"{count_text(to_score, 'video')} of those to measure by what is new")
     out.note(f"about {duration_text(learning + composing)} in all")
 
 
@@ -44,7 +46,8 @@ def cost_data(plan: SuitePlan) -> dict[str, object]:
         "suite": plan.suite.name,
         "cells": len(plan.cells),
         "adapters_to_learn": [adapter.request.name for adapter in plan.to_learn],
-        "videos_to_make": len(plan.waiting),
+        "videos_to_make": len(plan.to_make),
+        "videos_to_measure": len(plan.waiting) - len(plan.to_make),
         "expected_learning_seconds": round(learning, 3),
         "expected_composing_seconds": round(composing, 3),
     }
@@ -53,7 +56,7 @@ def cost_data(plan: SuitePlan) -> dict[str, object]:
 def expected_seconds(plan: SuitePlan) -> tuple[float, float]:
     """What learning and composing will take."""
     estimates = plan.estimates
-    return sum(map(estimates.learning, plan.to_learn)), sum(map(estimates.composing, plan.waiting))
+    return sum(map(estimates.learning, plan.to_learn)), sum(map(estimates.composing, plan.to_make))
 
 
 def show_status(suite: Suite, folder: Path, results: Sequence[CellResult], out: Out) -> None:
@@ -85,8 +88,8 @@ def show_end(plan: SuitePlan, out: Out) -> int:
     from dreamvideo_cli.jobs.suite.folder import CELLS
 
     failures = failures_of(plan.suite, plan.results)
-    made = sum(cell.after is not None and cell.after.state == "made" for cell in plan.cells)
-    kept = sum(cell.is_whole for cell in plan.cells)
+    made = sum(cell.after is not None and cell.after.state == "made" for cell in plan.to_make)
+    kept = sum(cell.has_video for cell in plan.cells)
     out.note(f"{made} made, {kept} kept, {len(failures)} failed; all cells: {plan.folder / CELLS}")
     for result in failures[:_FAILURES_SHOWN]:
         out.warn(f"without a result: {cell_text(result.cell)}: {result.error}")

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -128,12 +129,14 @@ def _strengths_beside(folder: Path) -> tuple[float, float]:
 
 def word_of(folder: Path) -> str:
     """What stands for a subject in a prompt, read without its weights. Raises `AdapterError`."""
-    path = folder / WEIGHTS
-    try:
-        with safe_open(path, framework="pt") as file:
-            return str((file.metadata() or {}).get("word", PLACEHOLDER))
-    except (OSError, SafetensorError) as error:
-        raise AdapterError(f"the adapter's file {path} is damaged: {error}") from error
+    with _opened(folder / WEIGHTS) as file:
+        return str((file.metadata() or {}).get("word", PLACEHOLDER))
+
+
+def stored_form(folder: Path) -> str:
+    """The form of the weights in an adapter's folder. Raises `AdapterError` for files that are missing or damaged."""
+    with _opened(folder / WEIGHTS) as file:
+        return str((file.metadata() or {}).get("form", _FIRST_FORM))
 
 
 def _read_one(path: Path, key: str, dimensions: int) -> Tensor | None:
@@ -163,15 +166,21 @@ def _with_sorted_header(content: bytes) -> bytes:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            metadata = dict(file.metadata() or {})
-    except FileNotFoundError as error:
-        raise AdapterError(f"the adapter lacks its file {path}") from error
-    except (OSError, SafetensorError) as error:
-        raise AdapterError(f"the adapter's file {path} is damaged: {error}") from error
+    with _opened(path) as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = dict(file.metadata() or {})
     for key, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise AdapterError(f"the adapter's file {path} has values that are no numbers, at {key}: learn it again")
     return tensors, metadata
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise AdapterError(f"the adapter lacks its file {path}") from error
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(f"the adapter's file {path} is damaged: {error}") from error

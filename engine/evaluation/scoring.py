@@ -5,7 +5,7 @@ A new metric is one function from `Evidence` to its curve and one row of `METRIC
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain
@@ -26,6 +26,7 @@ from engine.evaluation.judges import Judges
 from engine.evaluation.metrics import likeness_of_neighbours, likeness_to_images, likeness_to_text
 from engine.evaluation.motion import motion_amount_curve, motion_fidelity_curve, motion_signature
 from engine.evaluation.wanted import ReferenceClip, Wanted
+from engine.identity import hashed
 
 _MOST_WINDOWS = 4
 """Windows of a longer reference clip that a video is compared with, evenly spread."""
@@ -129,6 +130,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("motion_fidelity", "Motion fidelity", _fidelity),
     Metric("motion_amount", "Motion amount", _amount),
 )
+
+
+def score_identity(metric: Metric, judges: Mapping[str, str], video: str, wanted: object) -> str:
+    """A hash of all that decides a score: the metric, its judges by `judge_digest`, the hash of the video, and what it
+    is measured against, as plain values that tell contents."""
+    return hashed(["score", metric.name, metric.version, [judges[name] for name in metric.judges], video, wanted])
 
 
 @dataclass(frozen=True)

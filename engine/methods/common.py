@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from engine.adapters.choosing import Bottlenecks, Guidance, Token, Trained
+from engine.adapters.choosing import Bottlenecks, Form, Guidance, Token, Trained
 from engine.errors import InputError
 from engine.prompts import PLACEHOLDER
 from engine.settings import MOST_SEED, check_number
@@ -182,6 +182,11 @@ class Recipe:
     token: Token | None = None
     weights: Trained | None = None
     word: str = PLACEHOLDER
+
+    @property
+    def form(self) -> Form | None:
+        """The form of the weights that are trained, if any are."""
+        return None if self.weights is None else self.weights.form
 
     @property
     def guidance(self) -> Guidance | None:

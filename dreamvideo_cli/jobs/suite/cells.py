@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from engine.evaluation.suites.results import Cell, CellResult, Part
 
 if TYPE_CHECKING:
     from engine.bases.base import Base
-    from engine.evaluation.scoring import Scorer
+    from engine.evaluation.scoring import Metric, Scorer
     from registry import Adapter, Registry
 
 VIDEOS = "videos"
@@ -61,8 +62,9 @@ class CellMaker:
                 pass
             self._made["seconds"] = round(time.perf_counter() - began, 3)
         self._made |= {"video": video_of(cell.cell), "sha256": sha256_of(video)}
-        scores = scorer.score(video, cell.wanted)
-        return self._result("made", references_of(plan.folder, cell), scores=scores.values, curves=scores.curves)
+        return self._result(
+            "made", references_of(plan.folder, cell), **_scored(plan, cell, scorer, self._made["sha256"])
+        )
 
     def failed(self, message: str) -> CellResult:
         """What came of a cell that failed: all that is known of it."""
@@ -127,6 +129,36 @@ class CellMaker:
             made_at=datetime.now(UTC).isoformat(timespec="seconds"), identity=cell.identity,
             references=references[0], reference_clips=references[1], **self._made, **more,
         )  # fmt: skip
+
+
+def rescored(plan: SuitePlan, cell: PlannedCell, scorer: Scorer) -> CellResult:
+    """The newest result of a cell whose video is there, with the scores that it lacked. Raises what scoring raises."""
+    newest = cell.newest
+    assert newest is not None and newest.sha256 is not None
+    lacking = replace(scorer, metrics=[metric for metric in scorer.metrics if metric.name in cell.unscored])
+    new = _scored(plan, cell, lacking, newest.sha256)
+    # Those that results of the first version have were told by its own identity, which is that of today.
+    kept = [metric for metric in scorer.metrics if metric.name in newest.scores]
+    known = newest.score_identities or _score_identities(plan, cell, kept, newest.sha256)
+    scores = {**newest.scores, **new["scores"]}
+    return replace(
+        newest,
+        scores={**{metric.name: scores[metric.name] for metric in scorer.metrics}, **scores},
+        curves={**newest.curves, **new["curves"]},
+        score_identities={**known, **new["score_identities"]},
+    )
+
+
+def _scored(plan: SuitePlan, cell: PlannedCell, scorer: Scorer, sha256: str) -> dict[str, Any]:
+    scores = scorer.score(plan.folder / video_of(cell.cell), cell.wanted)
+    identities = _score_identities(plan, cell, scorer.metrics, sha256)
+    return {"scores": scores.values, "curves": scores.curves, "score_identities": identities}
+
+
+def _score_identities(plan: SuitePlan, cell: PlannedCell, metrics: Sequence[Metric], sha256: str) -> dict[str, str]:
+    from engine.evaluation.scoring import score_identity
+
+    return {m.name: score_identity(m, plan.judge_digests, sha256, cell.compared) for m in metrics}
 
 
 def video_of(cell: Cell) -> str:

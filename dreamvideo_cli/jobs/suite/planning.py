@@ -25,7 +25,7 @@ from engine.evaluation.suites.definition import Suite, SuiteMethod, SuiteMotion,
 from engine.evaluation.suites.reading import raise_all
 from engine.evaluation.suites.results import Cell, CellResult
 from engine.evaluation.wanted import ReferenceClip, Wanted
-from engine.identity import deciding, hashed
+from engine.identity import deciding, deciding_form, hashed
 from engine.methods.common import CLASS
 from engine.methods.dreamvideo import ComposeConfig
 from engine.planning import MotionPlan, SubjectPlan, unread_words
@@ -34,6 +34,9 @@ from engine.prompts import said
 
 if TYPE_CHECKING:
     from registry import Adapter, Registry
+
+_FIRST_JUDGES = ("clip", "dino")
+"""The judges that a result's identity has told since the first version; of others the identity of a score tells."""
 
 
 def plan_suite(
@@ -56,7 +59,7 @@ def plan_suite(
     except BaseError as error:
         raise_all([str(error)], f"the suite {suite.name}")
         raise
-    judges = judges_for(base.name, suite.clip, suite.dino)
+    judges = judges_for(base.name, {"clip": suite.clip, "dino": suite.dino})
     planner = _Planner(suite, folder, material, info, judges, registry)
     newest = {result.cell.key: result for result in results}
     planned = []
@@ -66,7 +69,16 @@ def plan_suite(
             planned.append(one)
     raise_all(planner.errors, f"the suite {suite.name}")
     return SuitePlan(
-        suite, folder, planner.base, info, planner.fingerprint, device, judges, tuple(planned), planner.notes(planned)
+        suite,
+        folder,
+        planner.base,
+        info,
+        planner.fingerprint,
+        device,
+        judges,
+        planner.digests,
+        tuple(planned),
+        planner.notes(planned),
     )
 
 
@@ -74,19 +86,19 @@ class _Planner:
     """Finds sources and plans adapters, each once; what is wrong is collected in `errors`."""
 
     def __init__(
-        self, suite: Suite, folder: Path, material: Path, info: BaseInfo, judges: tuple[str, str], registry: Registry
+        self, suite: Suite, folder: Path, material: Path, info: BaseInfo, judges: Mapping[str, str], registry: Registry
     ) -> None:
         self.suite, self.folder, self.info = suite, folder, info
         self.base = suite.base or info.location.name
         self.fingerprint = fingerprint_of(info.location, info)
         self.errors: list[str] = []
-        self._clip = judges[0]
+        self._clip = judges["clip"]
         self._unread: tuple[str, ...] = ()
         self._registry, self._material = registry, material
         self._adapters: dict[tuple[AdapterKind, str, str], PlannedAdapter | None] = {}
         self._alike: dict[str, PlannedAdapter] = {}
         self._hashes: dict[Path, str] = {}
-        self._judged_by = [self._digest(judge) for judge in judges]
+        self.digests = {name: self._digest(model) for name, model in judges.items()}
         self._sources = {
             **{one.name: self._found(one, _pictures) for one in suite.subjects},
             **{one.name: self._found(one, _clips) for one in suite.motions},
@@ -114,18 +126,24 @@ class _Planner:
         except InputError as error:
             self.errors.append(str(error))
             return None
+        contents: list[object] = [
+            [self._hash_of(path) for path in pictures],
+            [[self._hash_of(clip.path), clip.start, clip.end, clip.source_fps] for clip in clips],
+        ]
         identity = hashed([
             self.fingerprint, self.suite.dtype or "fp32", prompt, wanted.text, cell.seed,
             deciding(settings.values(), ComposeConfig),
-            self._judged_by,
+            [self.digests[name] for name in _FIRST_JUDGES],
             {kind: adapter.identity for kind, adapter in adapters.items()},
-            [self._hash_of(path) for path in pictures],
-            [(self._hash_of(clip.path), clip.start, clip.end, clip.source_fps) for clip in clips],
+            *contents,
         ])  # fmt: skip
-        whole = newest is not None and newest.identity == identity and is_whole(newest, self.folder)
+        has_video = newest is not None and newest.identity == identity and is_whole(newest, self.folder)
+        compared = [wanted.text, *contents]
+        unscored = tuple(missing_scores(newest, self.digests, compared)) if newest is not None and has_video else ()
         return PlannedCell(
-            cell, prompt, method.compose_options, settings.config, wanted, adapters, identity, newest, whole
-        )
+            cell, prompt, method.compose_options, settings.config, wanted, adapters, identity, newest, compared,
+            has_video, unscored,
+        )  # fmt: skip
 
     def notes(self, cells: Sequence[PlannedCell]) -> tuple[str, ...]:
         """The words of prompts, and of what was learnt by, that the base or the CLIP that judges never reads."""
@@ -216,7 +234,7 @@ class _Planner:
         sources = [(source.role, source.sha256, source.prompt) for source in plan.sources]
         said = getattr(plan, "class_word", None) or getattr(plan, "prompt", None)
         parts = [request.kind, plan.method.name, self.fingerprint, request.given.get("dtype", "fp32"),
-                 _deciding(hyperparameters(request, plan), plan), sources, said]  # fmt: skip
+                 _deciding(hyperparameters(request, plan), plan), sources, said, *_form(plan).values()]  # fmt: skip
         return PlannedAdapter(request, plan, hashed(parts))
 
 
@@ -231,13 +249,38 @@ def known_adapter(planned: PlannedAdapter, fingerprint: str, registry: Registry)
     for adapter in reversed(registry.adapters(kind=request.kind)):
         has = (adapter.base_fingerprint, adapter.method, adapter.dtype, _deciding(adapter.hyperparameters, plan),
                adapter.class_word, adapter.prompt)  # fmt: skip
-        if has == wanted and [(s.role, s.sha256) for s in registry.sources(adapter)] == files:
+        alike = has == wanted and [(s.role, s.sha256) for s in registry.sources(adapter)] == files
+        if alike and _has_form(registry.path(adapter), _form(plan)):
             return adapter
     return None
 
 
+def _form(plan: SubjectPlan | MotionPlan) -> dict[str, str]:
+    return deciding_form(plan.method.recipe(plan.settings.config).form)
+
+
+def _has_form(folder: Path, form: Mapping[str, str]) -> bool:
+    """Whether an adapter of the same settings has weights of a form that they didn't mean in the first version."""
+    from engine.adapters.storage import stored_form
+
+    return not form or stored_form(folder) == form["form"]
+
+
 def _deciding(settings: Mapping[str, Any], plan: SubjectPlan | MotionPlan) -> dict[str, object]:
     return deciding(settings, plan.method.config)
+
+
+def missing_scores(result: CellResult, digests: Mapping[str, str], compared: list[object]) -> list[str]:
+    """The metrics of which a result has no score as it would be measured now."""
+    from engine.evaluation.scoring import METRICS, score_identity
+
+    if not result.score_identities:  # of the first version: the result's own identity told it of these
+        return [metric.name for metric in METRICS if metric.name not in result.scores or metric.version > 1]
+    return [
+        metric.name
+        for metric in METRICS
+        if result.score_identities.get(metric.name) != score_identity(metric, digests, str(result.sha256), compared)
+    ]
 
 
 def is_whole(result: CellResult, folder: Path) -> bool:

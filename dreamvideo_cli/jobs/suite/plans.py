@@ -36,7 +36,8 @@ class PlannedAdapter:
 @dataclass
 class PlannedCell:
     """A cell, what it needs, and its `newest` result before this run, whatever that was made and measured by. `config`
-    is what these settings come to without what the motion was learnt with."""
+    is what these settings come to without what the motion was learnt with; `compared` tells the contents of what is
+    `wanted`. A video that is there may lack scores: those `unscored`, by metric."""
 
     cell: Cell
     prompt: str
@@ -46,8 +47,15 @@ class PlannedCell:
     adapters: Mapping[AdapterKind, PlannedAdapter]
     identity: str
     newest: CellResult | None
-    is_whole: bool
+    compared: list[object]
+    has_video: bool
+    unscored: tuple[str, ...]
     after: CellResult | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.has_video and not self.unscored
 
     @property
     def result(self) -> CellResult | None:
@@ -67,7 +75,8 @@ class SuitePlan:
     info: BaseInfo
     fingerprint: str
     device: str | None
-    judges: tuple[str, str]
+    judges: Mapping[str, str]
+    judge_digests: Mapping[str, str]
     cells: tuple[PlannedCell, ...]
     notes: tuple[str, ...]
     """What a person should know before it starts."""
@@ -93,12 +102,17 @@ class SuitePlan:
         return [cell for cell in self.cells if not cell.is_whole]
 
     @property
+    def to_make(self) -> list[PlannedCell]:
+        """The cells whose video isn't there as it is wanted now."""
+        return [cell for cell in self.cells if not cell.has_video]
+
+    @property
     def to_learn(self) -> list[PlannedAdapter]:
         """What the missing videos need and the registry doesn't have, each once, subjects first."""
         needed = {
             adapter.identity: adapter
             for kind in get_args(AdapterKind)
-            for cell in self.waiting
+            for cell in self.to_make
             if (adapter := cell.adapters.get(kind)) is not None and adapter.published is None
         }
         return list(needed.values())

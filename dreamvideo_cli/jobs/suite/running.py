@@ -15,7 +15,7 @@ from dreamvideo_cli.jobs.folders import working_in
 from dreamvideo_cli.jobs.learning import learn
 from dreamvideo_cli.jobs.progress import TotalProgress
 from dreamvideo_cli.jobs.requests import LearnRequest, load_request
-from dreamvideo_cli.jobs.suite.cells import CellMaker, cell_text
+from dreamvideo_cli.jobs.suite.cells import CellMaker, cell_text, rescored
 from dreamvideo_cli.jobs.suite.folder import REFERENCES, ResultsWriter, learning_curve
 from dreamvideo_cli.jobs.suite.planning import plan_suite
 from dreamvideo_cli.jobs.suite.plans import PlannedAdapter, SuitePlan
@@ -60,25 +60,38 @@ def run_cells(
 def _carry_out(plan: SuitePlan, registry: Registry, on_event: OnEvent) -> None:
     from engine.bases.load import choose_device, load_base
     from engine.evaluation.judges import Judges
-    from engine.evaluation.scoring import Scorer
+    from engine.evaluation.scoring import METRICS, Scorer
 
     writer = ResultsWriter(plan, registry, on_event)
     if not plan.waiting:
         return
-    judges = Judges(dict(zip(("clip", "dino"), plan.judges, strict=True)), device=str(choose_device(plan.device)))
-    scorer = Scorer(judges)
-    for judge in ("clip", "dino"):
+    judges = Judges(plan.judges, device=str(choose_device(plan.device)))
+    scorer = Scorer(judges, metrics=METRICS)
+    for judge in dict.fromkeys(name for metric in METRICS for name in metric.judges):
         judges[judge]  # Where a judge is missing, no video is of use.
-    base = load_base(plan.info.location, device=plan.device, dtype=plan.dtype)
-    _learn(plan, base, registry, on_event)
     with writer:
-        _compose(plan, base, scorer, registry, writer, on_event)
+        _score(plan, scorer, writer, on_event)
+        if plan.to_make:
+            base = load_base(plan.info.location, device=plan.device, dtype=plan.dtype)
+            _learn(plan, base, registry, on_event)
+            _compose(plan, base, scorer, registry, writer, on_event)
+
+
+def _score(plan: SuitePlan, scorer: Scorer, writer: ResultsWriter, on_event: OnEvent) -> None:
+    """Measure the videos that are there by what they were not measured by. One that can't be keeps what it has."""
+    for cell in (cell for cell in plan.cells if cell.has_video and cell.unscored):
+        try:
+            cell.after = rescored(plan, cell, scorer)
+        except Exception as error:
+            on_event(Warned(f"{cell_text(cell.cell)} can't be measured: {reason_of(error)}"))
+            continue
+        writer.add(cell)
 
 
 def _learn(plan: SuitePlan, base: Base, registry: Registry, on_event: OnEvent) -> None:
     """Learn each adapter that is missing; one that fails keeps its error."""
     adapters, estimates = plan.to_learn, plan.estimates
-    clock = _Clock(sum(map(estimates.learning, adapters)) + sum(map(estimates.composing, plan.waiting)))
+    clock = _Clock(sum(map(estimates.learning, adapters)) + sum(map(estimates.composing, plan.to_make)))
     for number, adapter in enumerate(adapters, 1):
         name = adapter.request.name
         on_event(Note(f"learning {name}, {number} of {len(adapters)}, {clock.left_text}"))
@@ -128,8 +141,8 @@ def _unfinished(request: LearnRequest, registry: Registry) -> tuple[bool, bool]:
 def _compose(
     plan: SuitePlan, base: Base, scorer: Scorer, registry: Registry, writer: ResultsWriter, on_event: OnEvent
 ) -> None:
-    """Make and score the cells that aren't whole, in the suite's order."""
-    waiting = plan.waiting
+    """Make and score the cells whose video isn't there, in the suite's order."""
+    waiting = plan.to_make
     progress = TotalProgress(on_event, "videos", sum(cell.config.steps for cell in waiting))
     for number, cell in enumerate(waiting, 1):
         remark = f"{number} of {len(waiting)}, {cell_text(cell.cell)}"

@@ -67,6 +67,9 @@ class CellResult:
     seconds: float | None = None
     scores: dict[str, float | None] = field(default_factory=dict)
     """By the metric's name in `engine.evaluation.scoring.METRICS`."""
+    score_identities: dict[str, str] = field(default_factory=dict)
+    """Of each score, what it came from (`engine.evaluation.scoring.score_identity`). Results of the first version have
+    none: `identity` told it of all their scores."""
     curves: dict[str, tuple[float, ...]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     """Of the composition, by name: the resolved value and where it came from."""

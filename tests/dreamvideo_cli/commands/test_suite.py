@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import dreamvideo_cli
@@ -27,6 +28,8 @@ from dreamvideo_cli.jobs.suite.shipped import shipped_suites, suite_file
 from engine.bases.location import EMBEDDED
 from engine.data.clips import probe_clip
 from engine.errors import InputError
+from engine.evaluation import scoring
+from engine.evaluation.scoring import METRICS, Metric
 from engine.evaluation.suites.reading import read_suite
 from engine.evaluation.suites.results import Cell, CellResult, read_results
 from engine.evaluation.wanted import ReferenceClip, Wanted
@@ -415,6 +418,67 @@ def test_another_judge_of_the_same_name_scores_anew_and_makes_nothing(dv: Any, w
     assert (done.code, "nothing was begun" in done.err, "has no weights" in done.err) == (2, True, True)
 
 
+def test_a_serial_adapter_of_the_first_version_is_another(dv: Any, write: Write, tmp_path: Path) -> None:
+    """By the same settings it read another state."""
+    file = write('{name = "serial", motion = "dreamvideo-serial"}', more=ZIGZAG, prompts='["a dog {motion}"]')
+    assert dv("suite", "run", file, "--quiet").code == 0
+    assert json.loads(dv("suite", "run", file, "--dry-run", "--json").out)["adapters_to_learn"] == []
+    (video,) = (tmp_path / "trial" / "videos").rglob("*.mp4")
+    video.unlink()
+    with Registry.open() as registry:
+        weights = registry.path(registry.find("trial-zigzag-dreamvideo-serial")) / "adapter.safetensors"
+    assert json.loads(dv("suite", "run", file, "--dry-run", "--json").out)["adapters_to_learn"] == []
+    with safe_open(weights, framework="pt") as opened:
+        about = opened.metadata()
+    assert about["form"] == "residual-serial-bottlenecks"
+    save_file(load_file(weights), weights, {**about, "form": "serial-bottlenecks"})
+    again = json.loads(dv("suite", "run", file, "--dry-run", "--json").out)
+    assert again["adapters_to_learn"] == ["trial-zigzag-dreamvideo-serial"]
+
+
+@pytest.mark.parametrize("first_version", [False, True])
+def test_a_new_metric_is_computed_on_videos_that_are_there(
+    dv: Any, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_version: bool
+) -> None:
+    file = write(TOKEN, BARE)
+    assert dv("suite", "run", file, "--quiet").code == 0
+    trial = tmp_path / "trial"
+    if first_version:  # whose results had no identities of scores
+        lines = [json.loads(line) for line in (trial / "results.jsonl").read_text().splitlines()]
+        stripped = [{k: v for k, v in line.items() if k != "score_identities"} for line in lines]
+        (trial / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in stripped))
+        assert "0 made, 2 kept" in dv("suite", "run", file).err
+    before = by_method(trial)
+    times = {path: path.stat().st_mtime_ns for path in trial.rglob("*.mp4")}
+    # The videos are there: what they were made with is not needed any more.
+    assert dv("rm", *learnt(), "--yes").code == 0
+
+    def brightness(version: int, scale: float) -> None:
+        row = Metric("brightness", "Brightness", lambda seen: torch.full((2,), scale), version=version)
+        monkeypatch.setattr(scoring, "METRICS", (*METRICS, row))
+
+    brightness(1, 0.25)
+    cost = json.loads(dv("suite", "run", file, "--dry-run", "--json").out)
+    assert (cost["adapters_to_learn"], cost["videos_to_make"], cost["videos_to_measure"]) == ([], 0, 2)
+    done = dv("suite", "run", file)
+    assert done.code == 0 and "0 made, 2 kept, 0 failed" in done.err
+    for method, result in by_method(trial).items():
+        assert result.scores == {**before[method].scores, "brightness": 0.25}
+        assert replace(result, scores={}, curves={}, score_identities={}) == replace(
+            before[method], scores={}, curves={}, score_identities={}
+        )
+    assert {path: path.stat().st_mtime_ns for path in trial.rglob("*.mp4")} == times and learnt() == []
+    rows = list(csv.DictReader((trial / "cells.csv").open(encoding="utf-8")))
+    assert [row["brightness"] for row in rows] == ["0.25", "0.25"]
+    with Registry.open() as registry:
+        assert {cell.scores["brightness"] for cell in registry.suites.cells(registry.suites.all()[0].id)} == {0.25}
+    noted = (trial / "results.jsonl").read_bytes()
+    assert dv("suite", "run", file).code == 0 and (trial / "results.jsonl").read_bytes() == noted
+    brightness(2, 0.5)
+    assert dv("suite", "run", file).code == 0
+    assert {result.scores["brightness"] for result in by_method(trial).values()} == {0.5}
+
+
 def wait_for(there: Callable[[], bool]) -> None:
     end = time.monotonic() + 200
     while not there():
@@ -434,7 +498,9 @@ def test_references_are_kept_as_a_browser_plays_them_and_follow_their_files(tmp_
     photo, clip = tmp_path / "a.PNG", MATERIAL / "zigzag" / "dog.mp4"
     shutil.copyfile(MATERIAL / "fox" / "1.png", photo)
     wanted = Wanted("a dog", (photo,), (ReferenceClip(clip), ReferenceClip(clip, end=0.5)))
-    task = PlannedCell(Cell("lora", "fox", "zigzag", "a *", 0), "a *", {}, ComposeConfig(), wanted, {}, "", None, False)
+    task = PlannedCell(
+        Cell("lora", "fox", "zigzag", "a *", 0), "a *", {}, ComposeConfig(), wanted, {}, "", None, [], False, ()
+    )
     pictures, clips = references_of(tmp_path, task)
     (before,) = pictures
     assert [Path(path).parent for path in (*pictures, *clips)] == [
@@ -458,7 +524,9 @@ def test_a_folder_of_frames_is_kept_anew_where_a_frame_or_the_part_that_is_used_
 
     def kept(**part: float) -> bytes:
         wanted = Wanted("a dog", (), (ReferenceClip(frames, source_fps=4, **part),))
-        task = PlannedCell(Cell("lora", None, "zigzag", "a", 0), "a", {}, ComposeConfig(), wanted, {}, "", None, False)
+        task = PlannedCell(
+            Cell("lora", None, "zigzag", "a", 0), "a", {}, ComposeConfig(), wanted, {}, "", None, [], False, ()
+        )
         return (tmp_path / references_of(tmp_path, task)[1][0]).read_bytes()
 
     first, shorter = kept(), kept(end=0.5)
