@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from registry import queries
 from registry.driver_errors import PATIENCE_S, readable_errors
-from registry.location import RegistryLocation
+from registry.location import RegistryLocation, reading_alone
 from registry.migrating import REVISIONS, stored_revision
 from registry.queries import POSTGRESQL, SQLITE, Dialect, Execute
 from registry.records import Adapter, Kind, Labels, Query
@@ -100,8 +100,8 @@ def _opened(location: RegistryLocation) -> sqlite3.Connection | None:
 
 
 def _connect(location: RegistryLocation) -> sqlite3.Connection:
-    # Not `mode=ro`: whoever opens the database first after a crash has to put its log in order.
-    address = f"file:{quote(str(location.file))}?mode=rw"
+    parameters = urlencode(reading_alone(location.file) or {"mode": "rw"})
+    address = f"file:{quote(str(location.file))}?{parameters}"
     return sqlite3.connect(address, uri=True, timeout=PATIENCE_S, isolation_level=None)
 
 

@@ -6,12 +6,13 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from registry.driver_errors import PATIENCE_S
 from registry.errors import AddressError
-from registry.location import SERVER, RegistryLocation
+from registry.location import SERVER, RegistryLocation, reading_alone
 from registry.queries import POSTGRESQL, SQLITE, Dialect, Execute
 
 _REACHING_S = 10
@@ -54,17 +55,22 @@ def flaws_of(connection: Connection) -> list[str]:
 
 
 def open_file(file: Path, *, foreign_keys: bool = True) -> Engine:
-    """Give an engine on an SQLite file.
+    """Give an engine on an SQLite file, for reading alone where nothing can be written there.
 
     Transactions really begin with BEGIN, or BEGIN IMMEDIATE: Python's sqlite3 begins none before a CREATE TABLE or
     a SELECT; then a migration would not be all or nothing, and a reader would not see one moment.
     """
-    engine = create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": PATIENCE_S})
+    alone = reading_alone(file)
+    url = URL.create("sqlite", database=str(file))
+    if alone:
+        url = URL.create("sqlite", database=f"file:{quote(str(file))}", query={**alone, "uri": "true"})
+    engine = create_engine(url, connect_args={"timeout": PATIENCE_S})
 
     def set_up(connection: Any, _record: object) -> None:
         connection.isolation_level = None
         connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
-        _let_readers_and_writers_be(connection)
+        if not alone:
+            _let_readers_and_writers_be(connection)
 
     def begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("writes", False)

@@ -91,3 +91,16 @@ def _passwords(parts: SplitResult) -> list[str]:
     in_query = [pair.removeprefix("password=") for pair in parts.query.split("&") if pair.startswith("password=")]
     written = [each for each in (parts.netloc.rpartition("@")[0].partition(":")[2], *in_query) if each]
     return [*written, *(unquote(each) for each in written)]
+
+
+def reading_alone(file: Path) -> dict[str, str]:
+    """How SQLite is to open a database of which nothing can be written: the parameters of its address; none where it
+    can be.
+
+    Only there: whoever opens a database first after a crash has to put its log in order. Where there is no log, and
+    none can be begun, the file is taken as it stands.
+    """
+    if not file.exists() or (os.access(file.parent, os.W_OK | os.X_OK) and os.access(file, os.W_OK)):
+        return {}
+    log = file.with_name(f"{file.name}-wal")
+    return {"mode": "ro"} if log.exists() and log.stat().st_size else {"mode": "ro", "immutable": "1"}

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from dreamvideo_cli.jobs.requests import given, new_request
-from dreamvideo_cli.terminal.learning import run_learning
 from dreamvideo_cli.terminal.method_options import MotionMethodOption
 from dreamvideo_cli.terminal.options import (
     BaseOption,
@@ -70,6 +68,9 @@ def learn_motion(
 
     Example: dv motion learn guitar clips/ --prompt "a person is playing guitar"
     """
+    from dreamvideo_cli.jobs.requests import given, new_request
+    from dreamvideo_cli.terminal.learning import run_learning
+
     trimming = given(start=start, end=end, source_fps=source_fps)
     about = given(prompt=prompt, method=method, base=base, device=device, dtype=dtype)
     request = new_request("motion", name, clips, {**trimming, **about}, options)

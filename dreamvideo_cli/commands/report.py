@@ -53,7 +53,7 @@ def report(
     target = output or folder / "report.html"
     check_page(target, force=force or output is None)
     made = make_report(results, folder, load_votes(votes) if votes else None, most=comparisons)
-    size = write_page(target, made.html)
+    size = write_page(target, made.html, replace=force or output is None)
     for problem in made.problems:
         out.warn(problem)
     failed = f", {made.failed:,} failed" if made.failed else ""

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from dreamvideo_cli.jobs.requests import given, new_request
-from dreamvideo_cli.terminal.learning import run_learning
 from dreamvideo_cli.terminal.method_options import SubjectMethodOption
 from dreamvideo_cli.terminal.options import (
     BaseOption,
@@ -68,6 +66,9 @@ def learn_subject(
 
     Example: dv subject learn chowchow photos/ --class dog
     """
+    from dreamvideo_cli.jobs.requests import given, new_request
+    from dreamvideo_cli.terminal.learning import run_learning
+
     about = given(**{"class": class_word}, masks=masks, method=method, base=base, device=device, dtype=dtype)
     request = new_request("subject", name, images, about, options)
     run_learning(request, Out(json=json, quiet=quiet), resume=resume, restart=restart, dry_run=dry_run)

@@ -24,9 +24,12 @@ def check_page(path: Path, *, force: bool) -> None:
     check_file(path, force=force)
 
 
-def write_page(path: Path, text: str) -> int:
-    """Write a page, whole or not at all, and give its size in bytes."""
+def write_page(path: Path, text: str, *, replace: bool) -> int:
+    """Write a page, whole or not at all, and give its size in bytes.
+
+    Without `replace`, raises `FileThereError` for a file that appeared meanwhile.
+    """
     contents = text.encode("utf-8", "replace")
-    with written_aside(path) as partial:
+    with written_aside(path, replace=replace) as partial:
         partial.write_bytes(contents)
     return len(contents)

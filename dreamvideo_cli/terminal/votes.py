@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from engine.evaluation.suites.tallies import Tally
 
 
-def show_votes(study: Study, tally: Tally, file: Path | None, out: Out) -> None:
+def show_votes(study: Study, tally: Tally, file: Path | None, out: Out, *, force: bool = False) -> None:
     """The paper's tables in percent and the raters' agreement on stdout, every pair's votes in `file`."""
     from engine.evaluation.suites.ballots import QUESTIONS
     from engine.evaluation.suites.tallies import votes_data
 
     if file is not None:
-        _write(file, study, tally)
+        _write(file, study, tally, replace=force)
         out.note(f"Wrote {file}")
     if out.json:
         out.data({**votes_data(study, tally), "ballots": _rows(study, tally)})
@@ -84,11 +84,11 @@ def _rows(study: Study, tally: Tally) -> list[dict[str, Any]]:
     ]
 
 
-def _write(file: Path, study: Study, tally: Tally) -> None:
+def _write(file: Path, study: Study, tally: Tally, *, replace: bool) -> None:
     rows: Sequence[dict[str, Any]] = _rows(study, tally)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    with written_aside(file) as partial:
+    with written_aside(file, replace=replace) as partial:
         partial.write_text(text.getvalue(), encoding="utf-8")

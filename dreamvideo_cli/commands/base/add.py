@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dreamvideo_cli.commands.base.rows import base_rows
-from dreamvideo_cli.jobs.bases import fingerprint_of
 from dreamvideo_cli.terminal.options import JsonOption
 from dreamvideo_cli.terminal.output import Out
-from engine.bases.hub import folder_at
-from engine.bases.location import BaseLocation, inspect_base
 
 if TYPE_CHECKING:
     pass
@@ -30,6 +27,8 @@ def add(
 
     Example: dv base add modelscope ali-vilab/text-to-video-ms-1.7b
     """
+    from dreamvideo_cli.jobs.bases import fingerprint_of
+    from engine.bases.location import BaseLocation, inspect_base
     from registry import Registry, check_new_name
 
     location = BaseLocation(check_new_name(name), _place(model), _place(image_encoder) if image_encoder else None)
@@ -50,5 +49,7 @@ def add(
 
 def _place(model: str) -> str:
     """A folder is kept by its absolute path: commands run anywhere."""
+    from engine.bases.hub import folder_at
+
     folder = folder_at(model)
     return model if folder is None else str(folder)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dreamvideo_cli.commands.base.rows import base_rows
-from dreamvideo_cli.jobs.bases import SHORT
 from dreamvideo_cli.terminal.options import JsonOption
 from dreamvideo_cli.terminal.output import Column, Out
 
@@ -15,12 +14,18 @@ if TYPE_CHECKING:
     pass
 
 
+def _shortened(fingerprint: object) -> str:
+    from dreamvideo_cli.jobs.bases import SHORT
+
+    return str(fingerprint or "")[:SHORT]
+
+
 _COLUMNS = (
     Column("default", "", lambda default: "*" if default else ""),
     Column("name", "Name", style="bold"),
     Column("model", "Model", wrap=True),
     Column("image_encoder", "Image encoder", lambda place: "in the model" if place is None else str(place), wrap=True),
-    Column("fingerprint", "Fingerprint", lambda text: str(text or "")[:SHORT], style="dim"),
+    Column("fingerprint", "Fingerprint", _shortened, style="dim"),
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dreamvideo_cli.jobs.bases import default_base
 from dreamvideo_cli.terminal.options import BaseArgument
 from dreamvideo_cli.terminal.output import Out
 
@@ -17,6 +16,7 @@ def remove(name: BaseArgument) -> None:
 
     Example: dv base rm modelscope
     """
+    from dreamvideo_cli.jobs.bases import default_base
     from registry import Registry
 
     out = Out()

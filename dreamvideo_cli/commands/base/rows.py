@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dreamvideo_cli.jobs.bases import default_base, location_of
-from engine.bases.location import EMBEDDED
-
 if TYPE_CHECKING:
     from registry import Registry
 
 
 def base_rows(registry: Registry) -> list[dict[str, object]]:
+    """One row a base, the embedded one first."""
+    from dreamvideo_cli.jobs.bases import default_base, location_of
+    from engine.bases.location import EMBEDDED
+
     chosen = default_base(registry).name
     known = [(EMBEDDED, None), *((location_of(row), row.fingerprint) for row in registry.bases())]
     return [

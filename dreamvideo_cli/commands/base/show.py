@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dreamvideo_cli.jobs.bases import default_base, fingerprint_of, named_base
 from dreamvideo_cli.terminal.completion import base_names
 from dreamvideo_cli.terminal.options import JsonOption
 from dreamvideo_cli.terminal.output import Out
 from dreamvideo_cli.wording import bytes_text, option_name, value_text
-from engine.bases.location import BaseInfo, inspect_base
 
 if TYPE_CHECKING:
-    pass
+    from engine.bases.location import BaseInfo
 
 
 def show(
@@ -33,6 +31,8 @@ def show(
 
     Example: dv base show embedded
     """
+    from dreamvideo_cli.jobs.bases import default_base, fingerprint_of, named_base
+    from engine.bases.location import inspect_base
     from registry import Registry
 
     with Registry.open() as registry:

@@ -54,7 +54,7 @@ def make(
     study = draw_study(results, folder.resolve().name, method=method, against=against or (), most=most, seed=seed)
     page = study_page(study, results, folder)
     save_study(study, key)
-    size = write_page(target, page)
+    size = write_page(target, page, replace=force)
     out.note(f"{count_text(len(study.ballots), 'pair')} of videos; {bytes_text(size)}")
     out.note(f"Keep {key}: it says whose videos they are, and dv study tally needs it")
     about = {"path": str(target), "key": str(key), "bytes": size, "study": study.id, "ballots": len(study.ballots)}

@@ -34,4 +34,4 @@ def count(
     if csv is not None:
         check_table(csv, force=force)
     study = load_study(key)
-    show_votes(study, tally(study, load_answers(answers, study)), csv, Out(json=json, quiet=quiet))
+    show_votes(study, tally(study, load_answers(answers, study)), csv, Out(json=json, quiet=quiet), force=force)

@@ -181,6 +181,22 @@ def test_a_second_run_makes_only_what_is_missing_damaged_or_different(dv: Any, w
     assert "2 made, 2 kept" in done.err and learnt() == ["trial-fox-textual-inversion@2"]
 
 
+def test_a_suite_loads_its_base_once(dv: Any, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from engine.bases import load
+
+    load_base, loads = load.load_base, []
+
+    def counted(location: Any, **how: Any) -> Any:
+        loads.append(location.name)
+        return load_base(location, **how)
+
+    monkeypatch.setattr("engine.bases.load.load_base", counted)
+    done = dv("suite", "run", write('"dreamvideo"', TOKEN, BARE, more=FOX + ZIGZAG, prompts='["a * {motion}"]'))
+    assert done.code == 0, done.err
+    assert learnt() == ["trial-fox-dreamvideo@1", "trial-fox-textual-inversion@1", "trial-zigzag-dreamvideo@1"]
+    assert loads == ["embedded"]
+
+
 def test_what_fails_stops_nothing_else_and_is_tried_again(
     dv: Any, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
