@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from engine.files import written_aside
+from engine.pretraining.ahead import drawn_ahead
 from engine.pretraining.pools import LATENT_POOLS, Photographs
 from engine.pretraining.settings import AutoencoderSettings, DecoderSettings
 from engine.pretraining.stage import Run, run_stage
@@ -48,11 +49,13 @@ def pretrain(settings: AutoencoderSettings, photographs: Photographs, run: Run) 
     torch.manual_seed(settings.loop.seed)
     model = build(settings).to(run.device)
 
+    drawn = drawn_ahead(lambda step: _batch(settings, photographs, step))
+
     def loss_at(step: int, _micro: int) -> Tensor:
-        generator = generator_at(settings.loop.seed, step)
-        pixels, masks = (t.to(run.device) for t in _batch(settings, photographs, step, generator))
+        pixels, masks = (t.to(run.device) for t in drawn(step))
         with run.accelerator.autocast():
             posterior = model.encode(pixels).latent_dist
+            generator = generator_at(settings.loop.seed, step, "noise")
             noise = torch.randn(posterior.mean.shape, generator=generator).to(pixels)
             output = model.decode(posterior.mean + posterior.std * noise).sample
         loss = reconstruction_loss(output.float(), pixels, masks, settings)
@@ -74,10 +77,9 @@ def pretrain(settings: AutoencoderSettings, photographs: Photographs, run: Run) 
     return model
 
 
-def _batch(
-    settings: AutoencoderSettings, photographs: Photographs, step: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def _batch(settings: AutoencoderSettings, photographs: Photographs, step: int) -> tuple[Tensor, Tensor]:
     """Windows on individuals at first, whole pictures in the last steps."""
+    generator = generator_at(settings.loop.seed, step)
     if step >= settings.crop_share * settings.loop.steps:
         return photographs.frames(photographs.draw(settings.batch_size, generator))
     chosen = photographs.draw(settings.batch_size * (SIZE // settings.crop) ** 2, generator)
@@ -110,9 +112,13 @@ def sharpen(
     for parameter in decoder.values():
         parameter.requires_grad_(True)
 
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        return photographs.frames(photographs.draw(settings.batch_size, generator_at(settings.loop.seed, step)))
+
+    drawn = drawn_ahead(draw)
+
     def loss_at(step: int, _micro: int) -> Tensor:
-        generator = generator_at(settings.loop.seed, step)
-        pixels, masks = (t.to(run.device) for t in photographs.frames(photographs.draw(settings.batch_size, generator)))
+        pixels, masks = (t.to(run.device) for t in drawn(step))
         with run.accelerator.autocast():
             with torch.no_grad():
                 latents = model.encode(pixels).latent_dist.mean

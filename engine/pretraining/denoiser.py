@@ -13,11 +13,11 @@ from diffusers.models.attention_processor import AttnProcessor
 from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from engine.pretraining.ahead import drawn_ahead
 from engine.pretraining.captions import for_denoiser
-from engine.pretraining.pools import Latents, Photographs, clip_latents, photograph_latents, spare_processors
+from engine.pretraining.pools import Latents, Photographs, clip_latents, photograph_latents
 from engine.pretraining.settings import DenoiserSettings
 from engine.pretraining.stage import Run, run_stage
 from engine.pretraining.text_image import tokenize
@@ -34,9 +34,7 @@ class Conditioned(nn.Module):
         self.unet, self.text_encoder = unet, text_encoder
 
     def forward(self, latents: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
-        # Where the UNet is compiled, it is for clips: single frames take another way through it.
-        unet = self.unet.forward if latents.shape[2] == 1 else self.unet
-        prediction: Tensor = unet(latents, timesteps, self.text_encoder(ids)[0]).sample
+        prediction: Tensor = self.unet(latents, timesteps, self.text_encoder(ids)[0]).sample
         return prediction
 
 
@@ -187,37 +185,6 @@ class Batches:
         return Batch(clean, tokenize(self.tokenizer, captions), timesteps, noise)
 
 
-@dataclass(frozen=True)
-class _Steps(Dataset[Batch]):
-    """The batches of `draw` from step `first` on."""
-
-    draw: Callable[[int], Batch]
-    first: int
-
-    def __len__(self) -> int:
-        return 2**31
-
-    def __getitem__(self, i: int) -> Batch:
-        return self.draw(self.first + i)
-
-
-def drawn_ahead(draw: Callable[[int], Batch], processes: int) -> Callable[[int], Batch]:
-    """`draw` for steps in order, the next ones drawn by `processes` others meanwhile: the same batches, sooner."""
-    if processes == 0:
-        return draw
-    feed: Iterator[Batch] = iter(())
-    due = -1
-
-    def at(step: int) -> Batch:
-        nonlocal feed, due
-        if step != due:
-            feed = iter(DataLoader(_Steps(draw, step), batch_size=None, num_workers=processes))
-        due = step + 1
-        return next(feed)
-
-    return at
-
-
 def pretrain(
     settings: DenoiserSettings,
     autoencoder: AutoencoderKL,
@@ -236,7 +203,7 @@ def pretrain(
     pictures = photograph_latents(photographs, autoencoder, run)
 
     def loss_of(draw: Callable[[int], Batch]) -> Callable[[int, int], Tensor]:
-        drawn = drawn_ahead(draw, spare_processors())
+        drawn = drawn_ahead(draw)
 
         def loss_at(step: int, _micro: int) -> Tensor:
             batch = drawn(step)
@@ -255,8 +222,6 @@ def pretrain(
     ):  # fmt: skip
         # Clips learnt on the images' former weights are out of date.
         (run.work / "clips.safetensors").unlink(missing_ok=True)
-    if settings.compiled and run.device.type == "cuda":
-        unet.compile()
     clips = clip_latents(settings.pool_clips, autoencoder, run)
     batches = Batches(settings, pictures, clips, tokenizer, len(alphas))
     run_stage(

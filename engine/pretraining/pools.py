@@ -7,7 +7,6 @@ shown many times. Entry n of a pool is a function of n alone: a larger pool begi
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -23,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from engine.files import written_aside
+from engine.pretraining.ahead import spare_processors
 from engine.pretraining.stage import Run
 from engine.training import generator_at
 from engine.world import motions, pictures
@@ -143,12 +143,6 @@ class Photographs:
         for n, shown in enumerate(self.shown[::PHOTOGRAPHS_EACH]):
             groups.setdefault((shown.class_word, shown.colour), []).append(n)
         return [torch.tensor(members) for members in groups.values() if len(members) > 1]
-
-
-def spare_processors() -> int:
-    """How many processes may prepare data beside the training: none on few processors, which have enough to do."""
-    processors = os.cpu_count() or 1
-    return processors - 2 if processors > 4 else 0
 
 
 class _Chunks(Dataset[T], Generic[T]):

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import ViTConfig, ViTModel
 
+from engine.pretraining.ahead import drawn_ahead
 from engine.pretraining.pools import Photographs
 from engine.pretraining.settings import SelfSupervisedSettings
 from engine.pretraining.stage import Run, run_stage
@@ -70,12 +71,15 @@ def pretrain(settings: SelfSupervisedSettings, photographs: Photographs, run: Ru
     model = Viewer(settings).to(run.device)
     attend_plainly(model.encoder, run.device)
 
+    def draw(step: int) -> list[Tensor]:
+        pairs = photographs.draw_pairs(settings.batch_size // 2, settings.group, generator_at(settings.loop.seed, step))
+        return [photographs.frames(indices)[0] for indices in pairs]
+
+    drawn = drawn_ahead(draw)
+
     def loss_at(step: int, _micro: int) -> Tensor:
-        generator = generator_at(settings.loop.seed, step)
-        pairs = photographs.draw_pairs(settings.batch_size // 2, settings.group, generator)
-        views = [
-            random_views(photographs.frames(indices)[0].to(run.device), settings.area, generator) for indices in pairs
-        ]
+        generator = generator_at(settings.loop.seed, step, "views")
+        views = [random_views(pixels.to(run.device), settings.area, generator) for pixels in drawn(step)]
         with run.accelerator.autocast():
             features = model(torch.cat(views))
         first, second = features.chunk(2)

@@ -1,7 +1,8 @@
 """Every setting of the recipe, in one place.
 
-`CPU` is meant for hours on a core or two, over several sittings; `GPU` for a data-centre card, where batches are as
-large as keep it busy. The models are the same in both, so that either may go on where the other stopped.
+`CPU` is meant for hours on a core or two, over several sittings; `GPU` for a quarter of an hour of a data-centre card
+and its processors, with batches as large as keep it busy. The models are the same in both, so that either may go on
+where the other stopped.
 """
 
 from __future__ import annotations
@@ -120,9 +121,6 @@ class DenoiserSettings:
     image_step_share: float = 0.15
     """Of the clip stage's steps, how many are of single frames, so that F = 1 stays in range."""
     ema_decay: float = 0.999
-    compiled: bool = False
-    """Compile the UNet for clips on a GPU (`torch.compile`): 149 s once on an H100 with 16 cores, then a third less
-    time for forward and backward passes."""
 
 
 @dataclass(frozen=True)
@@ -155,17 +153,16 @@ CPU = Recipe(
     self_supervised=SelfSupervisedSettings(_loop(2500, 1e-3, 55)),
 )
 GPU = Recipe(
-    autoencoder=AutoencoderSettings(_loop(12000, 1.5e-3, 11), batch_size=64),
+    autoencoder=AutoencoderSettings(_loop(6000, 1.5e-3, 11), batch_size=64),
     denoiser=DenoiserSettings(
-        _loop(20000, 1e-3, 33), _loop(12000, 1e-3, 34),
-        image_batch=384, clip_batch=160, pool_clips=30000, compiled=True,
+        _loop(3000, 1e-3, 33), _loop(1500, 1e-3, 34), image_batch=768, clip_batch=160, pool_clips=16000
     ),
-    decoder=DecoderSettings(_loop(6000, 1e-3, 77), batch_size=64),
-    image_encoder=ContrastiveSettings(_loop(3000, 1e-3, 22), text_layers=2, batch_size=256),
-    judge=ContrastiveSettings(_loop(4000, 1e-3, 44), text_layers=2, batch_size=256),
-    self_supervised=SelfSupervisedSettings(_loop(4000, 1e-3, 55), batch_size=256),
-    photographs=80000,
-)  # fmt: skip
+    decoder=DecoderSettings(_loop(2000, 1e-3, 77), batch_size=64),
+    image_encoder=ContrastiveSettings(_loop(1000, 1e-3, 22), text_layers=2, batch_size=256),
+    judge=ContrastiveSettings(_loop(2500, 1e-3, 44), text_layers=2, batch_size=256),
+    self_supervised=SelfSupervisedSettings(_loop(2500, 1e-3, 55), batch_size=256),
+    photographs=60000,
+)
 PRESETS = {"cpu": CPU, "gpu": GPU}
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, PreTrainedModel
 
+from engine.pretraining.ahead import drawn_ahead
 from engine.pretraining.captions import of_photograph
 from engine.pretraining.pools import Photographs
 from engine.pretraining.settings import ContrastiveSettings
@@ -86,12 +87,15 @@ def pretrain(
     model = build(settings, tokenizer).to(run.device)
     attend_plainly(model, run.device)
 
-    def loss_at(step: int, _micro: int) -> Tensor:
+    def draw(step: int) -> tuple[Tensor, list[str]]:
         generator = generator_at(settings.loop.seed, step)
-        first, second = photographs.draw_pairs(settings.batch_size // 2, settings.group, generator)
-        shown = torch.cat([first, second])
-        pixels, _ = photographs.frames(shown)
-        captions = [of_photograph(photographs.shown[i], generator) for i in shown.tolist()]
+        shown = torch.cat(photographs.draw_pairs(settings.batch_size // 2, settings.group, generator))
+        return photographs.frames(shown)[0], [of_photograph(photographs.shown[i], generator) for i in shown.tolist()]
+
+    drawn = drawn_ahead(draw)
+
+    def loss_at(step: int, _micro: int) -> Tensor:
+        pixels, captions = drawn(step)
         ids = tokenize(tokenizer, captions).to(run.device)
         with run.accelerator.autocast():
             output = model(input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=pixels.to(run.device))

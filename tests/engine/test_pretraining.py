@@ -17,6 +17,7 @@ from engine.bases.load import load_base
 from engine.bases.location import BaseLocation
 from engine.pretraining import autoencoder, captions, denoiser, pools, tokenizer
 from engine.pretraining.__main__ import pretrain
+from engine.pretraining.ahead import drawn_ahead
 from engine.pretraining.export import export
 from engine.pretraining.settings import (
     AutoencoderSettings,
@@ -212,7 +213,7 @@ def test_batches_drawn_ahead_by_other_processes_are_the_same_in_the_same_order()
         whole = torch.full((1,), step)
         return denoiser.Batch(whole.float(), whole, whole, torch.rand(1, generator=generator_at(0, step)))
 
-    ahead = denoiser.drawn_ahead(draw, 2)
+    ahead = drawn_ahead(draw, 2)
     for step in (7, 8, 9, 3, 4):  # a stage may begin anywhere
         batch = ahead(step)
         assert int(batch.ids) == step
