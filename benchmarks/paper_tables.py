@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dreamvideo_cli.jobs.suite.folder import CELLS
-from engine.evaluation.suites.results import CellResult, Part, made, read_results, wanted_identities
+from engine.evaluation.suites.results import CellAdapter, CellResult, made, read_results, stored_identities
 from engine.evaluation.suites.tables import FOUR, Figure, Table, TableRow, overview, paper_tables, title_of
 from engine.methods.common import Kind
 from engine.methods.table import method_named
@@ -77,8 +77,8 @@ def main() -> None:
     shutil.copyfile(options.folder / CELLS, options.out / CELLS)
     settings = _settings(results)
     (options.out / "settings.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    wanted = len(wanted_identities(options.folder) or results)
-    (options.out / "tables.md").write_text("\n".join(_page(results, wanted)) + "\n", encoding="utf-8")
+    expected = len(stored_identities(options.folder) or results)
+    (options.out / "tables.md").write_text("\n".join(_page(results, expected)) + "\n", encoding="utf-8")
 
 
 def verdicts(tables: Iterable[Table]) -> Iterator[Verdict]:
@@ -91,11 +91,12 @@ def verdicts(tables: Iterable[Table]) -> Iterator[Verdict]:
                     yield Verdict(table.number, row.title, metric, expected, figure)
 
 
-def _page(results: list[CellResult], wanted: int) -> Iterator[str]:
+def _page(results: list[CellResult], expected: int) -> Iterator[str]:
     tables = paper_tables(results)
     videos, bases = made(results), {result.base_fingerprint[:12] for result in results}
     yield "# The paper's tables on the embedded base\n"
-    yield f"Written by `benchmarks/paper_tables.py` from {len(videos)} of {wanted} cells; base `{', '.join(bases)}`.\n"
+    base = ", ".join(bases)
+    yield f"Written by `benchmarks/paper_tables.py` from {len(videos)} of {expected} cells; base `{base}`.\n"
     yield (
         "Means with 95% intervals; subjects and motions are resampled ([how](../../report.md#the-tables)). In brackets "
         "the difference to the last row over the cells that both have; in bold where its interval holds no zero."
@@ -142,9 +143,9 @@ def _difference(figure: Figure) -> str:
     return f"**{figure.difference.mean:+.3f}**" if figure.differs else f"{figure.difference.mean:+.3f}"
 
 
-def _parts(results: Iterable[CellResult]) -> dict[tuple[Kind, str], Part]:
+def _parts(results: Iterable[CellResult]) -> dict[tuple[Kind, str], CellAdapter]:
     """A part of each kind and method that adapters were learnt by."""
-    found: dict[tuple[Kind, str], Part] = {}
+    found: dict[tuple[Kind, str], CellAdapter] = {}
     for result in results:
         for kind, part in result.parts.items():
             found.setdefault((kind, part.method), part)

@@ -243,7 +243,7 @@ def _publish(name: str, kind: Any, base: Any, here: Path) -> None:
     import torch
 
     from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
-    from engine.adapters.storage import Adapter, write_adapter
+    from engine.adapters.storage import AdapterFiles, write_adapter
     from engine.data.files import sha256_of
     from registry import NewAdapter, Registry, Source
 
@@ -251,7 +251,7 @@ def _publish(name: str, kind: Any, base: Any, here: Path) -> None:
     sites = identity_sites if kind == "subject" else motion_sites
     made = AdapterSet.create(sites(base.sites), 0.5, condition_width=None, seed=0)
     token = torch.zeros(base.text.token_width)
-    adapter = Adapter(
+    adapter = AdapterFiles(
         kind, "dreamvideo", base.fingerprint, made.state(), made.widths, token if kind == "subject" else None, None
     )
     row = NewAdapter(

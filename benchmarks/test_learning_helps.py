@@ -18,7 +18,7 @@ from torch import Tensor
 
 import dreamvideo_cli
 from engine.adapters.bottleneck import AdapterSet
-from engine.adapters.storage import Adapter, read_adapter
+from engine.adapters.storage import AdapterFiles, read_adapter
 from engine.bases.base import Base
 from engine.bases.family import Conditioning
 from engine.bases.load import load_base
@@ -79,7 +79,7 @@ def loss_on_fixed_pairs(base: Base, clean_at: Callable[[Tensor, torch.Generator]
     return total / (PAIRS // BATCH)
 
 
-def attached(base: Base, adapter: Adapter, guided_by: Tensor | None = None) -> AbstractContextManager[None]:
+def attached(base: Base, adapter: AdapterFiles, guided_by: Tensor | None = None) -> AbstractContextManager[None]:
     weights = AdapterSet.from_state(adapter.weights)
     if guided_by is not None:
         weights.condition(guided_by.expand(BATCH, -1), torch.ones(BATCH))

@@ -18,7 +18,7 @@ from engine.adapters.applied import AppliedAdapter, Strength
 from engine.adapters.choosing import Guidance
 from engine.adapters.forms import restored
 from engine.adapters.learnt import Learnt
-from engine.adapters.storage import Adapter, read_adapter
+from engine.adapters.storage import AdapterFiles, read_adapter
 from engine.bases.base import Base
 from engine.bases.sizes import check_shape
 from engine.data.files import sha256_of
@@ -27,7 +27,7 @@ from engine.errors import AdapterError, InputError, JobError
 from engine.methods.common import Kind
 from engine.methods.dreamvideo import ComposeConfig
 from engine.prompt_limits import limit_of_base
-from engine.prompts import PLACEHOLDER, said
+from engine.prompts import PLACEHOLDER, with_subject_word
 from engine.sampling.guidance import guided, prepared
 from engine.sampling.levels import Level
 from engine.sampling.noise import offset_noise
@@ -105,7 +105,7 @@ class _Used:
     """An applied adapter, and what its files hold."""
 
     applied: AppliedAdapter
-    stored: Adapter
+    stored: AdapterFiles
 
     @property
     def looks(self) -> bool:
@@ -224,11 +224,11 @@ def _attached(
 def _said(prompt: str, used: Sequence[_Used]) -> str:
     """The prompt with each subject as it was called while learning."""
     for each in _of_role(used, "subject"):
-        prompt = said(prompt, each.stored.word, each.applied.token)
+        prompt = with_subject_word(prompt, each.stored.word, each.applied.token)
     return prompt
 
 
-def _read(applied: AppliedAdapter, base: Base, allow_other_base: bool) -> Adapter:
+def _read(applied: AppliedAdapter, base: Base, allow_other_base: bool) -> AdapterFiles:
     adapter = read_adapter(applied.folder)
     if adapter.kind != applied.role:
         raise AdapterError(f"{applied.folder.name} is a {adapter.kind}, not a {applied.role}")

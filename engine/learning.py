@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from engine.adapters.choosing import Guidance
 from engine.adapters.forms import fresh
 from engine.adapters.learnt import Learnt
-from engine.adapters.storage import Adapter, write_adapter
+from engine.adapters.storage import AdapterFiles, write_adapter
 from engine.bases.base import Base
 from engine.bases.family import Conditioning
 from engine.data.encoding import EncodedClip, EncodedImages, OnFrames, encode_clip, encode_images
@@ -277,7 +277,7 @@ class _Session:
     ) -> Learned:
         """Write the adapter's files, in the first process, and tell what came of the run."""
         kind, name = self.method.kind, self.method.name
-        adapter = Adapter(
+        adapter = AdapterFiles(
             kind,
             name,
             self.base.fingerprint,

@@ -21,7 +21,7 @@ from engine.errors import InputError
 from engine.methods.common import CLASS, Method, MotionSettings, OptimizerConfig, SubjectSettings, check_read
 from engine.methods.table import DEFAULT, check_options, method_named, recommended_for
 from engine.prompt_limits import limit_of_base
-from engine.prompts import PLACEHOLDER, said
+from engine.prompts import PLACEHOLDER, with_subject_word
 from engine.settings import Resolved, check_number, resolve
 
 _MANY_FRAMES = 1000  # Of a clip: 40 seconds at 25 frames a second.
@@ -231,7 +231,7 @@ def plan_motion(
 def image_prompts(plan: SubjectPlan, prompt: str, word: str) -> list[str]:
     """The prompt of each image: its caption, in which the method's `word` calls the subject, else `prompt`."""
     word, prompt = (text.replace(CLASS, plan.class_word) for text in (word, prompt))
-    return [said(s.prompt, word) if s.prompt is not None else prompt for s in plan.of_role("image")]
+    return [with_subject_word(s.prompt, word) if s.prompt is not None else prompt for s in plan.of_role("image")]
 
 
 def unread_words(plan: SubjectPlan | MotionPlan, info: BaseInfo) -> tuple[str, ...]:

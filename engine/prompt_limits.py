@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from engine.bases.location import BaseInfo, BaseLocation
 from engine.errors import InputError
-from engine.prompts import PLACEHOLDER, said
+from engine.prompts import PLACEHOLDER, with_subject_word
 
 if TYPE_CHECKING:
     from engine.bases.family import Prompts
@@ -85,7 +85,7 @@ def notes_on_composing(info: BaseInfo, prompt: str, negative_prompt: str, subjec
     from engine.adapters.storage import word_of
 
     word = word_of(subject)
-    notes = limit.notes([said(prompt, word)], token=PLACEHOLDER in word, mark=word)
+    notes = limit.notes([with_subject_word(prompt, word)], token=PLACEHOLDER in word, mark=word)
     return (*notes, *limit.notes([negative_prompt]))
 
 

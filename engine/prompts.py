@@ -80,11 +80,10 @@ def _replaced(prompt: str, name: str, by: str, *, count: int = 0) -> str:
     return found if found != prompt_ else prompt
 
 
-def said(prompt: str, word: str, written: str = PLACEHOLDER) -> str:
-    """Return `prompt` with what is `written` for a subject as it was called while learning: `word` is `*`, "* dog" or
-    "sks dog".
+def with_subject_word(prompt: str, word: str, written: str = PLACEHOLDER) -> str:
+    """Return `prompt` with the word that a subject was learnt by (`*`, "* dog" or "sks dog") for what is `written`.
 
-    A class word that already follows is not said twice: "a * dog" is "a sks dog" too.
+    A class word that already follows is not repeated: "a * dog" is "a sks dog" too.
     """
     _, _, class_word = word.partition(" ")
     doubled = rf"(?:\s+{re.escape(class_word)}(?!\w))?" if class_word else ""

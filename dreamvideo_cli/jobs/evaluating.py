@@ -14,7 +14,7 @@ from engine.bases.location import EMBEDDED
 from engine.data.files import sha256_of
 from engine.data.finding import find_clips, find_images
 from engine.errors import BaseError, InputError
-from engine.evaluation.wanted import ReferenceClip, Wanted
+from engine.evaluation.expected import Expected, ReferenceClip
 from engine.prompt_limits import limit_of_judge
 from engine.prompts import with_class_word
 
@@ -48,7 +48,7 @@ class PlannedVideo:
 
     path: Path
     record: Mapping[str, Any]
-    wanted: Wanted
+    expected: Expected
     prompt: str | None
     subject: str | None
     motion: str | None
@@ -101,7 +101,7 @@ def evaluate(request: EvalRequest, registry: Registry, on_event: OnEvent = ignor
     on_event(Planned(plan))
     for note in _notes(plan):
         on_event(Note(note))
-    texts = [video.wanted.text for video in plan.videos if video.wanted.text]
+    texts = [video.expected.text for video in plan.videos if video.expected.text]
     with _other_judges_named():
         for note in limit_of_judge(plan.judges["clip"]).notes(texts) if texts else ():
             on_event(Warned(note))
@@ -109,7 +109,7 @@ def evaluate(request: EvalRequest, registry: Registry, on_event: OnEvent = ignor
     for video in plan.videos:
         began = time.perf_counter()
         with _other_judges_named():
-            scored.append(VideoScores(_about(video, plan), scorer.score(video.path, video.wanted)))
+            scored.append(VideoScores(_about(video, plan), scorer.score(video.path, video.expected)))
         on_event(Step("videos", len(scored), len(plan.videos), time.perf_counter() - began))
     return scored
 
@@ -161,12 +161,12 @@ def _notes(plan: EvalPlan) -> Iterator[str]:
     else:
         yield f"Judged by {_listed([f'{title} ({named_judge(model)})' for title, model in titles.items()])}"
     lacking = (
-        ("CLIP-T", "no prompt is known: give it with `prompt`", lambda wanted: wanted.text is None),
+        ("CLIP-T", "no prompt is known: give it with `prompt`", lambda expected: expected.text is None),
         ("CLIP-I and DINO-I", "no subject is known: give `subject` or `references`", lambda w: not w.references),
-        ("motion fidelity", "no motion is known: give `motion` or `clips`", lambda wanted: not wanted.clips),
+        ("motion fidelity", "no motion is known: give `motion` or `clips`", lambda expected: not expected.clips),
     )
     for figures, why, absent in lacking:
-        without = [video.path.name for video in plan.videos if absent(video.wanted)]
+        without = [video.path.name for video in plan.videos if absent(video.expected)]
         if without:
             which = "" if len(without) == len(plan.videos) else f" for {', '.join(without)}"
             yield f"No {figures}{which}: {why}"
@@ -177,13 +177,13 @@ def _about(video: PlannedVideo, plan: EvalPlan) -> dict[str, Any]:
     return {
         "path": str(video.path),
         "prompt": video.prompt,
-        "text": video.wanted.text,
+        "text": video.expected.text,
         "subject": video.subject,
         "motion": video.motion,
         "base": _base(video.record),
         "seed": video.record.get("seed"),
-        "references": [str(path) for path in video.wanted.references],
-        "clips": [str(clip.path) for clip in video.wanted.clips],
+        "references": [str(path) for path in video.expected.references],
+        "clips": [str(clip.path) for clip in video.expected.clips],
         **{f"{name}_judge": named_judge(model) for name, model in plan.judges.items()},
     }
 
@@ -235,7 +235,7 @@ def _planned(
         trimming = {n: motion.hyperparameters[n] for n in _TRIMMING if n in motion.hyperparameters} if motion else {}
         clips = tuple(ReferenceClip(p, **trimming) for p in _sources(motion, "clip", registry)) if motion else ()
     return PlannedVideo(
-        path, record, Wanted(text, pictures, clips), prompt,
+        path, record, Expected(text, pictures, clips), prompt,
         subject.id if subject else None, motion.id if motion else None,
     )  # fmt: skip
 

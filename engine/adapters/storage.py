@@ -35,7 +35,7 @@ _DOCUMENT = "adapter.json"
 
 
 @dataclass(frozen=True)
-class Adapter:
+class AdapterFiles:
     """What is learnt of a subject or a motion, and what is needed to use it.
 
     `weights` are the state of learnt weights of the given `form` (empty when only a token was learnt), `token`
@@ -57,7 +57,7 @@ class Adapter:
     appearance_strengths: tuple[float, float] = _FIRST_STRENGTHS
 
 
-def write_adapter(adapter: Adapter, folder: Path) -> None:
+def write_adapter(adapter: AdapterFiles, folder: Path) -> None:
     """Write an adapter's files into `folder`, which is created. Raises `JobError` for values that are no numbers."""
     version, later = 1, dict[str, str]()
     if (adapter.form, adapter.word) != (_FIRST_FORM, PLACEHOLDER):
@@ -82,7 +82,7 @@ def write_adapter(adapter: Adapter, folder: Path) -> None:
             _save(folder / name, tensors, None)
 
 
-def read_adapter(folder: Path) -> Adapter:
+def read_adapter(folder: Path) -> AdapterFiles:
     """Read what `write_adapter` wrote.
 
     Raises `AdapterError` for files that are missing, damaged, or of a format newer than this.
@@ -105,7 +105,7 @@ def read_adapter(folder: Path) -> Adapter:
     if unknown := set(metadata) - known - more:
         raise AdapterError(f"{folder / WEIGHTS} says {', '.join(sorted(unknown))}, which this dv does not know")
     token, embeddings = _read_one(folder / TOKENS, TOKEN, 1), _read_one(folder / EMBEDDINGS, "image_embeddings", 2)
-    return Adapter(
+    return AdapterFiles(
         weights=weights, widths=widths, token=token, embeddings=embeddings, appearance_strengths=strengths, **fields
     )  # fmt: skip
 

@@ -24,8 +24,8 @@ from engine.bases.location import BaseInfo
 from engine.bases.text import ClipPrompts
 from engine.bases.weights import as_the_only_ones, weights_of
 from engine.errors import BaseError
+from engine.evaluation.expected import PAPER_CLIP, PAPER_DINO
 from engine.evaluation.judge_files import judge_digest, judge_folder
-from engine.evaluation.wanted import PAPER_CLIP, PAPER_DINO
 from engine.prompt_limits import judge_tokens
 
 Pictures = Sequence[npt.NDArray[np.uint8]]

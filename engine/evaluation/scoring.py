@@ -21,11 +21,11 @@ from engine.data.images import Pixels, read_image
 from engine.data.windows import FrameSampling
 from engine.errors import InputError
 from engine.evaluation.caching import FeatureCache
+from engine.evaluation.expected import Expected, ReferenceClip
 from engine.evaluation.flow import Flow, flow_of
 from engine.evaluation.judges import Judges
 from engine.evaluation.metrics import likeness_of_neighbours, likeness_to_images, likeness_to_text
 from engine.evaluation.motion import motion_amount_curve, motion_fidelity_curve, motion_signature
-from engine.evaluation.wanted import ReferenceClip, Wanted
 from engine.identity import hashed
 
 _MOST_WINDOWS = 4
@@ -44,8 +44,8 @@ class Scores:
 class Evidence:
     """What metrics may look at, each part worked out when the first metric asks for it."""
 
-    def __init__(self, video: ClipInfo, frames: Pixels, wanted: Wanted, scorer: Scorer) -> None:
-        self.video, self.frames, self.wanted = video, frames, wanted
+    def __init__(self, video: ClipInfo, frames: Pixels, expected: Expected, scorer: Scorer) -> None:
+        self.video, self.frames, self.expected = video, frames, expected
         self._scorer = scorer
         self._features: dict[tuple[str, str], Tensor] = {}
 
@@ -55,12 +55,12 @@ class Evidence:
 
     def text_by(self, judge: str) -> Tensor | None:
         """A judge's features of the text, `(D,)`; None where there is none."""
-        text = self.wanted.text
+        text = self.expected.text
         return None if text is None else self._once("text", judge, lambda: self._scorer.judges.texts(judge, [text])[0])
 
     def references_by(self, judge: str) -> Tensor | None:
         """A judge's features of the references, `(R, D)`; None where there are none."""
-        pictures = self.wanted.references
+        pictures = self.expected.references
         if not pictures:
             return None
         return self._once("references", judge, lambda: self._scorer.of_pictures(judge, pictures))
@@ -73,7 +73,7 @@ class Evidence:
     @cached_property
     def reference_motions(self) -> list[list[Tensor]]:
         """For each reference clip the motion signatures of its windows."""
-        return [self._scorer.motions(clip, self.video) for clip in self.wanted.clips]
+        return [self._scorer.motions(clip, self.video) for clip in self.expected.clips]
 
     def _once(self, what: str, judge: str, work: Callable[[], Tensor]) -> Tensor:
         if (what, judge) not in self._features:
@@ -117,7 +117,7 @@ def _amount(seen: Evidence) -> Tensor | None:
 
 
 def _fidelity(seen: Evidence) -> Tensor | None:
-    if seen.flow is None or not seen.wanted.clips:
+    if seen.flow is None or not seen.expected.clips:
         return None
     return motion_fidelity_curve(motion_signature(seen.flow), seen.reference_motions)
 
@@ -132,10 +132,10 @@ METRICS: tuple[Metric, ...] = (
 )
 
 
-def score_identity(metric: Metric, judges: Mapping[str, str], video: str, wanted: object) -> str:
+def score_identity(metric: Metric, judges: Mapping[str, str], video: str, expected: object) -> str:
     """A hash of all that decides a score: the metric, its judges by `judge_digest`, the hash of the video, and what it
     is measured against, as plain values that tell contents."""
-    return hashed(["score", metric.name, metric.version, [judges[name] for name in metric.judges], video, wanted])
+    return hashed(["score", metric.name, metric.version, [judges[name] for name in metric.judges], video, expected])
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,10 @@ class Scorer:
     cache: FeatureCache = field(default_factory=FeatureCache)
     _motions: dict[tuple[object, ...], list[Tensor]] = field(default_factory=dict, repr=False)
 
-    def score(self, video: Path, wanted: Wanted) -> Scores:
+    def score(self, video: Path, expected: Expected) -> Scores:
         """Measure one video. Raises `InputError` for a video, picture or clip that can't be read."""
         info = probe_clip(video)
-        seen = Evidence(info, read_clip(info), wanted, self)
+        seen = Evidence(info, read_clip(info), expected, self)
         values: dict[str, float | None] = {}
         curves: dict[str, tuple[float, ...]] = {}
         for metric in self.metrics:

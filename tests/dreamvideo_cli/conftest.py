@@ -163,7 +163,7 @@ def adapters(base: Any, publish: Publish) -> None:
     import torch
 
     from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
-    from engine.adapters.storage import Adapter, write_adapter
+    from engine.adapters.storage import AdapterFiles, write_adapter
     from registry import Registry
 
     generator = torch.Generator().manual_seed(1)
@@ -176,7 +176,7 @@ def adapters(base: Any, publish: Publish) -> None:
             for parameter in made.parameters().values():
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
         token = torch.randn(base.text.token_width, generator=generator)
-        adapter = Adapter(
+        adapter = AdapterFiles(
             kind, "dreamvideo", base.fingerprint, made.state(), made.widths, token if kind == "subject" else None, None
         )
         published = publish(name, kind=kind, base_fingerprint=base.fingerprint, base_name="embedded")

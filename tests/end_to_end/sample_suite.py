@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.evaluation.suites.results import Cell, CellResult, Part, append_result
+from engine.evaluation.suites.results import Cell, CellAdapter, CellResult, append_result
 from engine.media.video import write_video
 from engine.methods.common import Kind
 from engine.world import clips, material
@@ -148,7 +148,7 @@ def _references(folder: Path, cell: Cell) -> tuple[tuple[str, ...], tuple[str, .
     return pictures, moving
 
 
-def _parts(cell: Cell) -> dict[Kind, Part]:
+def _parts(cell: Cell) -> dict[Kind, CellAdapter]:
     kinds: tuple[Kind, Kind] = ("subject", "motion")
     by = dict(zip(kinds, LEARNT_BY[cell.method], strict=True))
     if cell.motion is None and cell.subject is not None:
@@ -159,14 +159,14 @@ def _parts(cell: Cell) -> dict[Kind, Part]:
     return {kind: _part(kind, str(names[kind]), method) for kind, method in by.items() if method is not None}
 
 
-def _part(kind: str, name: str, method: str) -> Part:
+def _part(kind: str, name: str, method: str) -> CellAdapter:
     phases = ("token", "identity") if (kind, method) == ("subject", "dreamvideo") else (kind,)
     chance = random.Random(f"{kind}{name}{method}")
     losses = {
         phase: [(step, 0.12 + 0.3 * math.exp(-step / 90) + abs(chance.gauss(0, 0.02))) for step in range(1, 401, 4)]
         for phase in phases
     }
-    return Part(
+    return CellAdapter(
         adapter=f"{name}-{method}@1",
         sha256=hashlib.sha256(f"{kind}{name}{method}".encode()).hexdigest(),
         method=method,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
-from engine.adapters.storage import Adapter
+from engine.adapters.storage import AdapterFiles
 from engine.bases.base import Base
 from engine.composing import AppliedAdapter, ComposeConfig, Composition, compose
 from engine.methods.common import Kind
@@ -29,17 +29,17 @@ def random(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def subject_of(base: Base) -> Adapter:
+def subject_of(base: Base) -> AdapterFiles:
     adapters = filled(AdapterSet.create(identity_sites(base.sites), 0.5, condition_width=None, seed=0), 1)
-    return Adapter(
+    return AdapterFiles(
         "subject", "dreamvideo", base.fingerprint, adapters.state(), adapters.widths, random(3, 32), random(4, 5, 24)
     )
 
 
-def motion_of(base: Base, condition_width: int | None = 24) -> Adapter:
+def motion_of(base: Base, condition_width: int | None = 24) -> AdapterFiles:
     adapters = filled(AdapterSet.create(motion_sites(base.sites), 0.5, condition_width=condition_width, seed=0), 2)
     embeddings = random(5, 6, 24) if condition_width else None
-    return Adapter("motion", "dreamvideo", base.fingerprint, adapters.state(), adapters.widths, None, embeddings)
+    return AdapterFiles("motion", "dreamvideo", base.fingerprint, adapters.state(), adapters.widths, None, embeddings)
 
 
 def applied(subject: Path | None = None, motion: Path | None = None) -> list[AppliedAdapter]:

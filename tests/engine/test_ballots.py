@@ -12,7 +12,7 @@ import pytest
 
 from engine.errors import InputError
 from engine.evaluation.suites.ballots import Study, draw_study, load_study, save_study
-from engine.evaluation.suites.results import Cell, CellResult, Part
+from engine.evaluation.suites.results import Cell, CellAdapter, CellResult
 from engine.evaluation.suites.tallies import krippendorff_alpha, load_answers, tally
 
 
@@ -62,7 +62,7 @@ def test_what_is_asked_depends_on_what_was_customized() -> None:
         return study.ballots[0].questions
 
     def learnt(*kinds: Any, other: Any = None) -> Any:
-        part = Part("fox@1", "0" * 64, "any", {}, 1)
+        part = CellAdapter("fox@1", "0" * 64, "any", {}, 1)
         by = {"dreamvideo": kinds, "lora": kinds if other is None else other}
         return [replace(r, parts=dict.fromkeys(by[r.cell.method], part)) for r in results(*by)]
 

@@ -18,14 +18,14 @@ from engine.adapters.choosing import ATTENTION_KV, SPATIAL, SPATIAL_CROSS_ATTENT
 from engine.adapters.forms import fresh, restored
 from engine.adapters.learnt import Learnt
 from engine.adapters.low_rank import LowRankSet
-from engine.adapters.storage import Adapter, read_adapter, write_adapter
+from engine.adapters.storage import AdapterFiles, read_adapter, write_adapter
 from engine.adapters.weight_deltas import WeightDeltas
 from engine.bases.base import Base
 from engine.bases.family import Conditioning, Site
 from engine.composing import AppliedAdapter, ComposeConfig, compose
 from engine.errors import AdapterError, InputError
 from engine.methods.table import methods_of
-from engine.prompts import place_subject, said
+from engine.prompts import place_subject, with_subject_word
 from tests.engine.unet3d_parts import encoder_of, text_of
 
 LoadBase = Callable[..., Base]
@@ -191,7 +191,9 @@ def test_serial_adapters_are_learnt_in_the_authors_form_and_older_files_keep_the
     weights = fresh(trained, base.sites, base.labels, base.denoiser, condition_width=CONDITION, seed=0)
     assert weights.form == trained.form == SERIAL
     for form in (SERIAL, OLDER):
-        write_adapter(Adapter("motion", "dreamvideo-serial", "x", weights.state(), weights.widths, form=form), tmp_path)
+        write_adapter(
+            AdapterFiles("motion", "dreamvideo-serial", "x", weights.state(), weights.widths, form=form), tmp_path
+        )
         stored = read_adapter(tmp_path)
         assert restored(stored.form, stored.weights).form == form
 
@@ -285,7 +287,7 @@ def test_tensors_of_no_form_are_refused(form: str, message: str) -> None:
 def test_only_what_needs_it_is_written_in_the_newer_format(tmp_path: Path) -> None:
     from safetensors import safe_open
 
-    plain = Adapter("subject", "dreamvideo", "f" * 64, {"a/down.weight": torch.ones(1, 1)})
+    plain = AdapterFiles("subject", "dreamvideo", "f" * 64, {"a/down.weight": torch.ones(1, 1)})
     for adapter, version in (
         (plain, "1"),
         (replace(plain, word="sks dog"), "2"),
@@ -313,7 +315,7 @@ def test_only_what_needs_it_is_written_in_the_newer_format(tmp_path: Path) -> No
     ],
 )
 def test_a_subject_is_said_as_it_was_learnt(prompt: str, word: str, expected: str) -> None:
-    assert said(prompt, word) == expected
+    assert with_subject_word(prompt, word) == expected
 
 
 def test_an_identifier_is_a_place_for_the_subject() -> None:
@@ -326,7 +328,7 @@ def test_an_identifier_is_a_place_for_the_subject() -> None:
 
 
 def test_composing_says_the_identifier_or_the_token_before_the_class_word(base: Base, tmp_path: Path) -> None:
-    blank = Adapter("subject", "dreamix", base.fingerprint, {}, form="weight-deltas", word="sks dog")
+    blank = AdapterFiles("subject", "dreamix", base.fingerprint, {}, form="weight-deltas", word="sks dog")
     token = torch.randn(32, generator=torch.Generator().manual_seed(1))
     write_adapter(blank, tmp_path / "sks")
     write_adapter(replace(blank, word="* dog", token=token), tmp_path / "custom")

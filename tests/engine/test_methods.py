@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from engine.adapters.choosing import Bottlenecks
 from engine.adapters.forms import fresh, restored
 from engine.adapters.learnt import Learnt
-from engine.adapters.storage import Adapter, read_adapter, write_adapter
+from engine.adapters.storage import AdapterFiles, read_adapter, write_adapter
 from engine.bases.base import Base
 from engine.bases.family import Conditioning
 from engine.bases.unet3d import UNET3D
@@ -210,7 +210,7 @@ def test_fresh_weights_change_nothing_and_detached_ones_leave_no_trace(base: Bas
 def test_saved_equals_loaded(base: Base, method: Method, tmp_path: Path) -> None:
     weights, recipe = weights_of(method, base, seed=1), method.recipe(method.settings())
     token = torch.randn(32) if recipe.token is not None else None
-    adapter = Adapter(method.kind, method.name, "f" * 64, {}, token=token, word=recipe.word)
+    adapter = AdapterFiles(method.kind, method.name, "f" * 64, {}, token=token, word=recipe.word)
     if weights is not None:
         adapter = replace(adapter, weights=weights.state(), widths=weights.widths, form=weights.form)
     write_adapter(adapter, tmp_path / "first")
@@ -380,4 +380,4 @@ def test_no_adapter_is_written_of_values_that_are_no_numbers(tmp_path: Path, wha
     values: dict[str, Any] = {"weights": {"a": torch.ones(2)}, "token": torch.ones(3), "embeddings": torch.ones(2, 3)}
     values[what] = {"a": torch.tensor([1.0, bad])} if what == "weights" else values[what] * bad
     with pytest.raises(JobError, match="no numbers"):
-        write_adapter(Adapter("subject", "any", "0" * 64, **values), tmp_path / "out")
+        write_adapter(AdapterFiles("subject", "any", "0" * 64, **values), tmp_path / "out")

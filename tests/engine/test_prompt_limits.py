@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import engine.bases.load
-from engine.adapters.storage import Adapter, word_of, write_adapter
+from engine.adapters.storage import AdapterFiles, word_of, write_adapter
 from engine.bases.base import Base
 from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
 from engine.composing import AppliedAdapter, ComposeConfig, compose
@@ -71,7 +71,7 @@ def test_a_star_that_is_cut_off_is_an_error(text: str, cut: bool) -> None:
 def test_composing_refuses_a_subject_that_is_cut_off(base: Base, tmp_path: Path, word: str, place: str) -> None:
     form = "bottlenecks" if word == "*" else "weight-deltas"
     token = torch.zeros(32) if "*" in word else None
-    adapter = Adapter("subject", "any", base.fingerprint, {}, token=token, form=form, word=word)
+    adapter = AdapterFiles("subject", "any", base.fingerprint, {}, token=token, form=form, word=word)
     write_adapter(adapter, tmp_path / "one")
     assert word_of(tmp_path / "one") == word
     prompt = f"a * {LONG}" if place == "first" else f"{LONG} *"

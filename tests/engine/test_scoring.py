@@ -15,9 +15,9 @@ from engine.bases.location import EMBEDDED, inspect_base
 from engine.errors import BaseError, InputError
 from engine.evaluation import judges
 from engine.evaluation.caching import FeatureCache
+from engine.evaluation.expected import Expected, ReferenceClip
 from engine.evaluation.judges import JudgeKind, Judges, Pictures, judges_of
 from engine.evaluation.scoring import METRICS, Metric, Scorer, Scores
-from engine.evaluation.wanted import ReferenceClip, Wanted
 from engine.media.video import write_video
 from engine.world import clips
 from engine.world.material import FPS, to_uint8, write_motion, write_subject
@@ -45,18 +45,18 @@ def write(tmp_path_factory: pytest.TempPathFactory) -> Write:
 
 
 @pytest.fixture(scope="module")
-def wanted(tmp_path_factory: pytest.TempPathFactory) -> Wanted:
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Expected:
     """A fox that zigzags, from pictures and clips over other scenes, the clips of other objects."""
     folder = tmp_path_factory.mktemp("wanted")
     pictures = write_subject("fox", folder / "fox", count=3, seed=4)
     moving = write_motion("zigzag", folder / "zigzag", words=["owl", "penguin"], seed=5)
-    return Wanted("a fox zigzagging on grass", tuple(pictures), tuple(ReferenceClip(path) for path in moving))
+    return Expected("a fox zigzagging on grass", tuple(pictures), tuple(ReferenceClip(path) for path in moving))
 
 
 @pytest.fixture(scope="module")
-def right(scorer: Scorer, write: Write, wanted: Wanted) -> Scores:
+def right(scorer: Scorer, write: Write, expected: Expected) -> Scores:
     """The video that is all that was wanted."""
-    return scorer.score(write("fox", "zigzag"), wanted)
+    return scorer.score(write("fox", "zigzag"), expected)
 
 
 def figure(scores: Scores, name: str) -> float:
@@ -73,8 +73,10 @@ def test_every_figure_is_the_mean_of_a_curve_over_frames_or_steps(right: Scores)
         assert right.values[name] == pytest.approx(np.mean(curve), abs=1e-6)
 
 
-def test_another_subject_is_less_like_the_pictures(scorer: Scorer, write: Write, wanted: Wanted, right: Scores) -> None:
-    other = scorer.score(write("rocket", "zigzag"), wanted)
+def test_another_subject_is_less_like_the_pictures(
+    scorer: Scorer, write: Write, expected: Expected, right: Scores
+) -> None:
+    other = scorer.score(write("rocket", "zigzag"), expected)
     assert figure(other, "clip_i") < figure(right, "clip_i") - 0.05
     assert figure(other, "motion_fidelity") > 0.8
 
@@ -94,7 +96,7 @@ def test_over_several_subjects_the_videos_own_pictures_are_the_most_like_it(scor
         write_video(frames, videos[word], FPS, {})
     likeness = replace(scorer, metrics=[m for m in METRICS if m.name in ("clip_i", "dino_i")])
     table = {
-        (word, other): likeness.score(videos[word], Wanted(references=tuple(pictures[other])))
+        (word, other): likeness.score(videos[word], Expected(references=tuple(pictures[other])))
         for word in words
         for other in words
     }
@@ -104,8 +106,8 @@ def test_over_several_subjects_the_videos_own_pictures_are_the_most_like_it(scor
         assert own > others + margin, name
 
 
-def test_a_still_video_cannot_win(scorer: Scorer, write: Write, wanted: Wanted, right: Scores) -> None:
-    still = scorer.score(write("fox", "zigzag", order=[0] * clips.FRAMES), wanted)
+def test_a_still_video_cannot_win(scorer: Scorer, write: Write, expected: Expected, right: Scores) -> None:
+    still = scorer.score(write("fox", "zigzag", order=[0] * clips.FRAMES), expected)
     assert figure(still, "temporal_consistency") > 0.99
     assert figure(still, "motion_amount") < 0.02 * figure(right, "motion_amount")
     assert figure(still, "motion_fidelity") == 0
@@ -118,13 +120,13 @@ def test_a_shuffled_video_is_less_consistent(scorer: Scorer, tmp_path: Path) -> 
     scores = {}
     for name, shown in videos.items():
         write_video(shown, tmp_path / f"{name}.mp4", FPS, {})
-        scores[name] = figure(scorer.score(tmp_path / f"{name}.mp4", Wanted()), "temporal_consistency")
+        scores[name] = figure(scorer.score(tmp_path / f"{name}.mp4", Expected()), "temporal_consistency")
     assert scores["shuffled"] < scores["in-order"] - 0.02
 
 
-def test_another_motion_has_less_fidelity(scorer: Scorer, write: Write, wanted: Wanted, right: Scores) -> None:
+def test_another_motion_has_less_fidelity(scorer: Scorer, write: Write, expected: Expected, right: Scores) -> None:
     assert figure(right, "motion_fidelity") > 0.8
-    assert figure(scorer.score(write("fox", "left"), wanted), "motion_fidelity") < 0.3
+    assert figure(scorer.score(write("fox", "left"), expected), "motion_fidelity") < 0.3
 
 
 def test_a_longer_reference_counts_by_its_best_window_at_the_videos_rate(
@@ -134,9 +136,9 @@ def test_a_longer_reference_counts_by_its_best_window_at_the_videos_rate(
     moving = to_uint8(clips.render([clips.ClipSpec("owl", "sea", "zigzag")], frames=16)[0])[0]
     path = tmp_path / "long.mp4"
     write_video(np.concatenate([np.repeat(moving[:1], 16, axis=0), moving]), path, 2 * FPS, {})
-    scores = scorer.score(write("fox", "zigzag"), Wanted(clips=(ReferenceClip(path),)))
+    scores = scorer.score(write("fox", "zigzag"), Expected(clips=(ReferenceClip(path),)))
     assert figure(scores, "motion_fidelity") > 0.8
-    early = Wanted(clips=(ReferenceClip(path, end=0.9),))
+    early = Expected(clips=(ReferenceClip(path, end=0.9),))
     assert figure(scorer.score(write("fox", "zigzag"), early), "motion_fidelity") == 0
 
 
@@ -145,17 +147,17 @@ def test_what_is_not_wanted_is_not_measured_nor_its_judge_loaded(tmp_path: Path,
     scorer = Scorer(
         Judges({"clip": own / "clip", "dino": tmp_path / "nowhere"}), cache=FeatureCache(tmp_path / "cache")
     )
-    scores = scorer.score(write("fox", "left"), Wanted())
+    scores = scorer.score(write("fox", "left"), Expected())
     absent = {name for name, value in scores.values.items() if value is None}
     assert absent == {"clip_t", "clip_i", "dino_i", "motion_fidelity"}
     assert not absent & set(scores.curves)
 
 
-def test_a_video_of_one_frame_has_no_steps(scorer: Scorer, wanted: Wanted, tmp_path: Path) -> None:
+def test_a_video_of_one_frame_has_no_steps(scorer: Scorer, expected: Expected, tmp_path: Path) -> None:
     video = tmp_path / "one"
     video.mkdir()
     Image.fromarray(np.full((50, 71, 3), 90, np.uint8)).save(video / "1.png")
-    scores = scorer.score(video, wanted)
+    scores = scorer.score(video, expected)
     steps = ("temporal_consistency", "motion_fidelity", "motion_amount")
     assert [scores.values[name] for name in steps] == [None] * 3
     assert len(scores.curves["clip_i"]) == 1
@@ -164,14 +166,14 @@ def test_a_video_of_one_frame_has_no_steps(scorer: Scorer, wanted: Wanted, tmp_p
 def test_a_reference_clip_of_one_frame_is_refused(scorer: Scorer, write: Write, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "1.png")
     with pytest.raises(InputError, match="single frame"):
-        scorer.score(write("fox", "left"), Wanted(clips=(ReferenceClip(tmp_path),)))
+        scorer.score(write("fox", "left"), Expected(clips=(ReferenceClip(tmp_path),)))
 
 
 def test_a_new_metric_is_a_function_and_a_row(write: Write) -> None:
     brightness = Metric(
         "brightness", "Brightness", lambda seen: torch.from_numpy(seen.frames).float().mean(dim=(1, 2, 3)) / 255
     )
-    scores = Scorer(Judges({}), metrics=(brightness,)).score(write("fox", "left"), Wanted())
+    scores = Scorer(Judges({}), metrics=(brightness,)).score(write("fox", "left"), Expected())
     assert 0.2 < figure(scores, "brightness") < 0.9
     assert len(scores.curves["brightness"]) == clips.FRAMES
 
@@ -187,14 +189,14 @@ class Average:
 
 
 def test_a_third_judge_is_a_class_and_a_row(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, write: Write, wanted: Wanted
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, write: Write, expected: Expected
 ) -> None:
     monkeypatch.setattr(judges, "JUDGES", (*judges.JUDGES, JudgeKind("average", "Average colour", "any", Average)))
     colour = Metric("colour", "Colour", lambda seen: seen.frames_by("average").mean(dim=1) / 255, ("average",))
     near = Metric("near", "Near", lambda seen: seen.references_by("average"), ("average",))
     scorer = Scorer(Judges({"average": "here"}), metrics=(colour, near), cache=FeatureCache(tmp_path))
-    scores = scorer.score(write("fox", "left"), wanted)
-    assert 0.2 < figure(scores, "colour") < 0.9 and len(scores.curves["near"]) == len(wanted.references)
+    scores = scorer.score(write("fox", "left"), expected)
+    assert 0.2 < figure(scores, "colour") < 0.9 and len(scores.curves["near"]) == len(expected.references)
     with pytest.raises(ValueError, match="average reads no text"):
         scorer.judges.texts("average", ["a fox"])
     with pytest.raises(BaseError, match="no judge dino here: there are average"):

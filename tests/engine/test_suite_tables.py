@@ -11,7 +11,7 @@ import pytest
 from engine.evaluation.pages.charts import learning_curves
 from engine.evaluation.scoring import METRICS
 from engine.evaluation.statistics import bootstrap_interval
-from engine.evaluation.suites.results import Cell, CellResult, Part
+from engine.evaluation.suites.results import Cell, CellAdapter, CellResult
 from engine.evaluation.suites.tables import TITLES, Table, overview, paper_tables
 
 
@@ -27,8 +27,8 @@ def result(
 ) -> CellResult:
     """A cell whose subject and motion were learnt by the methods `by`, with `options`; one without scores failed."""
     sizes = {"dreamvideo": 1000, "lora": 10}
-    parts: dict[Any, Part] = {
-        kind: Part(f"{kind}@1", f"{kind} by {name} {options}", name, _told(options), sizes.get(name, 500))
+    parts: dict[Any, CellAdapter] = {
+        kind: CellAdapter(f"{kind}@1", f"{kind} by {name} {options}", name, _told(options), sizes.get(name, 500))
         for kind, name in zip(("subject", "motion"), by, strict=True)
         if name is not None
     }

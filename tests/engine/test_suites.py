@@ -14,12 +14,12 @@ from engine.evaluation.suites.reading import read_suite
 from engine.evaluation.suites.results import (
     RESULTS,
     Cell,
+    CellAdapter,
     CellResult,
-    Part,
     append_result,
     newest_results,
     read_results,
-    save_wanted,
+    save_identities,
 )
 from engine.methods.dreamvideo import ComposeConfig, MotionConfig
 from engine.settings import typed
@@ -100,9 +100,9 @@ def test_cells_are_every_combination_and_say_what_the_motion_does(tmp_path: Path
     assert len(cells) == len({cell.key for cell in cells}) == 4 * 2 * 2 * 2 * 2
     assert cells[0] == Cell("lora", "rex", "guitar", "a * playing guitar", 3)
     assert cells[-1] == Cell("no token", "vulpes", "turn", "a * circling on the beach", 7)
-    assert suite.said(cells[0]) == "a * playing guitar"
+    assert suite.composed_prompt(cells[0]) == "a * playing guitar"
     nobody = Cell("no identity", "rex", "guitar", "a * playing guitar", 3)
-    assert suite.said(nobody) == suite.text(nobody) == "a dog playing guitar"
+    assert suite.composed_prompt(nobody) == suite.text(nobody) == "a dog playing guitar"
 
 
 def test_a_suite_of_subjects_or_of_motions_alone(tmp_path: Path) -> None:
@@ -277,7 +277,8 @@ RESULT = CellResult(
     CELL, "made", "embedded", "f" * 64, "2026-01-01T00:00:00+00:00", identity="abc", video="videos/1.mp4",
     sha256="a" * 64, seconds=1.5, scores={"clip_t": 0.5, "clip_i": None}, curves={"clip_t": (0.25, 0.75)},
     settings={"steps": {"value": 2, "origin": "option"}},
-    parts={"subject": Part("rex@1", "b" * 64, "lora", {}, 7, {"lora": [(1, 0.5)]})}, references=("references/1.png",),
+    parts={"subject": CellAdapter("rex@1", "b" * 64, "lora", {}, 7, {"lora": [(1, 0.5)]})},
+    references=("references/1.png",),
 )  # fmt: skip
 
 
@@ -292,9 +293,9 @@ def test_results_of_what_is_not_wanted_any_more_are_none_and_the_order_is_the_su
     zebra = replace(RESULT, cell=replace(CELL, subject="zebra"))
     for result in (RESULT, zebra, replace(RESULT, cell=replace(CELL, seed=2))):
         append_result(tmp_path, result)
-    save_wanted(tmp_path, {zebra.cell: "abc", CELL: "abc"})
+    save_identities(tmp_path, {zebra.cell: "abc", CELL: "abc"})
     assert read_results(tmp_path) == [zebra, RESULT]
-    save_wanted(tmp_path, {zebra.cell: "of other settings", CELL: "abc", replace(CELL, seed=3): "abc"})
+    save_identities(tmp_path, {zebra.cell: "of other settings", CELL: "abc", replace(CELL, seed=3): "abc"})
     assert read_results(tmp_path) == [RESULT]
     assert len(newest_results(tmp_path)) == 3
     (tmp_path / "wanted.json").write_text("[1]", encoding="utf-8")

@@ -17,7 +17,7 @@ from dreamvideo_cli.jobs.suite.folder import curve_of, references_of
 from dreamvideo_cli.jobs.suite.plans import PlannedAdapter, PlannedCell, SuitePlan
 from dreamvideo_cli.jobs.targets import Target, slug
 from engine.errors import EngineError, InputError
-from engine.evaluation.suites.results import Cell, CellResult, Part
+from engine.evaluation.suites.results import Cell, CellAdapter, CellResult
 
 if TYPE_CHECKING:
     from engine.bases.base import Base
@@ -112,8 +112,8 @@ class CellMaker:
             adapter.kind: self._part(self._cell.adapters[adapter.kind], adapter) for adapter in composition.adapters
         }
 
-    def _part(self, planned: PlannedAdapter, adapter: Adapter) -> Part:
-        return Part(
+    def _part(self, planned: PlannedAdapter, adapter: Adapter) -> CellAdapter:
+        return CellAdapter(
             adapter=adapter.id,
             sha256=adapter.file_hash,
             method=adapter.method,
@@ -150,7 +150,7 @@ def rescored(plan: SuitePlan, cell: PlannedCell, scorer: Scorer) -> CellResult:
 
 
 def _scored(plan: SuitePlan, cell: PlannedCell, scorer: Scorer, sha256: str) -> dict[str, Any]:
-    scores = scorer.score(plan.folder / video_of(cell.cell), cell.wanted)
+    scores = scorer.score(plan.folder / video_of(cell.cell), cell.expected)
     identities = _score_identities(plan, cell, scorer.metrics, sha256)
     return {"scores": scores.values, "curves": scores.curves, "score_identities": identities}
 

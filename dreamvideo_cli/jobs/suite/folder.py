@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from dreamvideo_cli.jobs.events import Event, OnEvent, Step, Warned
 from dreamvideo_cli.jobs.suite.plans import PlannedAdapter, PlannedCell, SuitePlan
 from engine.data.files import sha256_of
-from engine.evaluation.suites.results import CellResult, append_result, save_wanted
-from engine.evaluation.wanted import ReferenceClip
+from engine.evaluation.expected import ReferenceClip
+from engine.evaluation.suites.results import CellResult, append_result, save_identities
 from engine.files import written_aside
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class ResultsWriter:
         self._plan, self._registry, self._on_event = plan, registry, on_event
         self._id: int | None = None
         plan.suite.save(plan.folder)
-        save_wanted(plan.folder, {one.cell: one.identity for one in plan.cells})
+        save_identities(plan.folder, {one.cell: one.identity for one in plan.cells})
         self._write()
         self._in_registry(self._begin)
 
@@ -161,8 +161,8 @@ def references_of(folder: Path, cell: PlannedCell) -> tuple[tuple[str, ...], tup
     """A cell's pictures and clips in the suite's folder, copied there: what a result names stays what it was made and
     measured by, whatever becomes of the user's files. Raises `InputError` where one is gone."""
     places = [folder / REFERENCES / str(name) for name in (cell.cell.subject, cell.cell.motion)]
-    pictures = [_copied(path, places[0], path.suffix.lower(), shutil.copyfile) for path in cell.wanted.references]
-    clips = [_copied(clip.path, places[1], ".mp4", partial(_as_mp4, clip), clip) for clip in cell.wanted.clips]
+    pictures = [_copied(path, places[0], path.suffix.lower(), shutil.copyfile) for path in cell.expected.references]
+    clips = [_copied(clip.path, places[1], ".mp4", partial(_as_mp4, clip), clip) for clip in cell.expected.clips]
     named, shown = (tuple(path.relative_to(folder).as_posix() for path in paths) for paths in (pictures, clips))
     return named, shown
 

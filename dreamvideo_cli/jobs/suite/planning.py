@@ -20,17 +20,17 @@ from engine.bases.location import BaseInfo, inspect_base
 from engine.bases.sizes import check_shape
 from engine.data.files import sha256_of
 from engine.errors import BaseError, EngineError, InputError
+from engine.evaluation.expected import Expected, ReferenceClip
 from engine.evaluation.judge_files import judge_digest
 from engine.evaluation.suites.definition import Suite, SuiteMethod, SuiteMotion, SuiteSubject
 from engine.evaluation.suites.reading import raise_all
 from engine.evaluation.suites.results import Cell, CellResult
-from engine.evaluation.wanted import ReferenceClip, Wanted
 from engine.identity import deciding, deciding_form, hashed
 from engine.methods.common import CLASS
 from engine.methods.dreamvideo import ComposeConfig
 from engine.planning import MotionPlan, SubjectPlan, unread_words
 from engine.prompt_limits import limit_of_base, limit_of_judge
-from engine.prompts import said
+from engine.prompts import with_subject_word
 
 if TYPE_CHECKING:
     from registry import Adapter, Registry
@@ -117,10 +117,10 @@ class _Planner:
         if len(adapters) < len(found) or None in sources.values():
             return None
         pictures, clips = self._references(things["subject"], things["motion"])
-        wanted = Wanted(self.suite.text(cell), pictures, clips)
+        expected = Expected(self.suite.text(cell), pictures, clips)
         settings = settings_for(self.info.recommended.get("compose", {}), None, method.compose_options)
         self._check_shape(method, settings.config)
-        prompt = self.suite.said(cell)
+        prompt = self.suite.composed_prompt(cell)
         try:
             self._look_for_unread(prompt, adapters.get("subject"))
         except InputError as error:
@@ -131,17 +131,17 @@ class _Planner:
             [[self._hash_of(clip.path), clip.start, clip.end, clip.source_fps] for clip in clips],
         ]
         identity = hashed([
-            self.fingerprint, self.suite.dtype or "fp32", prompt, wanted.text, cell.seed,
+            self.fingerprint, self.suite.dtype or "fp32", prompt, expected.text, cell.seed,
             deciding(settings.values(), ComposeConfig),
             [self.digests[name] for name in _FIRST_JUDGES],
             {kind: adapter.identity for kind, adapter in adapters.items()},
             *contents,
         ])  # fmt: skip
         has_video = newest is not None and newest.identity == identity and is_whole(newest, self.folder)
-        compared = [wanted.text, *contents]
+        compared = [expected.text, *contents]
         unscored = tuple(missing_scores(newest, self.digests, compared)) if newest is not None and has_video else ()
         return PlannedCell(
-            cell, prompt, method.compose_options, settings.config, wanted, adapters, identity, newest, compared,
+            cell, prompt, method.compose_options, settings.config, expected, adapters, identity, newest, compared,
             has_video, unscored,
         )  # fmt: skip
 
@@ -149,7 +149,7 @@ class _Planner:
         """The words of prompts, and of what was learnt by, that the base or the CLIP that judges never reads."""
         adapters = {adapter.identity: adapter for cell in cells for adapter in cell.adapters.values()}
         learning = [note for adapter in adapters.values() for note in unread_words(adapter.plan, self.info)]
-        judging = limit_of_judge(self._clip).notes(cell.wanted.text for cell in cells if cell.wanted.text)
+        judging = limit_of_judge(self._clip).notes(cell.expected.text for cell in cells if cell.expected.text)
         return tuple(dict.fromkeys((*learning, *self._unread, *judging)))
 
     def _look_for_unread(self, prompt: str, subject: PlannedAdapter | None) -> None:
@@ -159,7 +159,7 @@ class _Planner:
             return
         recipe = subject.plan.method.recipe(subject.plan.settings.config)
         word = recipe.word.replace(CLASS, subject.plan.class_word)
-        self._unread += limit.notes([said(prompt, word)], token=recipe.token is not None, mark=word)
+        self._unread += limit.notes([with_subject_word(prompt, word)], token=recipe.token is not None, mark=word)
 
     def _check_shape(self, method: SuiteMethod, config: ComposeConfig) -> None:
         try:
@@ -232,9 +232,9 @@ class _Planner:
 
     def _identified(self, request: LearnRequest, plan: SubjectPlan | MotionPlan) -> PlannedAdapter:
         sources = [(source.role, source.sha256, source.prompt) for source in plan.sources]
-        said = getattr(plan, "class_word", None) or getattr(plan, "prompt", None)
+        text = getattr(plan, "class_word", None) or getattr(plan, "prompt", None)
         parts = [request.kind, plan.method.name, self.fingerprint, request.given.get("dtype", "fp32"),
-                 _deciding(hyperparameters(request, plan), plan), sources, said, *_form(plan).values()]  # fmt: skip
+                 _deciding(hyperparameters(request, plan), plan), sources, text, *_form(plan).values()]  # fmt: skip
         return PlannedAdapter(request, plan, hashed(parts))
 
 
@@ -242,14 +242,14 @@ def known_adapter(planned: PlannedAdapter, fingerprint: str, registry: Registry)
     """The newest adapter that was learnt from the same files in the same order, on the same base, by the same
     settings."""
     request, plan = planned.request, planned.plan
-    wanted = (fingerprint, plan.method.name, request.given.get("dtype", "fp32"),
+    expected = (fingerprint, plan.method.name, request.given.get("dtype", "fp32"),
               _deciding(hyperparameters(request, plan), plan),
               getattr(plan, "class_word", None), getattr(plan, "prompt", None))  # fmt: skip
     files = [(source.role, source.sha256) for source in plan.sources]
     for adapter in reversed(registry.adapters(kind=request.kind)):
         has = (adapter.base_fingerprint, adapter.method, adapter.dtype, _deciding(adapter.hyperparameters, plan),
                adapter.class_word, adapter.prompt)  # fmt: skip
-        alike = has == wanted and [(s.role, s.sha256) for s in registry.sources(adapter)] == files
+        alike = has == expected and [(s.role, s.sha256) for s in registry.sources(adapter)] == files
         if alike and _has_form(registry.path(adapter), _form(plan)):
             return adapter
     return None

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, get_args
 from dreamvideo_cli.jobs.kinds import AdapterKind
 from dreamvideo_cli.jobs.requests import LearnRequest
 from engine.bases.location import BaseInfo
+from engine.evaluation.expected import Expected
 from engine.evaluation.suites.definition import Suite
 from engine.evaluation.suites.results import Cell, CellResult
-from engine.evaluation.wanted import Wanted
 from engine.methods.dreamvideo import ComposeConfig
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ class PlannedAdapter:
 class PlannedCell:
     """A cell, what it needs, and its `newest` result before this run, whatever that was made and measured by. `config`
     is what these settings come to without what the motion was learnt with; `compared` tells the contents of what is
-    `wanted`. A video that is there may lack scores: those `unscored`, by metric."""
+    `expected`. A video that is there may lack scores: those `unscored`, by metric."""
 
     cell: Cell
     prompt: str
     settings: Mapping[str, Any]
     config: ComposeConfig
-    wanted: Wanted
+    expected: Expected
     adapters: Mapping[AdapterKind, PlannedAdapter]
     identity: str
     newest: CellResult | None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.evaluation.statistics import Interval
-from engine.evaluation.suites.results import CellResult, Part
+from engine.evaluation.suites.results import CellAdapter, CellResult
 from engine.methods.common import Kind
 
 WIDTH, HEIGHT = 320, 150
@@ -52,7 +52,7 @@ def learning_curves(results: Sequence[CellResult]) -> list[Chart]:
     A line is called by the method that it was learnt by, or where several adapters were learnt by that one, by the
     first of the suite's methods that uses it.
     """
-    found: dict[Kind, dict[str, dict[str, Part]]] = {"subject": {}, "motion": {}}
+    found: dict[Kind, dict[str, dict[str, CellAdapter]]] = {"subject": {}, "motion": {}}
     for result in results:
         for kind, part in result.parts.items():
             name = (result.cell.subject if kind == "subject" else result.cell.motion) or ""
@@ -71,7 +71,7 @@ def learning_curves(results: Sequence[CellResult]) -> list[Chart]:
     ]
 
 
-def _named(users: Mapping[str, Part]) -> dict[str, Part]:
+def _named(users: Mapping[str, CellAdapter]) -> dict[str, CellAdapter]:
     """Adapters by what their lines are called, from the suite's methods that use them."""
     learnt = Counter(part.method for part in users.values())
     return {part.method if learnt[part.method] == 1 else user: part for user, part in users.items()}
@@ -87,7 +87,7 @@ def whiskers(intervals: Mapping[int, Interval]) -> dict[int, Whisker]:
     return {name: Whisker(place(i.low), place(i.mean), place(i.high)) for name, i in intervals.items()}
 
 
-def _chart(title: str, stretch: str, parts: Mapping[str, Part], styles: Mapping[str, int]) -> Chart:
+def _chart(title: str, stretch: str, parts: Mapping[str, CellAdapter], styles: Mapping[str, int]) -> Chart:
     lines = {name: _thinned(points) for name, part in parts.items() if (points := part.losses.get(stretch))}
     steps = max(step for part in parts.values() for step, _ in part.losses.get(stretch, ()))
     losses = [loss for points in lines.values() for _, loss in points]

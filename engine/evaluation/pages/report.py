@@ -13,7 +13,7 @@ from engine.evaluation.pages.choosing import chosen
 from engine.evaluation.pages.media import Item, Media
 from engine.evaluation.pages.rendering import render
 from engine.evaluation.suites.ballots import QUESTIONS
-from engine.evaluation.suites.results import CellResult, Part, made
+from engine.evaluation.suites.results import CellAdapter, CellResult, made
 from engine.evaluation.suites.tables import (
     Group,
     Sort,
@@ -72,7 +72,7 @@ class ReportedAdapter:
 
     kind: str
     name: str
-    part: Part
+    part: CellAdapter
 
 
 def make_report(

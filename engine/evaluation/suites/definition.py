@@ -93,9 +93,9 @@ class Suite:
             for subject in subjects:
                 for motion in motions:
                     for prompt in self.prompts:
-                        said = filled_in(prompt, motion)
+                        filled = filled_in(prompt, motion)
                         for seed in self.seeds:
-                            yield Cell(method.name, subject, motion.name if motion else None, said, seed)
+                            yield Cell(method.name, subject, motion.name if motion else None, filled, seed)
 
     def method(self, cell: Cell) -> SuiteMethod:
         """The method of a cell."""
@@ -114,7 +114,7 @@ class Suite:
         subject = self.subject(cell)
         return with_class_word(cell.prompt, subject=None, class_word=subject.class_word if subject else None)
 
-    def said(self, cell: Cell) -> str:
+    def composed_prompt(self, cell: Cell) -> str:
         """What is composed: the cell's prompt, with the class word where its method learns no subject."""
         return cell.prompt if self.method(cell).subject and PLACEHOLDER in cell.prompt else self.text(cell)
 

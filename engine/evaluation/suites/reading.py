@@ -300,8 +300,8 @@ def _check(suite: Suite, table: _Table) -> None:
     _check_double("the method", [method.name for method in suite.methods], table)
     _check_double("the prompt", suite.prompts, table)
     for motion in suite.motions:
-        said = [filled_in(prompt, motion) for prompt in dict.fromkeys(suite.prompts)]
-        _check_double(f"with what motion {motion.name} does, the prompt", said, table)
+        filled = [filled_in(prompt, motion) for prompt in dict.fromkeys(suite.prompts)]
+        _check_double(f"with what motion {motion.name} does, the prompt", filled, table)
     _check_double("the seed", [str(seed) for seed in suite.seeds], table)
 
 

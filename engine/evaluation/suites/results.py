@@ -1,6 +1,7 @@
 """What came of a suite's cells: one line of JSON each, in the suite's folder, the last of a cell counts.
 
-Beside them is what was wanted of each cell when the suite was last run: a result of anything else is no longer one."""
+Beside them are the identities of the cells when the suite was last run: a result of another identity no longer counts.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Part:
+class CellAdapter:
     """A learnt adapter behind a cell: its registry id, its file's hash, and how it was learnt."""
 
     adapter: str
@@ -73,7 +74,7 @@ class CellResult:
     curves: dict[str, tuple[float, ...]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     """Of the composition, by name: the resolved value and where it came from."""
-    parts: dict[Literal["subject", "motion"], Part] = field(default_factory=dict)
+    parts: dict[Literal["subject", "motion"], CellAdapter] = field(default_factory=dict)
     references: tuple[str, ...] = ()
     """Pictures of the subject, copied into the suite's folder."""
     reference_clips: tuple[str, ...] = ()
@@ -105,7 +106,7 @@ def _end_of_last_line(file: BinaryIO) -> int:
     return 0
 
 
-def save_wanted(folder: Path, identities: Mapping[Cell, str]) -> None:
+def save_identities(folder: Path, identities: Mapping[Cell, str]) -> None:
     """Note the suite's cells in its order, and the `CellResult.identity` that each is to have."""
     rows = [[*cell.key, identity] for cell, identity in identities.items()]
     with written_aside(folder / _WANTED) as partial:
@@ -119,19 +120,19 @@ def read_results(folder: Path) -> list[CellResult]:
     `InputError` where `folder` holds no results, and for damaged ones.
     """
     newest = {result.cell.key: result for result in newest_results(folder)}
-    wanted = wanted_identities(folder)
-    if wanted is None:
+    expected = stored_identities(folder)
+    if expected is None:
         return list(newest.values())
     return [
         result
-        for key, identity in wanted.items()
+        for key, identity in expected.items()
         if (result := newest.get(key)) is not None and result.identity == identity
     ]
 
 
-def wanted_identities(folder: Path) -> dict[Key, str] | None:
-    """What `save_wanted` noted: each cell's `CellResult.identity` by its key, in the suite's order; None where nothing
-    was noted. Raises `InputError` where the file is damaged.
+def stored_identities(folder: Path) -> dict[Key, str] | None:
+    """What `save_identities` noted: each cell's `CellResult.identity` by its key, in the suite's order; None where
+    nothing was noted. Raises `InputError` where the file is damaged.
     """
     path = folder / _WANTED
     try:
@@ -171,7 +172,7 @@ def made(results: Iterable[CellResult]) -> list[CellResult]:
 
 def _result(data: dict[str, Any]) -> CellResult:
     parts = {
-        kind: Part(**{**part, "losses": {k: [tuple(p) for p in v] for k, v in part["losses"].items()}})
+        kind: CellAdapter(**{**part, "losses": {k: [tuple(p) for p in v] for k, v in part["losses"].items()}})
         for kind, part in data.pop("parts").items()
     }
     curves = {name: tuple(curve) for name, curve in data.pop("curves").items()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from engine.evaluation.statistics import Interval, bootstrap_interval, fewest_levels, paired_interval
-from engine.evaluation.suites.results import CellResult, Part, made
+from engine.evaluation.suites.results import CellAdapter, CellResult, made
 from engine.methods.common import Kind
 from engine.methods.table import known_as
 
@@ -296,7 +296,7 @@ def _learnt_by(result: CellResult) -> dict[str, str | None]:
     return {kind: known_as(kind, part.method, _options(part)) for kind, part in result.parts.items()}
 
 
-def _options(part: Part) -> dict[str, object]:
+def _options(part: CellAdapter) -> dict[str, object]:
     return {name: told["value"] for name, told in part.settings.items() if told["origin"] == "option"}
 
 

@@ -29,10 +29,10 @@ from engine.bases.location import EMBEDDED
 from engine.data.clips import probe_clip
 from engine.errors import InputError
 from engine.evaluation import scoring
+from engine.evaluation.expected import Expected, ReferenceClip
 from engine.evaluation.scoring import METRICS, Metric
 from engine.evaluation.suites.reading import read_suite
 from engine.evaluation.suites.results import Cell, CellResult, read_results
-from engine.evaluation.wanted import ReferenceClip, Wanted
 from engine.methods import table
 from engine.methods.common import setting
 from engine.methods.dreamvideo import ComposeConfig
@@ -513,9 +513,9 @@ def test_status_of_what_was_never_run(dv: Any, write: Write, tmp_path: Path) -> 
 def test_references_are_kept_as_a_browser_plays_them_and_follow_their_files(tmp_path: Path) -> None:
     photo, clip = tmp_path / "a.PNG", MATERIAL / "zigzag" / "dog.mp4"
     shutil.copyfile(MATERIAL / "fox" / "1.png", photo)
-    wanted = Wanted("a dog", (photo,), (ReferenceClip(clip), ReferenceClip(clip, end=0.5)))
+    expected = Expected("a dog", (photo,), (ReferenceClip(clip), ReferenceClip(clip, end=0.5)))
     task = PlannedCell(
-        Cell("lora", "fox", "zigzag", "a *", 0), "a *", {}, ComposeConfig(), wanted, {}, "", None, [], False, ()
+        Cell("lora", "fox", "zigzag", "a *", 0), "a *", {}, ComposeConfig(), expected, {}, "", None, [], False, ()
     )
     pictures, clips = references_of(tmp_path, task)
     (before,) = pictures
@@ -539,9 +539,9 @@ def test_a_folder_of_frames_is_kept_anew_where_a_frame_or_the_part_that_is_used_
         shutil.copyfile(MATERIAL / "fox" / f"{number}.png", frames / f"{number}.png")
 
     def kept(**part: float) -> bytes:
-        wanted = Wanted("a dog", (), (ReferenceClip(frames, source_fps=4, **part),))
+        expected = Expected("a dog", (), (ReferenceClip(frames, source_fps=4, **part),))
         task = PlannedCell(
-            Cell("lora", None, "zigzag", "a", 0), "a", {}, ComposeConfig(), wanted, {}, "", None, [], False, ()
+            Cell("lora", None, "zigzag", "a", 0), "a", {}, ComposeConfig(), expected, {}, "", None, [], False, ()
         )
         return (tmp_path / references_of(tmp_path, task)[1][0]).read_bytes()
 

@@ -11,7 +11,7 @@ PAPER_CLIP, PAPER_DINO = "openai/clip-vit-base-patch32", "facebook/dino-vits16"
 
 @dataclass(frozen=True)
 class ReferenceClip:
-    """A clip of the motion that was wanted; `start` and `end` in seconds, a folder of frames with its rate."""
+    """A clip of the expected motion; `start` and `end` in seconds, a folder of frames with its rate."""
 
     path: Path
     start: float = 0.0
@@ -20,7 +20,7 @@ class ReferenceClip:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Expected:
     """What a video is measured against; what isn't given isn't measured.
 
     `text` is the prompt with the subject's class word for the pseudo-word, `references` are pictures.
