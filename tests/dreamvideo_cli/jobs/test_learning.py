@@ -1,4 +1,4 @@
-"""Learning runs that fail on the way: what is kept, and what is advised."""
+"""Learning runs: what they tell, and, where they fail on the way, what is kept and advised."""
 
 from __future__ import annotations
 
@@ -37,3 +37,11 @@ def test_after_divergence_nobody_is_sent_there_again(
     assert "--resume" not in again.err
     monkeypatch.setattr(engine.learning, "denoising_loss", loss)
     assert dv(*learn, "--token-learning-rate", "1e-5", "--restart").out == "fox@1\n"
+
+
+def test_encoding_is_told_before_the_first_step(dv: Callable[..., Any], home: Path) -> None:
+    clip = PHOTOGRAPHS.parent / "zigzag" / "dog.mp4"
+    learnt = dv("motion", "learn", "zigzag", clip, "--steps", "1", "--size", "16x16", "--batch-size", "1")
+    assert learnt.out == "zigzag@1\n"
+    lines = [line.split()[0] for line in learnt.err.splitlines() if "/" in line and line.split()[1:2]]
+    assert lines.index("encoding") < lines.index("motion")
