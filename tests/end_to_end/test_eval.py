@@ -133,14 +133,14 @@ def test_references_that_moved_changed_or_belong_to_another_adapter(call: Dv, ma
     picture = tmp_path / "pictures" / "2.png"
     shutil.copy(tmp_path / "pictures" / "1.png", picture)
     code, _, err = call("eval", made)
-    assert code == 2 and f"{picture}, which has changed since" in err and "--references DIR" in err
+    assert code == 2 and f"{picture}, which has changed since" in err and "--references" in err
     (tmp_path / "pictures").rename(tmp_path / "elsewhere")
     code, out, err = call("eval", made)
     assert (code, out) == (2, "")
-    assert "fox@1 learnt from" in err and "no longer there" in err and "--references DIR" in err
+    assert "fox@1 learnt from" in err and "no longer there" in err and "--references" in err
     (tmp_path / "clips").rename(tmp_path / "moved")
     code, _, err = call("eval", made, "--references", "elsewhere")
-    assert code == 2 and "zigzag@1 learnt from" in err and "--clips DIR" in err
+    assert code == 2 and "zigzag@1 learnt from" in err and "--clips" in err
     code, out, err = call("eval", made, "--references", "elsewhere", "--clips", "moved", "--json")
     assert code == 0 and None not in json.loads(out)["mean"].values(), err
 
@@ -169,7 +169,7 @@ def test_judges_of_a_hub_id_come_from_the_hubs_cache(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     clip = ("eval", "clips/car.mp4", "--references", "pictures", "--json")
     code, _, err = call(*clip)
-    assert code == 2 and "openai/clip-vit-base-patch32" in err and "--clip MODEL" in err
+    assert code == 2 and "openai/clip-vit-base-patch32" in err and "--clip" in err
     for name, judge in (("openai--clip-vit-base-patch32", "clip"), ("facebook--dino-vits16", "dino")):
         kept = tmp_path / "hub" / f"models--{name}"
         (kept / "refs").mkdir(parents=True)
