@@ -21,6 +21,7 @@ from engine.bases.load import choose_device, choose_dtype, notes_on
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.bases.weights import weights_of
 from engine.data.encoding_cost import EncodingCost, encoding_cost
+from engine.data.windows import WINDOWS_AHEAD
 from engine.methods.common import Recipe
 from engine.methods.dreamvideo import ComposeConfig
 from engine.planning import MotionPlan, SubjectPlan
@@ -86,9 +87,14 @@ def _encoding(plan: SubjectPlan | MotionPlan, info: BaseInfo, window: int) -> En
     sources = [source for source in plan.sources if source.role != "mask"]
     counts = [source.clip.distinct_frames if source.clip is not None else 1 for source in sources]
     pixels = sum(source.width * source.height * count for source, count in zip(sources, counts, strict=True))
-    appearance = plan.method.recipe(plan.settings.config).guidance is not None or isinstance(plan, SubjectPlan)
-    size = plan.settings.config.size
-    return encoding_cost(info, size, sum(counts), window=window, source_pixels=pixels, appearance=appearance)
+    coded = sum(counts)
+    if isinstance(plan, MotionPlan) and info.layout.frame_step > 1:
+        coded = window * WINDOWS_AHEAD * len(sources)
+    config = plan.settings.config
+    appearance = plan.method.recipe(config).guidance is not None or isinstance(plan, SubjectPlan)
+    return encoding_cost(
+        info, config.size, sum(counts), coded=coded, window=window, source_pixels=pixels, appearance=appearance
+    )
 
 
 def _in_use() -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.bases.family import Compute
 
@@ -45,6 +45,18 @@ class Normalisation:
     def _beside(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         shape = (1, -1, *[1] * (latents.ndim - 2))
         return self.mean.view(shape).to(latents.device), self.factor.view(shape).to(latents.device)
+
+
+class FrameEncoder(nn.Module):
+    """An autoencoder of pictures as it encodes the frames of windows `(B, 3, F, H, W)`, all at once: for counting."""
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, windows: Tensor) -> Tensor:
+        mean: Tensor = self.vae.encode(windows.transpose(1, 2).flatten(0, 1)).latent_dist.mean
+        return mean
 
 
 class PictureCodec:

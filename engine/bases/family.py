@@ -274,6 +274,9 @@ class Family(Protocol):
     def skeleton(self, folder: Path) -> nn.Module:
         """The denoiser without weights, on the meta device, frozen: for counting."""
 
+    def encoder_skeleton(self, folder: Path) -> nn.Module:
+        """The codec's encoder without weights, on the meta device; it takes windows `(B, 3, F, H, W)`. For counting."""
+
     def sites(self, denoiser: nn.Module) -> list[Site]:
         """The layers that adapters can sit beside, in the model's own order. Raises `BaseError` as `labels`."""
 

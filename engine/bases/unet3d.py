@@ -113,6 +113,15 @@ class UNet3D:
             model: nn.Module = UNet3DConditionModel.from_config(UNet3DConditionModel.load_config(folder / "unet"))
         return model.eval().requires_grad_(False)
 
+    def encoder_skeleton(self, folder: Path) -> nn.Module:
+        import torch
+        from diffusers import AutoencoderKL
+
+        from engine.bases.codecs import FrameEncoder
+
+        with torch.device("meta"):
+            return FrameEncoder(AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))).eval()
+
     def sites(self, denoiser: nn.Module) -> list[Site]:
         """Attention and feed-forward layers of all transformer blocks.
 

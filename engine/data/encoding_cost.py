@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from engine.bases.families import family_named
 from engine.bases.location import BaseInfo
 from engine.data.encoding import FRAMES_AT_ONCE
 
@@ -36,18 +37,17 @@ class EncodingCost:
 
 
 def encoding_cost(
-    info: BaseInfo, size: tuple[int, int], frames: int, *, window: int, source_pixels: int, appearance: bool
+    info: BaseInfo, size: tuple[int, int], frames: int, *, coded: int, window: int, source_pixels: int, appearance: bool
 ) -> EncodingCost:
     """Count the encoding of `frames` frames at `size` (width, height), of `source_pixels` in all as they are decoded.
 
-    A codec that takes windows whole is given `window` frames at a time.
+    `coded` of them, those of a window counted in each, go through the codec: one by one, or `window` at a time.
     """
     layout = info.layout
     at_once = _PICTURES_AT_ONCE if layout.frame_step == 1 else window
-    shape = (at_once, 3, *size[::-1]) if layout.frame_step == 1 else (1, 3, window, *size[::-1])
-    flops, alive = _of_autoencoder(info.folder / "vae", shape)
-    flops = flops * frames // at_once
-    kept = 2 * frames * _values(layout.shape(window, size)) // max(1, layout.latent_frames(window))
+    flops, alive = _of_codec(info.family, info.folder, (1, 3, at_once, *size[::-1]))
+    flops = flops * coded // at_once
+    kept = 2 * prod(layout.shape(at_once, size)) * coded // at_once
     if appearance and info.image_encoder is not None:
         embedding, beside = _of_image_encoder(info.image_encoder)
         flops += embedding * frames // _EMBEDDED_AT_ONCE
@@ -57,22 +57,11 @@ def encoding_cost(
     return EncodingCost(flops, source_pixels * _DECODING_SECONDS, kept, alive + 2 * pixels)
 
 
-def _values(shape: tuple[int, ...]) -> int:
-    product = 1
-    for side in shape:
-        product *= side
-    return product
-
-
 @cache
-def _of_autoencoder(folder: Path, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Operations of encoding a batch, and the most values that are alive meanwhile."""
-    import diffusers
-
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    with torch.device("meta"):
-        autoencoder: Any = getattr(diffusers, config["_class_name"]).from_config(config)
-    return _counted(autoencoder, autoencoder.encode, torch.empty(shape, device="meta"))
+def _of_codec(family: str, folder: Path, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Operations of encoding a window, and the most values that are alive meanwhile."""
+    encoder = family_named(family).encoder_skeleton(folder)
+    return _counted(encoder, torch.empty(shape, device="meta"))
 
 
 @cache
@@ -83,12 +72,12 @@ def _of_image_encoder(folder: Path) -> tuple[int, int]:
     with torch.device("meta"):
         model = CLIPVisionModelWithProjection(config)
     pictures = torch.empty((_EMBEDDED_AT_ONCE, 3, config.image_size, config.image_size), device="meta")
-    return _counted(model, model, pictures)
+    return _counted(model, pictures)
 
 
-def _counted(model: nn.Module, run: Any, inputs: Tensor) -> tuple[int, int]:
+def _counted(model: nn.Module, inputs: Tensor) -> tuple[int, int]:
     with FlopCounterMode(display=False) as counter, torch.no_grad(), _largest(model) as largest:
-        run(inputs)
+        model(inputs)
     return counter.get_total_flops(), round(_TENSORS_ALIVE * max(largest))
 
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,7 +28,7 @@ from engine.bases.family import Conditioning, Site
 from engine.bases.fingerprint import fingerprint
 from engine.bases.load import prompts_of
 from engine.bases.location import BaseLocation, inspect_base
-from engine.composing import ComposeConfig, compose
+from engine.composing import AppliedAdapter, ComposeConfig, compose
 from engine.errors import BaseError, InputError
 from engine.estimating import estimate
 from engine.learning import learn_motion, learn_subject
@@ -129,6 +130,13 @@ def test_the_skeleton_is_the_denoiser_without_weights(sample: Sample, family_bas
     assert {p.device.type for p in skeleton.parameters()} == {"meta"}
     shapes = {name: tuple(parameter.shape) for name, parameter in family_base.denoiser.named_parameters()}
     assert {name: tuple(parameter.shape) for name, parameter in skeleton.named_parameters()} == shapes
+
+
+def test_the_encoders_skeleton_makes_latents_of_the_codecs_shape(sample: Sample, family_base: Base) -> None:
+    encoder = family_base.family.encoder_skeleton(sample.info.folder)
+    assert {p.device.type for p in encoder.parameters()} == {"meta"}
+    latents = encoder(torch.empty((1, 3, FRAMES, *SIZE), device="meta"))
+    assert latents.numel() == prod(sample.info.layout.shape(FRAMES, SIZE))
 
 
 # --- labels and sites ---
@@ -424,7 +432,8 @@ def test_a_subject_and_a_motion_are_learnt_and_composed(
         assert all(torch.equal(tensor, adapter.weights[name]) for name, tensor in loaded.state().items())
     fresh = sample.load()
     config = ComposeConfig(steps=2, frames=FRAMES, size=SIZE, guidance_scale=3.0)
-    made = compose(fresh, "a * runs", seed=1, config=config, subject=tmp_path / "subject", motion=tmp_path / "motion")
+    adapters = (AppliedAdapter(tmp_path / "subject", "subject"), AppliedAdapter(tmp_path / "motion", "motion"))
+    made = compose(fresh, "a * runs", seed=1, config=config, adapters=adapters)
     alone = compose(fresh, "a dog runs", seed=1, config=config)
     assert made.frames.shape == alone.frames.shape == (FRAMES, 16, 16, 3)
     assert (made.frames != alone.frames).any()

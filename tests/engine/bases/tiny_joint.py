@@ -123,6 +123,15 @@ class TinyVideoVae(ModelMixin, ConfigMixin):
         return torch.cat([frames[:, :, :1], frames[:, :, 1:].repeat_interleave(4, dim=2)], dim=2)
 
 
+class TinyEncoder(nn.Module):
+    def __init__(self, vae: TinyVideoVae) -> None:
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, windows: Tensor) -> Tensor:
+        return self.vae.encode(windows)[0]
+
+
 class TinyTextEncoder(ModelMixin, ConfigMixin):
     def __init__(self, width: int = 12) -> None:
         super().__init__()
@@ -255,6 +264,10 @@ class TinyJointFamily:
         with torch.device("meta"):
             model: nn.Module = TinyJoint.from_config(TinyJoint.load_config(folder / "transformer"))
         return model.eval().requires_grad_(False)
+
+    def encoder_skeleton(self, folder: Path) -> nn.Module:
+        with torch.device("meta"):
+            return TinyEncoder(TinyVideoVae.from_config(TinyVideoVae.load_config(folder / "vae")))
 
     def sites(self, denoiser: nn.Module) -> list[Site]:
         found = []
