@@ -38,12 +38,12 @@ class ClipPrompts:
 
     def word_ids(self, word: str) -> list[int]:
         """The ids of a word alone, without the marks of start and end."""
-        ids: list[int] = self.tokenizer(_without_token(word), add_special_tokens=False).input_ids
+        ids: list[int] = self.tokenizer(_without_token(word), add_special_tokens=False, verbose=False).input_ids
         return ids
 
     def fit(self, prompt: str, *, token: bool) -> PromptFit:
         def count(text: str) -> int:
-            return len(self.tokenizer(self._written(text, token)).input_ids)
+            return len(self.tokenizer(self._written(text, token), verbose=False).input_ids)  # the words are named by us
 
         return PromptFit(count(prompt), self.limit, words_beyond(prompt, count, self.limit))
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from logging.handlers import QueueHandler
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -39,6 +42,19 @@ def test_the_words_that_are_never_read_are_named(base: Base) -> None:
     loaded = engine.bases.load.load_base(EMBEDDED, device="cpu")
     first, other = (loaded.text.encode([f"{kept} {rest}"]).embeddings for rest in (dropped, "in the rain " * 9))
     assert torch.allclose(first[:, :-2], other[:, :-2])
+
+
+def test_a_long_prompt_is_named_in_our_words_alone() -> None:
+    """The library's own line, of indexing errors that there are none of, isn't shown."""
+    told: SimpleQueue[logging.LogRecord] = SimpleQueue()
+    handler = QueueHandler(told)
+    logger = logging.getLogger("transformers")
+    logger.addHandler(handler)
+    try:
+        assert limit_of_base(INFO).notes([LONG])
+    finally:
+        logger.removeHandler(handler)
+    assert told.empty()
 
 
 @pytest.mark.parametrize("text", ["a dog is running", "", "é" * 3])
