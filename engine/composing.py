@@ -55,9 +55,23 @@ class Composition:
     record: dict[str, Any]
 
 
-def compose(base: Base, prompt: str, *, seed: int, **options: Any) -> Composition:
+def compose(
+    base: Base,
+    prompt: str,
+    *,
+    seed: int,
+    config: ComposeConfig,
+    adapters: Sequence[AppliedAdapter] = (),
+    appearance: Path | None = None,
+    allow_other_base: bool = False,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Composition:
     """Make one video of `prompt`: `compose_batch` of one."""
-    return compose_batch(base, [Shot(prompt, seed)], **options)[0]
+    (made,) = compose_batch(
+        base, [Shot(prompt, seed)], config=config, adapters=adapters, appearance=appearance,
+        allow_other_base=allow_other_base, on_step=on_step,
+    )  # fmt: skip
+    return made
 
 
 def compose_batch(

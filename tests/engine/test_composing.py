@@ -99,6 +99,7 @@ def test_the_star_is_the_subjects_token(base: Base, subject: Path, tmp_path: Pat
     "change",
     [
         {"steps": 3},
+        {"sampler": "unipc"},
         {"guidance_scale": 1.0},
         {"guidance_scale": 6.0},
         {"negative_prompt": "a fox"},
