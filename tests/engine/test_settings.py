@@ -135,11 +135,11 @@ def test_only_what_the_paper_says_is_called_the_papers(config: type[Any]) -> Non
     origins = {f.name: f.metadata["origin"] for f in fields(config)}
     authors = {
         "offset_noise", "size", "learning_rate_decay", "use_masks", "frames", "fps", "p_zero", "p_image_zero",
-        "appearance_strength", "unconditional_appearance_strength", "negative_prompt",
+        "appearance_strength", "unconditional_appearance_strength", "negative_prompt", "time_embedding",
     }  # fmt: skip
     dv = {
         "noise_bias", "max_grad_norm", "gradient_accumulation", "gradient_checkpointing", "snapshot_every", "seed",
-        "shift", "subject_delay", "motion_until",
+        "shift", "subject_delay", "motion_until", "dropout",
     }  # fmt: skip
     if config is ComposeConfig:
         authors -= {"size", "frames", "fps"}
