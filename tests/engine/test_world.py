@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 from PIL import Image
 
 from engine.world import backgrounds, colours, motions, pictures
+from engine.world.__main__ import main
 from engine.world.drawing import draw
 from engine.world.individuals import (
     CLASSES,
@@ -144,15 +143,14 @@ def test_a_photograph_over_its_alpha_shows_the_drawing_itself() -> None:
 
 
 def test_the_command_writes_an_individual_its_photographs_siblings_and_clips(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "engine.world"]
     given = ["draw", "--class", "cat", "--seed", "77", "--photos", "2", "--siblings", "5", "--size", "40"]
-    subprocess.run([*command, *given, str(tmp_path)], check=True, cwd=Path(__file__).parents[2])
+    main([*given, str(tmp_path)])
     assert Image.open(tmp_path / "individual.png").mode == "RGBA"
     assert Image.open(tmp_path / "photo-2.png").size == (64, 64)
     assert " cat " in (tmp_path / "photo-1.txt").read_text()
     assert len(list((tmp_path / "siblings").iterdir())) == 5
     assert Image.open(tmp_path / "siblings.png").size == (320, 40)
     given = ["clip", "--motion", "circling", "--seed", "3", "--class", "car"]
-    subprocess.run([*command, *given, str(tmp_path)], check=True, cwd=Path(__file__).parents[2])
+    main([*given, str(tmp_path)])
     assert (tmp_path / "circling.mp4").stat().st_size > 1000
     assert "circling" in (tmp_path / "circling.txt").read_text()

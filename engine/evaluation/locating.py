@@ -1,0 +1,158 @@
+"""Where in a video an individual of the world stands, without anything learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import pi
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.evaluation.drawings import SIDE, STEPS, Bank, Place, bank_of, crops_at, drawing_of, lay, moved, rivals
+from engine.world.drawings.parts import Pose
+from engine.world.individuals import Individual
+
+_COARSE = 24
+"""Width of the frames that are searched at all places."""
+_SIZES = (0.3, 0.36, 0.43, 0.5, 0.58, 0.67, 0.78)
+_TURNS = tuple(k * pi / 8 for k in range(16))
+_KEPT = 8
+"""How many places of the search are looked at closely."""
+_CLOSE = tuple((size, turn) for size in (0.92, 1.0, 1.08) for turn in (-0.13, 0.0, 0.13))
+"""Factors of the size and differences of the turn at which drawings are tried there."""
+_NOISE = 0.03
+"""Squared error, summed over the three channels, that is there in any case."""
+LEAST_SEEN = 0.6
+"""The part of a drawing that has to lie within the frame."""
+
+
+def locate(frames: Tensor, one: Individual, *, panel: int = 4) -> list[Place]:
+    """Where the individual, or another of its class, stands in each frame `(F, 3, H, W)` in [0, 1], square.
+
+    It is where a drawing explains most of what is seen: by how much its squared error is smaller than that of the
+    best plain colour under its outline. So a plain background is never taken for somebody plain. `panel` drawings
+    are looked for, the individual's and siblings', to favour nobody; one who is like none of them may not be found.
+    """
+    panel_members = _panel(one, panel)
+    bank = bank_of(panel_members)
+    return [_closer(frame, places, bank) for frame, places in zip(frames, _search(frames, panel_members), strict=True)]
+
+
+def _panel(one: Individual, count: int) -> tuple[Individual, ...]:
+    """The individual and siblings of all kinds."""
+    others = rivals(one, 63)[1:]
+    return (one, *(others[(2 * k + 1) * len(others) // (2 * count - 2)] for k in range(count - 1)))
+
+
+def _search(frames: Tensor, panel: tuple[Individual, ...]) -> list[list[Place]]:
+    """For each frame the places that are best explained, at some size and turn of the search."""
+    small = F.interpolate(frames, size=(_COARSE, _COARSE), mode="area")
+    poses = [(size, turn) for size in _SIZES for turn in _TURNS]
+    scores = torch.stack([_evidence_anywhere(small, bank) for bank in _search_banks(panel)]).flatten(2)
+    best, where = scores.max(dim=2)  # (sizes * turns, F) each
+    found = []
+    for column, spots in zip(best.T, where.T, strict=True):
+        top = column.topk(_KEPT).indices.tolist()
+        found.append([(*_middle(int(spots[k])), *poses[k]) for k in top])
+    return found
+
+
+def _middle(spot: int) -> tuple[float, float]:
+    row, column = divmod(spot, _COARSE)
+    return (column + 0.5) / _COARSE, (row + 0.5) / _COARSE
+
+
+@lru_cache(maxsize=32)
+def _search_banks(panel: tuple[Individual, ...]) -> list[Tensor]:
+    """Drawings `(2 * panel, 4, side, side)`, side odd, at each size and turn of the search."""
+    poses = (Pose(), Pose(blink=True))  # their mean is not far from either
+    drawn = torch.stack([torch.stack([drawing_of(one, pose, 48) for pose in poses]).mean(dim=0) for one in panel])
+    drawn = torch.cat([drawn, drawn.flip(-1)])
+    banks = []
+    for size in _SIZES:
+        side = 2 * round(_COARSE * size / 2 * 1.2) + 1
+        for turn in torch.tensor(_TURNS):
+            scale, zero = side / (_COARSE * size), torch.zeros(())
+            cos, sin = scale * turn.cos(), scale * turn.sin()
+            theta = torch.stack([torch.stack([cos, sin, zero]), torch.stack([-sin, cos, zero])])
+            shape = [len(drawn), 4, 4 * side, 4 * side]
+            grid = F.affine_grid(theta.expand(len(drawn), 2, 3), shape, align_corners=False)
+            banks.append(F.avg_pool2d(F.grid_sample(drawn, grid, align_corners=False), 4))
+    return banks
+
+
+def _evidence_anywhere(frames: Tensor, drawings: Tensor) -> Tensor:
+    """The evidence for the best of the drawings with its middle at each pixel, `(F, H, W)`."""
+    alpha, pad = drawings[:, 3:], drawings.shape[-1] // 2
+    around = _widened(alpha, 2)
+    inside, squares = torch.ones_like(frames[:1, :1]), (frames**2).sum(dim=1, keepdim=True)
+
+    def sums(values: Tensor, kernels: Tensor) -> Tensor:
+        return F.conv2d(values, kernels, padding=pad)
+
+    def colours(kernels: Tensor) -> Tensor:
+        return torch.stack([sums(frames[:, k : k + 1], kernels) for k in range(3)])
+
+    evidence = _evidence(
+        _Sums(sums(inside, alpha), sums(squares, alpha), colours(alpha)),
+        _Sums(sums(inside, around), sums(squares, around), colours(around)),
+        both=sums(frames, drawings[:, :3]),
+        own=sums(inside, (drawings[:, :3] ** 2).sum(1, keepdim=True) / alpha.clamp(min=1e-4)),
+    )
+    unseen = sums(inside, alpha) < LEAST_SEEN * alpha.sum(dim=(1, 2, 3)).view(1, -1, 1, 1)
+    return evidence.masked_fill(unseen, -torch.inf).max(dim=1).values
+
+
+def _closer(frame: Tensor, places: Sequence[Place], bank: Bank) -> Place:
+    """The one of the places, or near them, for which there is most evidence."""
+    tried = [(x, y, size * by, turn + more) for x, y, size, turn in places for by, more in _CLOSE]
+    crops = crops_at(frame, tried)
+    laid = lay(crops, bank)
+    around = _widened(bank.alpha.view(-1, 1, SIDE, SIDE), 2).flatten(1)
+    evidence = _evidence(
+        _Sums(laid.weight, laid.square, laid.colours(bank.alpha)),
+        _Sums(laid.within @ around.T, laid.squares @ around.T, laid.colours(around)),
+        both=laid.both,
+        own=laid.own,
+    )
+    area = torch.tensor([size**2 for _, _, size, _ in tried]).view(-1, 1, 1)
+    evidence = (area * evidence).masked_fill(laid.seen < LEAST_SEEN, -torch.inf).amax(dim=2).flatten()
+    crop, step = divmod(int(evidence.argmax()), STEPS * STEPS)
+    return moved(tried[crop], step)
+
+
+def _widened(alpha: Tensor, by: int) -> Tensor:
+    """Outlines `(N, 1, H, W)` with what lies that many pixels around them."""
+    return F.max_pool2d(alpha, 2 * by + 1, stride=1, padding=by)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Weighted sums over a region of a frame: of the weights w, of w F^2, and of w F for each colour `(3, ...)`."""
+
+    weight: Tensor
+    square: Tensor
+    colour: Tensor
+
+    def __sub__(self, other: _Sums) -> _Sums:
+        return _Sums(self.weight - other.weight, self.square - other.square, self.colour - other.colour)
+
+    def deviation(self) -> Tensor:
+        """The squared error of the best plain colour."""
+        return (self.square - (self.colour**2).sum(dim=0) / self.weight.clamp(min=1e-6)).clamp(min=0)
+
+
+def _evidence(under: _Sums, around: _Sums, *, both: Tensor, own: Tensor) -> Tensor:
+    """How much likelier it is that a drawing stands before something plain than that there is something plain only.
+
+    The log of the ratio of likelihoods, halved, where each leaves normal errors of the spread that it shows. `under`
+    sums what is under the drawing, `around` that with a rim around it; `both` is the sum of a c F and `own` of a c^2
+    for the frame's colour F, the drawing's c and its alpha a.
+    """
+    error = (under.square - 2 * both + own).clamp(min=0) + (around - under).deviation()
+    plain = around.deviation()
+    weight = around.weight.clamp(min=1e-6)
+    return weight * torch.log((plain / weight + _NOISE) / (error / weight + _NOISE))

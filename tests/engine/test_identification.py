@@ -1,0 +1,78 @@
+"""The judge by pixels: it knows individuals in real renderings, and is not fooled by a blur or another individual."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.evaluation.identification import identify, track
+from engine.evaluation.metrics import trajectory_correlation
+from engine.world import backgrounds, pictures
+from engine.world.individuals import FORMS, individual, siblings
+
+SCENES = list(backgrounds.PHRASES)
+
+
+def frames_of(*taken: pictures.Picture) -> Tensor:
+    return torch.stack([torch.from_numpy(p.pixels).permute(2, 0, 1).float() / 255 for p in taken])
+
+
+@pytest.mark.parametrize("word", FORMS)
+def test_real_renderings_are_known_in_every_class_scene_and_pose(word: str) -> None:
+    """Each photograph alone is enough: mirrored, tilted, looking aside, blinking, in any light."""
+    one, first = individual(word, 31), list(FORMS).index(word)
+    scenes = [SCENES[(first + k) % len(SCENES)] for k in range(2)]
+    taken = [pictures.photograph(one, 50 + k, scene=scene) for k, scene in enumerate(scenes)]
+    result = identify(frames_of(*taken), one)
+    assert (result.frame_errors.argmin(dim=1) == 0).all(), scenes
+    assert (result.found, result.rank) == (True, 1)
+    assert result.colour > 0.5
+    assert (result.centres - torch.tensor([p.centre for p in taken])).abs().max() * 64 < 2
+
+
+def test_another_individual_is_not_taken_for_the_one_that_was_wanted() -> None:
+    one = individual("dog", 12)
+    others = siblings(one, 63)[::16]
+    results = [identify(frames_of(pictures.photograph(other, seed)), one) for seed, other in enumerate(others)]
+    assert not any(result.found for result in results)
+
+
+def test_a_blur_scores_low() -> None:
+    """The colours in their places are not enough."""
+    everyone = [individual(word, 5) for word in ("dog", "bear", "robot", "teapot")]
+    ranks, colours = [], []
+    for seed, one in enumerate(everyone):
+        blurred = blur(frames_of(pictures.photograph(one, seed)), 3.0)
+        result = identify(blurred, one)
+        ranks.append(result.rank)
+        colours.append(result.colour)
+    assert sum(rank == 1 for rank in ranks) <= 1
+    assert max(colours) < 0.6
+
+
+def test_an_empty_scene_is_nobody() -> None:
+    one = individual("cat", 2)
+    empty = torch.from_numpy(backgrounds.paint("sea", 4)).permute(2, 0, 1)[None]
+    assert identify(empty, one).errors[0] > 0.02
+
+
+@pytest.mark.parametrize(("word", "motion"), [("boat", "zigzag"), ("rabbit", "circling")])
+def test_the_track_is_where_the_individual_went(word: str, motion: str) -> None:
+    one = individual(word, 6)
+    filmed = pictures.clip(one, motion, 9)
+    frames = torch.from_numpy(filmed.frames).permute(0, 3, 1, 2).float() / 255
+    centres = track(frames, one)
+    assert (centres - torch.from_numpy(filmed.centres)).abs().max() * 64 < 2
+    assert trajectory_correlation(centres, torch.from_numpy(filmed.centres)) > 0.97
+
+
+def blur(frames: Tensor, spread: float) -> Tensor:
+    """A Gaussian blur, its spread in pixels."""
+    steps = torch.arange(-9, 10).float()
+    kernel = torch.exp(-(steps**2) / (2 * spread**2))
+    kernel = kernel / kernel.sum()
+    flat = F.pad(frames, (9, 9, 9, 9), mode="replicate").flatten(0, 1)[:, None]
+    soft = F.conv2d(F.conv2d(flat, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
+    return soft.view(frames.shape)
