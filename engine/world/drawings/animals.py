@@ -26,8 +26,8 @@ def bird(pen: Pen) -> None:
     pen.body(wing, pen.one.second)
     pen.detail(arc(0.2, 0.08, 0.2, 0.1 * pi, 0.6 * pi, 0.03), darker(pen.one.second, 0.4), wing)
     _beak(pen)
-    eye(pen, -0.36 + 0.05 * pen.pose.look, -0.36, 0.13)
-    worn(pen, Places((-0.26, -0.56), (-0.36, -0.36), 0.2, (-0.22, 0.06), 0.36, 0.34))
+    eye(pen, -0.37 + 0.05 * pen.pose.look, -0.26, 0.13)
+    worn(pen, Places((-0.26, -0.56), (-0.36, -0.3), 0.2, (-0.22, 0.06), 0.36, 0.34))
 
 
 def _crest(pen: Pen, large: float) -> None:
@@ -70,7 +70,7 @@ def _plumage(pen: Pen, whole: Shape) -> None:
 
 
 def _beak(pen: Pen) -> None:
-    x, y = -0.64, -0.28
+    x, y = -0.64, -0.2
     shape = {
         "short": polygon([(x + 0.05, y - 0.14), (x - 0.18, y + 0.02), (x + 0.05, y + 0.14)], 0.03),
         "long": polygon([(x + 0.05, y - 0.1), (x - 0.3, y + 0.05), (x + 0.05, y + 0.12)], 0.03),

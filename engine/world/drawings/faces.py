@@ -177,8 +177,6 @@ def frog(pen: Pen) -> None:
     else:
         pattern(pen, head, x, 0.12, wide, 0.44)
     shift = 0.4 * x
-    for side in (-1, 1):
-        eye(pen, shift + side * ex, ey, 0.85 * radius, outward=side)
     pen.detail(disc(x - 0.07, 0.08, 0.025) | disc(x + 0.07, 0.08, 0.025), INK)
     kind = pen.one["muzzle"]
     if kind == "straight":
@@ -191,4 +189,10 @@ def frog(pen: Pen) -> None:
         pen.detail(arc(x, -0.08, 0.5, 0.22 * pi, 0.78 * pi, 0.035), INK)
         if kind == "tongue":
             pen.canvas.paint(ellipse(x + 0.08, 0.48, 0.11, 0.17), TONGUE, outline=0.035)
-    worn(pen, Places((0, -0.2), (shift, ey), ex, (0, 0.72), wide, 0.44))
+    places = Places((0, -0.2), (shift, ey), ex, (0, 0.72), wide, 0.44)
+    if pen.one["worn"] != "glasses":
+        worn(pen, places)  # below the eyes, which stand higher than a hat
+    for side in (-1, 1):
+        eye(pen, shift + side * ex, ey, 0.85 * radius, outward=side)
+    if pen.one["worn"] == "glasses":
+        worn(pen, places)

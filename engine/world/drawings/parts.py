@@ -68,6 +68,8 @@ def eye(pen: Pen, x: float, y: float, size: float, outward: int = 0) -> None:
         pen.detail(arc(x, y - 0.2 * size, size * 0.85, 0.15 * pi, 0.85 * pi, 0.05), INK)
         return
     if kind == "dots":
+        # A pale rim keeps them seen on dark bodies.
+        pen.detail(ellipse(x + look, y, 0.8 * size + 0.035, 0.95 * size + 0.035), lighter(pen.one.body, 0.6))
         pen.detail(ellipse(x + look, y, 0.8 * size, 0.95 * size), INK)
         pen.detail(disc(x + look - 0.22 * size, y - 0.3 * size, 0.32 * size), WHITE)
         return
