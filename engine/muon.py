@@ -1,4 +1,4 @@
-"""Muon: momentum whose updates are orthogonalised, for the matrices of an adapter.
+"""Muon: momentum whose updates are orthogonalised, for matrices and the kernels of convolutions.
 
 Keller Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024); scaled so that an update is as
 large as AdamW's, after "Muon is scalable for LLM training" (arXiv 2502.16982, section 2.2).
@@ -23,17 +23,18 @@ class Muon(torch.optim.Optimizer):
 
     An update's root mean square is a fifth of the learning rate (AdamW's is of that order), so the two share their
     rates. torch's own Muon iterates in bfloat16, matrix by matrix; here it is float32, all matrices of a shape at once:
-    a small fraction of the time on processors, most of which only emulate bfloat16.
+    a small fraction of the time on processors, most of which only emulate bfloat16. A kernel `(O, I, ...)` is the matrix
+    `(O, I * ...)` (Jordan).
 
-    Raises `ValueError` for a parameter that is not a matrix.
+    Raises `ValueError` for a vector.
     """
 
     def __init__(
         self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
     ) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        if any(p.ndim != 2 for group in self.param_groups for p in group["params"]):
-            raise ValueError("Muon is for matrices: leave everything else to AdamW")
+        if any(p.ndim < 2 for group in self.param_groups for p in group["params"]):
+            raise ValueError("Muon is for matrices and kernels: leave vectors to AdamW")
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -42,13 +43,15 @@ class Muon(torch.optim.Optimizer):
             alike: dict[tuple[torch.Size, torch.device], list[nn.Parameter]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    alike[parameter.shape, parameter.device].append(parameter)
+                    alike[parameter.flatten(1).shape, parameter.device].append(parameter)
             for parameters in alike.values():
-                updates = orthogonalised(torch.stack([self._momentum(p, group["momentum"]) for p in parameters]))
+                updates = orthogonalised(
+                    torch.stack([self._momentum(p, group["momentum"]).flatten(1) for p in parameters])
+                )
                 scale = 0.2 * max(updates.shape[-2:]) ** 0.5
                 for parameter, update in zip(parameters, updates, strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(update.to(parameter.dtype), alpha=-group["lr"] * scale)
+                    parameter.add_(update.view_as(parameter).to(parameter.dtype), alpha=-group["lr"] * scale)
 
     def _momentum(self, parameter: nn.Parameter, momentum: float) -> Tensor:
         """The running mean of gradients, looked ahead by one (Nesterov)."""

@@ -40,7 +40,7 @@ class LoopConfig:
     learning_rate: float
     seed: int = 0
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """Muon takes the matrices only, and leaves AdamW the rest: `betas` and `eps` are AdamW's."""
+    """Muon takes matrices and kernels, and leaves AdamW the rest: `betas` and `eps` are AdamW's."""
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
@@ -150,9 +150,9 @@ def train(
 
 
 def _optimizers(trained: list[nn.Parameter], config: LoopConfig) -> list[torch.optim.Optimizer]:
-    """AdamW; or Muon for what is a matrix with more than one row and column, and AdamW for what isn't, if any."""
+    """AdamW; or Muon for matrices and kernels of more than one row and column, and AdamW for what isn't, if any."""
     rate, decay = config.learning_rate, config.weight_decay
-    matrices = [p for p in trained if p.ndim == 2 and min(p.shape) > 1] if config.optimizer == "muon" else []
+    matrices = [p for p in trained if p.ndim >= 2 and min(p.flatten(1).shape) > 1] if config.optimizer == "muon" else []
     kept = {id(p) for p in matrices}
     others = [p for p in trained if id(p) not in kept]
     made: list[torch.optim.Optimizer] = [Muon(matrices, rate, weight_decay=decay)] if matrices else []

@@ -97,7 +97,7 @@ class OptimizerConfig(Checked):
         origin="authors",
     )
     optimizer: Literal["adamw", "muon"] = setting(
-        "adamw", "What updates the weights; muon takes the matrices, AdamW the rest.", choices=("adamw", "muon")
+        "adamw", "What updates the weights; muon takes matrices and kernels, AdamW the rest.", choices=("adamw", "muon")
     )
     beta1: float = setting(0.9, "AdamW's first beta.", least=0, below=0.9999999)
     beta2: float = setting(0.999, "AdamW's second beta.", least=0, below=0.9999999)

@@ -16,9 +16,9 @@ from engine.training import LoopConfig
 
 @dataclass(frozen=True)
 class AutoencoderSettings:
-    """`AutoencoderKL`, 4x down, 8 channels; L1 + squared error, weighted on the individual, + gradients.
+    """`AutoencoderKL`, 4x down, 12 channels; L1 + squared error, weighted on the individual, + gradients.
 
-    After 300 steps it is at 16.2 dB on individuals never seen, an 8x one of 16 channels at 13.2.
+    Muon's 500 steps reach 24.1 dB on individuals never seen (16 channels: 25.0), AdamW's 19.0, in the same time.
     """
 
     loop: LoopConfig
@@ -28,7 +28,7 @@ class AutoencoderSettings:
     picture is background, which is learnt soon."""
     crop_share: float = 0.75
     widths: tuple[int, ...] = (24, 48, 64)
-    latent_channels: int = 8
+    latent_channels: int = 12
     kl_weight: float = 3e-4
     squared_weight: float = 4.0
     gradient_weight: float = 0.5
@@ -133,19 +133,19 @@ class Recipe:
     image_encoder: ContrastiveSettings
     judge: ContrastiveSettings
     self_supervised: SelfSupervisedSettings
-    photographs: int = 24000
+    photographs: int = 48000
     merges: int = 400
 
 
 def _loop(steps: int, learning_rate: float, seed: int) -> LoopConfig:
     return LoopConfig(
-        steps=steps, learning_rate=learning_rate, seed=seed, betas=(0.9, 0.99), weight_decay=0.01,
+        steps=steps, learning_rate=learning_rate, seed=seed, optimizer="muon", betas=(0.9, 0.99), weight_decay=0.01,
         max_grad_norm=1.0, warmup_steps=100, decay_steps=steps // 4,
     )  # fmt: skip
 
 
 CPU = Recipe(
-    autoencoder=AutoencoderSettings(_loop(6000, 1.5e-3, 11)),
+    autoencoder=AutoencoderSettings(_loop(4000, 1e-2, 11)),
     denoiser=DenoiserSettings(_loop(18000, 6e-4, 33), _loop(8000, 5e-4, 34)),
     decoder=DecoderSettings(_loop(4000, 1e-3, 77)),
     image_encoder=ContrastiveSettings(_loop(1200, 1e-3, 22), text_layers=2),
@@ -153,7 +153,7 @@ CPU = Recipe(
     self_supervised=SelfSupervisedSettings(_loop(2500, 1e-3, 55)),
 )
 GPU = Recipe(
-    autoencoder=AutoencoderSettings(_loop(6000, 1.5e-3, 11), batch_size=64),
+    autoencoder=AutoencoderSettings(_loop(4000, 1e-2, 11), batch_size=64),
     denoiser=DenoiserSettings(
         _loop(3000, 1e-3, 33), _loop(1500, 1e-3, 34), image_batch=768, clip_batch=160, pool_clips=16000
     ),

@@ -80,6 +80,17 @@ def test_a_vector_is_refused() -> None:
         Muon([nn.Parameter(torch.ones(3))], lr=0.1)
 
 
+def test_a_kernel_is_updated_as_the_matrix_of_its_outputs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    start, gradient = torch.randn(2, 6, 4, 3, 3, generator=generator)
+    kernel, matrix = nn.Parameter(start.clone()), nn.Parameter(start.flatten(1).clone())
+    kernel.grad, matrix.grad = gradient.clone(), gradient.flatten(1).clone()
+    for parameter in (kernel, matrix):
+        Muon([parameter], lr=0.1).step()
+    assert torch.equal(kernel.flatten(1), matrix)
+    assert not torch.equal(kernel, start)
+
+
 def test_the_loop_gives_it_matrices_and_adamw_the_rest() -> None:
     made, adamw = Problem(), Problem()
     before = {name: p.detach().clone() for name, p in made.parameters.items()}
