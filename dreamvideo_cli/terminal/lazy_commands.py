@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any, ClassVar, cast
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from dreamvideo_cli.terminal.errors import shown_stop
@@ -19,11 +20,13 @@ from dreamvideo_cli.terminal.spelling import name_options_of
 @dataclass(frozen=True)
 class Command:
     """Where a command is, or a group of them: `attribute` of a module in dreamvideo_cli/commands/, a function or a
-    `typer.Typer`. `panel` is its place in the help."""
+    `typer.Typer`. `panel` is its place in the help of all, and `help` the first paragraph of its own help, told here so
+    that a list of all commands imports none of them."""
 
     module: str
     attribute: str
     panel: str
+    help: str
 
 
 class Commands(Mapping[str, Any]):
@@ -59,6 +62,25 @@ class LazyGroup(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Names alone: typer's own looks every command up as well."""
         return list(self.known)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The help of the group, with a line of each command."""
+        TyperGroup.format_help(self._listing(), ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The commands that begin so, each with its line."""
+        asked = copy(ctx)
+        asked.command = listing = self._listing()
+        return TyperGroup.shell_complete(listing, asked, incomplete)
+
+    def _listing(self) -> TyperGroup:
+        """This group with commands that have a name and a line of help, and do nothing."""
+        listing = copy(self)
+        listing.commands = {
+            name: TyperCommand(name, help=command.help, rich_help_panel=command.panel)
+            for name, command in self.known.items()
+        }
+        return listing
 
 
 def _made(name: str, command: Command) -> Any:

@@ -19,34 +19,59 @@ LISTING = {"list": ["list"], "names": ["list", "--names"], "json": ["list", "--j
 TABS = ["dv show ", "dv compose x --subject ", "dv rm fox@", "dv base use ", "dv rename "]
 WATCH = (
     "import sys; from dreamvideo_cli.main import run; code = run(sys.argv[1:])\n"
-    f"print(code, *[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    "print(code, *sys.modules, file=sys.stderr)"
 )
+COMMANDS = "dreamvideo_cli.commands."
 
 Process = Callable[..., Any]
 
 
-def loaded(home: Path, arguments: list[str], **settings: str) -> list[str]:
+def loaded(home: Path, arguments: list[str], **settings: str) -> set[str]:
+    """The modules that `dv` with `arguments` has imported when it ends."""
     done = subprocess.run(
         [sys.executable, "-c", WATCH, *arguments],
         env={**os.environ, "DV_HOME": str(home), **settings}, cwd=home.parent, capture_output=True, text=True,
         check=True,
     )  # fmt: skip
-    code, *found = done.stderr.splitlines()[-1].split()
+    code, *modules = done.stderr.splitlines()[-1].split()
     assert code == "0", done.stderr
-    return found
+    return set(modules)
+
+
+def commands_of(modules: set[str]) -> set[str]:
+    return {name.removeprefix(COMMANDS) for name in modules if name.startswith(COMMANDS)}
+
+
+def tab_press(line: str) -> dict[str, str]:
+    """What the environment holds when a shell asks `dv` how `line` goes on."""
+    return {"_DV_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args", "_TYPER_COMPLETE_ARGS": line}
 
 
 @pytest.mark.parametrize("arguments", LISTING.values(), ids=list(LISTING))
 def test_a_list_loads_little(home: Path, publish: Any, arguments: list[str]) -> None:
     publish("fox")
-    assert loaded(home, arguments) == []
+    modules = loaded(home, arguments)
+    assert not modules & set(HEAVY)
+    assert commands_of(modules) == {"list"}
+
+
+def test_the_help_of_all_imports_no_command(home: Path) -> None:
+    modules = loaded(home, ["--help"])
+    assert commands_of(modules) == set()
+    assert not {
+        name for name in modules if name.startswith(("dreamvideo_cli.jobs", "registry.store", "engine.methods"))
+    }
+    assert not modules & set(HEAVY)
+
+
+def test_a_tab_press_after_dv_imports_no_command(home: Path) -> None:
+    assert commands_of(loaded(home, [], **tab_press("dv "))) == set()
 
 
 @pytest.mark.parametrize("line", TABS)
 def test_a_tab_press_loads_little(home: Path, publish: Any, line: str) -> None:
     publish("fox")
-    asked = {"_DV_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args", "_TYPER_COMPLETE_ARGS": line}
-    assert loaded(home, [], **asked) == []
+    assert not loaded(home, [], **tab_press(line)) & set(HEAVY)
 
 
 def on_terminal(home: Path, *arguments: str) -> tuple[list[str], str]:
