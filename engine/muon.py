@@ -23,8 +23,8 @@ class Muon(torch.optim.Optimizer):
 
     An update's root mean square is a fifth of the learning rate (AdamW's is of that order), so the two share their
     rates. torch's own Muon iterates in bfloat16, matrix by matrix; here it is float32, all matrices of a shape at once:
-    a small fraction of the time on processors, most of which only emulate bfloat16. A kernel `(O, I, ...)` is the matrix
-    `(O, I * ...)` (Jordan).
+    a small fraction of the time on processors, most of which only emulate bfloat16. A kernel `(O, I, ...)` is the
+    matrix `(O, I * ...)` (Jordan).
 
     Raises `ValueError` for a vector.
     """
