@@ -182,6 +182,7 @@ def _sample(
     prompts = [config.negative_prompt] * len(shots) * (branches - 1) + [shot.prompt for shot in shots]
     token = next((each.stored.token.to(base.device) for each in used if each.stored.token is not None), None)
     text = base.text.encode([_said(prompt, used) for prompt in prompts], token)
+    base.text.unload()
     shape = (1, *base.layout.shape(config.frames, config.size))
     generators = [generator_at(shot.seed, 0, "sampling") for shot in shots]
     start = torch.cat([offset_noise(shape, config.offset_noise, g) for g in generators]).to(base.device)

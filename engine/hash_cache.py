@@ -1,4 +1,5 @@
-"""Hashes of large files, worked out once: kept in the user's cache by what tells that the files are still the same."""
+"""What takes long to work out and is kept in the user's cache: hashes of large files, by what tells that the files are
+still the same, and tensors by a hash of what they come from."""
 
 from __future__ import annotations
 
@@ -6,10 +7,19 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
 from engine.files import written_aside
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def cache_folder(kind: str) -> Path:
+    """Where what is kept of a kind lies. `dv prune --caches` may take it away at any time."""
+    return user_cache_path("dv") / kind
 
 
 def cached_hash(files: Sequence[tuple[str, Path]], work: Callable[[], str]) -> str:
@@ -18,7 +28,7 @@ def cached_hash(files: Sequence[tuple[str, Path]], work: Callable[[], str]) -> s
     Kept by path, size and modification time of the files, and by what they are for.
     """
     stamps = [(role, str(file), file.stat().st_size, file.stat().st_mtime_ns) for role, file in files]
-    kept = user_cache_path("dv") / "fingerprints" / hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
+    kept = cache_folder("fingerprints") / hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
     try:
         return kept.read_text(encoding="ascii")
     except OSError:
@@ -27,6 +37,27 @@ def cached_hash(files: Sequence[tuple[str, Path]], work: Callable[[], str]) -> s
     try:
         with written_aside(kept) as partial:
             partial.write_text(value, encoding="ascii")
+    except OSError:
+        pass  # A cache that can't be written only costs time.
+    return value
+
+
+def cached_tensor(kind: str, key: str, shape: tuple[int, ...], work: Callable[[], Tensor]) -> Tensor:
+    """The tensor of a `shape` that `work` makes, kept under the hash `key` of all that it depends on."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file, save_file
+
+    kept = cache_folder(kind) / f"{key}.safetensors"
+    try:
+        found = load_file(kept)["value"]
+        if tuple(found.shape) == shape:
+            return found
+    except (OSError, KeyError, SafetensorError):
+        pass  # not there, or damaged
+    value = work()
+    try:
+        with written_aside(kept) as partial:
+            save_file({"value": value.contiguous()}, partial)
     except OSError:
         pass  # A cache that can't be written only costs time.
     return value

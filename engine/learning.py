@@ -87,6 +87,11 @@ def learn_subject(
         token = nn.Parameter(base.text.start_embedding(recipe.token.start_id, plan.class_word).to(base.device))
     weights = session.fresh_weights(None)
 
+    every = dict.fromkeys(p for part in recipe.parts for p in image_prompts(plan, part.prompt, recipe.word))
+    with torch.no_grad():
+        base.text.encode(list(every), token)
+    base.text.unload()
+
     def loss_of(part: Part) -> Loss:
         prompts = image_prompts(plan, part.prompt, recipe.word)
         distinct = list(dict.fromkeys(prompts))

@@ -263,7 +263,10 @@ def _resolved(method: Method, sources: int, info: BaseInfo, options: Mapping[str
     """
     given = {name: value for name, value in options.items() if value is not None}
     check_options(method, given)
-    resolved = resolve(method.settings(sources), recommended_for(method, info.recommended), given)
+    recommended = recommended_for(method, info.recommended)
+    if "hidden_ratio" in given:  # A recommended width, which beats a ratio, would beat the one asked for.
+        recommended.pop("hidden_width", None)
+    resolved = resolve(method.settings(sources), recommended, given)
     check_read(resolved.config, given)
     _check_places(method, resolved.config, info)
     own = {name: "method" for name in method.changed if resolved.origins[name] not in ("base", "option")}

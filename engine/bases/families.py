@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from engine.bases.family import Family
 from engine.bases.unet3d import UNET3D
+from engine.bases.wan import WAN
 
-FAMILIES: dict[str, Family] = {"UNet3DConditionModel": UNET3D}
+FAMILIES: dict[str, Family] = {"UNet3DConditionModel": UNET3D, "WanTransformer3DModel": WAN}
 
 
 def family_named(name: str) -> Family:

@@ -26,6 +26,8 @@ Role = Literal["identity", "motion"]
 """What an adapter is for: a subject's identity, or a motion."""
 Config = Mapping[str, object]
 """A component's `config.json`."""
+Recommended = Mapping[str, Mapping[str, object]]
+"""Tables of settings for "subject", "motion", "compose", and for methods such as "motion/lora"."""
 _Component = TypeVar("_Component")
 
 
@@ -220,17 +222,22 @@ class Text(Protocol):
         Raises `InputError` for a word that is empty.
         """
 
+    def unload(self) -> None:
+        """Let those weights leave the memory that prompts which were encoded before don't need, whatever the token:
+        none where gradients to a token need them. They are loaded again for others."""
+
     def release(self) -> None:
         """Let the weights leave the memory: nothing is encoded from then on."""
 
 
 class ReadPart(Protocol):
-    """Reads one component of a base: a tokenizer, a scheduler, or a model, frozen, in eval mode and on the device.
+    """Reads one component of a base: a tokenizer, a scheduler, or a model, frozen, in eval mode and on the device, in
+    the precision asked for, or else in `dtype`.
 
     Raises `BaseError`.
     """
 
-    def __call__(self, kind: type[_Component], part: str) -> _Component: ...
+    def __call__(self, kind: type[_Component], part: str, dtype: torch.dtype | None = None) -> _Component: ...
 
 
 @dataclass(frozen=True)
@@ -262,8 +269,13 @@ class Family(Protocol):
     def axes(self) -> frozenset[Axis]:
         """The axes that its parameters have."""
 
+    @property
+    def recommended(self) -> Recommended:
+        """Settings for bases that recommend none themselves."""
+
     def facts(self, configs: Mapping[str, Config]) -> Facts:
-        """What the configs of the components, by folder, say."""
+        """What the configs of the components, by folder, say, and the base's own `model_index.json`, which may be
+        empty. Raises `BaseError` for a base that looks like one of the family and isn't."""
 
     def prompts(self, info: BaseInfo, read: ReadPart) -> Prompts:
         """The tokenizer alone."""

@@ -16,6 +16,7 @@ from engine.errors import BaseError
 
 _OTHER_FOLDERS = ("image_encoder", "feature_extractor", "judges/clip", "judges/dino")
 """What a base may have besides its family's parts."""
+_INDEX = "model_index.json"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def inspect_base(location: BaseLocation) -> BaseInfo:
         if not (folder / part).is_dir():
             raise _lacking(location, part)
     configs = {part: _config(folder / part) for part in family.parts.folders if part != "tokenizer"}
+    configs[_INDEX] = _read_json(folder / _INDEX) if (folder / _INDEX).exists() else {}
     facts = family.facts(configs)
     image_encoder = _image_encoder(location, folder)
     return BaseInfo(
@@ -72,7 +74,7 @@ def inspect_base(location: BaseLocation) -> BaseInfo:
         scheduler=str(configs["scheduler"].get("_class_name")),
         components={part: bytes_of(folder / part) for part in family.parts.folders}
         | ({"image_encoder": bytes_of(image_encoder)} if image_encoder is not None else {}),
-        recommended=_recommended(folder / "recommended.json"),
+        recommended={**family.recommended, **_recommended(folder / "recommended.json")},
         cross_attention_dim=facts.text_width,
         sample_size=facts.sample_size,
         image_embedding_width=_embedding_width(image_encoder),

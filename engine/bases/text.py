@@ -85,6 +85,9 @@ class ClipText:
             return self.word_embedding(word)
         return table[start_id].float().detach()
 
+    def unload(self) -> None:
+        """Nothing leaves: gradients to a token go through the encoder."""
+
     def release(self) -> None:
         self._model = None
 

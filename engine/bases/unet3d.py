@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from engine.bases.family import (
@@ -25,6 +26,7 @@ from engine.bases.family import (
     Parts,
     Projection,
     ReadPart,
+    Recommended,
     Role,
     Site,
 )
@@ -66,6 +68,7 @@ class UNet3D:
     roles: frozenset[Role] = frozenset({"identity", "motion"})
     axes: frozenset[Axis] = frozenset({"spatial", "temporal", "embedding"})
     has_dropout = True
+    recommended: Recommended = MappingProxyType({})
 
     def facts(self, configs: Mapping[str, Config]) -> Facts:
         unet, vae, text = (configs[part] for part in ("unet", "vae", "text_encoder"))

@@ -1,4 +1,4 @@
-"""A base of every family in miniature: the one that ships, and one made up to be unlike it."""
+"""A base of every family in miniature, and one of a family made up to be unlike the first."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from engine.bases.families import FAMILIES
 from engine.bases.load import load_base
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from tests.engine.bases.tiny_joint import TINY_JOINT, write_tiny_joint
+from tests.engine.bases.tiny_wan import write_tiny_wan
 
 MakeBase = Callable[..., Path]
 
@@ -43,7 +44,7 @@ def known_families() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", params=["unet3d", "tiny_joint"])
+@pytest.fixture(scope="session", params=["unet3d", "tiny_joint", "wan"])
 def sample(
     request: pytest.FixtureRequest,
     known_families: None,
@@ -52,9 +53,10 @@ def sample(
 ) -> Sample:
     """A base of each family in turn."""
     folder = make_base()
-    if request.param == "tiny_joint":
-        other = tmp_path_factory.mktemp("tiny_joint")
-        write_tiny_joint(other)
+    writers = {"tiny_joint": write_tiny_joint, "wan": write_tiny_wan}
+    if request.param in writers:
+        other = tmp_path_factory.mktemp(request.param)
+        writers[request.param](other)
         shutil.copytree(folder / "image_encoder", other / "image_encoder")
         folder = other
     return Sample(BaseLocation(request.param, str(folder)))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -37,6 +38,7 @@ from engine.bases.family import (
     Projection,
     PromptFit,
     ReadPart,
+    Recommended,
     Role,
     Site,
 )
@@ -192,6 +194,9 @@ class TinyText:
         with torch.no_grad():
             return self.encode([word]).embeddings[0, 0]
 
+    def unload(self) -> None:
+        """It is small."""
+
     def release(self) -> None:
         self._encoder = None
 
@@ -242,6 +247,7 @@ class TinyJointFamily:
     roles: frozenset[Role] = frozenset({"identity", "motion"})
     axes: frozenset[Axis] = frozenset({"joint", "embedding"})
     has_dropout = False
+    recommended: Recommended = MappingProxyType({})
 
     def facts(self, configs: Mapping[str, Config]) -> Facts:
         channels, width = configs["transformer"]["channels"], configs["transformer"]["text_dim"]
