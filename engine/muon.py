@@ -63,12 +63,21 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
-    """Matrices `(N, A, B)` with singular values near 1 and the directions that they had; zero stays zero."""
+    """Matrices `(N, A, B)` with singular values near 1 and the directions that they had; zero stays zero.
+
+    A round is X' = (a + b G + c G^2) X with G = X X^T, so all rounds are one product of polynomials of the first G:
+    it is gathered among small squares and meets the long side once, which takes a fraction of the time.
+    """
     a, b, c = _COEFFICIENTS
-    wide = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if wide else matrices
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    square = x @ x.mT
+    identity = torch.eye(square.shape[-1], device=x.device, dtype=x.dtype)
+    gathered = identity.expand_as(square)
     for _ in range(_ROUNDS):
-        square = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
-    return x.mT if wide else x
+        factor = torch.baddbmm(square, square, square, beta=b, alpha=c) + a * identity
+        gathered = factor @ gathered
+        square = factor @ square @ factor
+    x = gathered @ x
+    return x.mT if tall else x
