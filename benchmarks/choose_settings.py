@@ -1,7 +1,7 @@
 """Learning rates and steps that suit a base of the small world: the same search for every method, none a straw man.
 
-    python benchmarks/choose_settings.py --kind subject --method dreamvideo lora
-    python benchmarks/choose_settings.py --kind motion --steps 200 400
+    python -m benchmarks.choose_settings --kind subject --method dreamvideo lora
+    python -m benchmarks.choose_settings --kind motion --steps 200 400
 
 Each method learns objects (or motions) that no table shows, with each optimizer, rate and number of steps: first one of
 them, then, with the settings that did best (`--finalists`), all. A subject is judged by the share of the way from the
@@ -20,11 +20,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from figures.bench import Bench, Learnt, Scale, add_options, location_of, say
-from figures.customizing import centred
-from figures.material import as_asked, motion_specs, render, split_words, subject_specs
-from figures.measures import correlations, followed, gap_closed, mean, means, read, references_of, score_all
-
+from benchmarks.figures.bench import Bench, Learnt, Scale, add_options, location_of, say
+from benchmarks.figures.customizing import centred
+from benchmarks.figures.material import as_asked, motion_specs, render, split_words, subject_specs
+from benchmarks.figures.measures import correlations, followed, gap_closed, mean, means, read, references_of, score_all
 from engine.errors import DivergedError
 from engine.files import written_aside
 from engine.methods.common import Kind, Method, switch_of

@@ -1,6 +1,6 @@
 """The figures of the embedded base, or of another base that was pretrained on the same small world.
 
-    python benchmarks/embedded_base.py --out docs/embedded-base
+    python -m benchmarks.embedded_base --out docs/embedded-base
 
 Measures what `--out` does not hold yet, prints a table, and writes figures.json, a page and contact sheets there.
 On two CPU cores the whole takes some hours; it may be stopped at any time and goes on where it was.
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from figures.bench import QUICK, Bench, Figure, FigureRow, Scale, add_options, as_plain, location_of, say
-from figures.customizing import both_together, new_motion, new_subject
-from figures.parts import each_part_matters
-from figures.text import autoencoder_keeps_sprites, text_is_followed
 
+from benchmarks.figures.bench import QUICK, Bench, Figure, FigureRow, Scale, add_options, as_plain, location_of, say
+from benchmarks.figures.customizing import both_together, new_motion, new_subject
+from benchmarks.figures.parts import each_part_matters
+from benchmarks.figures.text import autoencoder_keeps_sprites, text_is_followed
 from engine.files import written_aside
 from engine.settings import as_values
 

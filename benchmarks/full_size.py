@@ -4,11 +4,11 @@ Writes a base of ModelScope's exact configuration with random weights (it makes 
 same), then runs `dv` on it as a person would and reports time, dtype and peak memory of each command: of the
 process, or on a GPU what CUDA's allocator held.
 
-    python benchmarks/full_size.py --work /tmp/full-size --out docs/full-size.json
+    python -m benchmarks.full_size --work /tmp/full-size --out docs/full-size.json
 
 The paper's sizes on a GPU of 80 GB:
 
-    python benchmarks/full_size.py --work /tmp/full-size --device cuda --dtype bf16 --frames 32 --batch-size 4 \\
+    python -m benchmarks.full_size --work /tmp/full-size --device cuda --dtype bf16 --frames 32 --batch-size 4 \\
         --no-gradient-checkpointing --more-steps 10 --limit-gib 78 --out docs/full-size-gpu.json
 """
 

@@ -1,6 +1,6 @@
 """Throws odd arguments, damaged adapters, batch rows and videos' notes at `dv`, and looks how it takes them.
 
-    python benchmarks/fuzzing.py --cases 20000 --seed 1
+    python -m benchmarks.fuzzing --cases 20000 --seed 1
 
 A case fails if `dv` ends with a traceback, hangs, has another exit code than 0, 1, 2 or 130, refuses something without
 a word, or changes a file outside DV_HOME that its arguments don't name. Hypothesis makes the cases and shrinks one
@@ -24,7 +24,10 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from odd_inputs import (
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from benchmarks.odd_inputs import (
     batch_files,
     changed_bytes,
     changed_json,
@@ -34,9 +37,7 @@ from odd_inputs import (
     may_write,
     texts,
 )
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
-from sandbox import Ended, Sandbox, record_of, without_models
+from benchmarks.sandbox import Ended, Sandbox, record_of, without_models
 
 _CODES = (0, 1, 2, 130)
 _BY_DEFAULT = {

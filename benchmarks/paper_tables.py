@@ -1,6 +1,6 @@
 """A suite's figures in the form of the paper's tables, and where they agree with what the paper says of its own.
 
-    python benchmarks/paper_tables.py SUITE_FOLDER
+    python -m benchmarks.paper_tables SUITE_FOLDER
 
 Writes `tables.md`, `cells.csv` (a row a cell) and `settings.json` (each method's, as learnt) below `--out`. A suite
 that is still running can be told of; what is missing is counted.

@@ -1,6 +1,6 @@
 """Several processes that publish many small adapters into one registry at the same time: is each of them there?
 
-    python benchmarks/registry_crowd.py --processes 8 --adapters 200
+    python -m benchmarks.registry_crowd --processes 8 --adapters 200
 
 Half of them all write versions of one name, the others a name of their own each. Ends with exit code 1 where an
 adapter is lost, or where a process was told anything but yes. With `DV_REGISTRY_URL` it fills that database, which has

@@ -1,6 +1,6 @@
 """Measures what a list and a tab press cost with 10,000 adapters, as multiples of `python -c "import typer"`.
 
-    python benchmarks/registry_speed.py --json speed.json
+    python -m benchmarks.registry_speed --json speed.json
 
 The registry is made with rows alone: neither a list nor a completion looks at the adapters' files. Commands are run
 one after another, round by round, so that whatever else the machine does meets all of them alike; each figure is

@@ -1,6 +1,6 @@
 """Kills `dv` with SIGKILL at random moments, and looks after each kill whether anything was lost.
 
-    python benchmarks/registry_torture.py --kills 500
+    python -m benchmarks.registry_torture --kills 500
 
 Each round starts one to three processes at once (learn, compose, rename, prune, import, tag), kills them at
 moments spread over the time that such a job takes (one in five may end by itself, and tells how long that is now),

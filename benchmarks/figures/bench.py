@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 from platformdirs import user_cache_path
 
+from benchmarks.figures.instruments.reading import Instruments
+from benchmarks.figures.material import SEED, SUBJECT_IMAGES, Frames, Request, reference_specs, render
 from engine.bases.base import Base
 from engine.bases.fingerprint import fingerprint
 from engine.bases.load import load_base
@@ -33,8 +35,6 @@ from engine.settings import as_values, resolve
 from engine.training import Progress
 from engine.world import sprites
 from engine.world.material import write_motion, write_subject
-from figures.instruments.reading import Instruments
-from figures.material import SEED, SUBJECT_IMAGES, Frames, Request, reference_specs, render
 
 BATCH = 8
 

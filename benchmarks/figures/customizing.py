@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.world import clips, motions, sprites
-from figures.bench import Bench, Figure, FigureRow, Learnt, Taught
-from figures.material import (
+from benchmarks.figures.bench import Bench, Figure, FigureRow, Learnt, Taught
+from benchmarks.figures.material import (
     Frames,
     as_asked,
     motion_specs,
@@ -19,7 +18,7 @@ from figures.material import (
     subject_specs,
     teaching_specs,
 )
-from figures.measures import (
+from benchmarks.figures.measures import (
     Scores,
     at_least,
     at_most,
@@ -35,6 +34,7 @@ from figures.measures import (
     score_all,
     value_of,
 )
+from engine.world import clips, motions, sprites
 
 LEARNING_SECONDS = 180
 SIMILARITIES = ("clip_i", "dino_i", "colour")

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.figures.bench import Bench, FigureRow
+from benchmarks.figures.instruments.reading import Readings
+from benchmarks.figures.material import Frames, Request, reference_specs, render, to_pixels, track_of, windows_of
 from engine.evaluation import metrics
 from engine.evaluation.statistics import bootstrap_interval
 from engine.world import clips, sprites
-from figures.bench import Bench, FigureRow
-from figures.instruments.reading import Readings
-from figures.material import Frames, Request, reference_specs, render, to_pixels, track_of, windows_of
 
 
 @dataclass(frozen=True)

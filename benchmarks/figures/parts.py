@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from benchmarks.figures.bench import Bench, Figure, FigureRow
+from benchmarks.figures.customizing import both_specs, centred, make_both, subjects_of, taught_motions
+from benchmarks.figures.material import Frames
+from benchmarks.figures.measures import METRICS, correlations, described, mean, references_of, score_all
 from engine.evaluation.statistics import paired_interval
-from figures.bench import Bench, Figure, FigureRow
-from figures.customizing import both_specs, centred, make_both, subjects_of, taught_motions
-from figures.material import Frames
-from figures.measures import METRICS, correlations, described, mean, references_of, score_all
 
 EXPECTED: dict[str, dict[str, str]] = {
     "without textual identity": dict.fromkeys(("clip_t", "clip_i", "dino_i", "consistency"), "falls"),

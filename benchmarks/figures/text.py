@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from benchmarks.figures.bench import Bench, Figure, FigureRow
+from benchmarks.figures.material import SEED, known_requests, to_frames
+from benchmarks.figures.measures import at_least, at_most, described, followed, interval, mean, rated, read
 from engine.bases.load import load_base
 from engine.pretraining.autoencoder import psnr
 from engine.training import generator_at
 from engine.world import clips, sprites
-from figures.bench import Bench, Figure, FigureRow
-from figures.material import SEED, known_requests, to_frames
-from figures.measures import at_least, at_most, described, followed, interval, mean, rated, read
 
 
 def text_is_followed(bench: Bench) -> Figure:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from figures.instruments.reading import Instruments, Readings
-from figures.instruments.training import InstrumentSettings
 
+from benchmarks.figures.instruments.reading import Instruments, Readings
+from benchmarks.figures.instruments.training import InstrumentSettings
 from engine.errors import InputError
 from engine.training import LoopConfig
 from engine.world import clips

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.figures.instruments.nets import FrameNet, FrameReading, MotionNet
+from benchmarks.figures.instruments.training import STANDARD, InstrumentSettings, Told, load_nets
+from benchmarks.figures.instruments.views import MOTIONS, SCENES, WORDS, draw_clips, draw_frames
 from engine.errors import InputError
 from engine.training import generator_at
 from engine.world import clips
-from figures.instruments.nets import FrameNet, FrameReading, MotionNet
-from figures.instruments.training import STANDARD, InstrumentSettings, Told, load_nets
-from figures.instruments.views import MOTIONS, SCENES, WORDS, draw_clips, draw_frames
 
 _LEAST_AREA = 0.02
 """The least part of a frame that counts as a sprite; the world's narrowest, at its smallest, covers 0.053."""

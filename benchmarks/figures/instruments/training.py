@@ -14,11 +14,11 @@ from platformdirs import user_cache_path
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from benchmarks.figures.instruments.nets import FrameNet, FrameReading, MotionNet
+from benchmarks.figures.instruments.views import MOTIONS, SCENES, WARP, WORDS, FrameViews, draw_clips, draw_frames
 from engine.files import written_aside
 from engine.training import LoopConfig, Progress, Snapshots, generator_at, settings_of, train
 from engine.world import clips, sprites
-from figures.instruments.nets import FrameNet, FrameReading, MotionNet
-from figures.instruments.views import MOTIONS, SCENES, WARP, WORDS, FrameViews, draw_clips, draw_frames
 
 Told = Callable[[str, Progress], None]
 
