@@ -80,4 +80,5 @@ def orthogonalised(matrices: Tensor) -> Tensor:
         gathered = factor @ gathered
         square = factor @ square @ factor
     x = gathered @ x
-    return x.mT if tall else x
+    made: Tensor = x.mT if tall else x
+    return made
