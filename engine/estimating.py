@@ -140,7 +140,7 @@ def _stored(info: BaseInfo, part: str) -> int:
     from safetensors import safe_open
 
     total = 0
-    for path in weights_of(info.folder / part).paths:
+    for path in weights_of(info.places[part]).paths:
         if path.suffix == ".bin":
             total += path.stat().st_size // 4
             continue
@@ -154,7 +154,7 @@ def _counted(location: BaseLocation) -> tuple[BaseInfo, nn.Module, Family]:
     """A base's denoiser without weights, and its family. Those who plan many runs ask often."""
     info = inspect_base(location)
     family = family_named(info.family)
-    return info, family.skeleton(info.folder), family
+    return info, family.skeleton(info), family
 
 
 def _latents(location: BaseLocation, batch: int, frames: int, size: tuple[int, int]) -> tuple[int, ...]:

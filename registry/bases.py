@@ -30,6 +30,7 @@ def add(session: Session, base: BaseRow) -> BaseRow:
         name=name,
         model=_storable(base.model),
         image_encoder=None if base.image_encoder is None else _storable(base.image_encoder),
+        motion_module=None if base.motion_module is None else _storable(base.motion_module),
         fingerprint=base.fingerprint,
     )
     session.add(row)

@@ -85,11 +85,12 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class BaseRow:
-    """A base model that the user added. `model` and `image_encoder` are directories or hub ids."""
+    """A base model that the user added. `model`, `image_encoder` and `motion_module` are directories or hub ids."""
 
     name: str
     model: str
     image_encoder: str | None
+    motion_module: str | None = None
     fingerprint: str | None
     is_default: bool
 

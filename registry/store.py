@@ -291,10 +291,23 @@ class Registry:
             return bases.found(session, name)
 
     def add_base(
-        self, name: str, model: str, *, image_encoder: str | None = None, fingerprint: str | None = None
+        self,
+        name: str,
+        model: str,
+        *,
+        image_encoder: str | None = None,
+        motion_module: str | None = None,
+        fingerprint: str | None = None,
     ) -> BaseRow:
         """Add a base. Raises InvalidNameError, and NameTakenError for a name that a base has."""
-        base = BaseRow(name=name, model=model, image_encoder=image_encoder, fingerprint=fingerprint, is_default=False)
+        base = BaseRow(
+            name=name,
+            model=model,
+            image_encoder=image_encoder,
+            motion_module=motion_module,
+            fingerprint=fingerprint,
+            is_default=False,
+        )
         with self._database.writing() as session:
             return bases.add(session, base)
 

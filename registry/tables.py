@@ -90,6 +90,7 @@ class BaseTableRow(SQLModel, table=True):
     name: str = Field(primary_key=True)
     model: str
     image_encoder: str | None = None
+    motion_module: str | None = None
     fingerprint: str | None = None
     is_default: bool = False
 

@@ -21,7 +21,7 @@ SHORT = 12
 
 def location_of(row: BaseRow) -> BaseLocation:
     """A registered base as the engine takes it."""
-    return BaseLocation(row.name, row.model, row.image_encoder)
+    return BaseLocation(row.name, row.model, row.image_encoder, row.motion_module)
 
 
 def default_base(registry: Registry) -> BaseLocation:

@@ -11,8 +11,13 @@ from torch import Tensor, nn
 
 from engine.bases.family import Compute
 
-_CHUNK = 8
-"""Pictures that go through an autoencoder at a time."""
+_MOST_PICTURES, _MOST_PIXELS = 8, 8 * 256 * 256
+"""What goes through an autoencoder of pictures at a time: an 8 GB card has room for it."""
+
+
+def pictures_at_once(size: tuple[int, int]) -> int:
+    """How many pictures of a (width, height) go through an autoencoder at a time."""
+    return max(1, min(_MOST_PICTURES, _MOST_PIXELS // (size[0] * size[1])))
 
 
 @dataclass(frozen=True)
@@ -64,13 +69,15 @@ class PictureCodec:
 
     def __init__(self, vae: AutoencoderKL, compute: Compute) -> None:
         self._vae: AutoencoderKL | None = vae
+        self._scale = 2 ** (len(vae.config.block_out_channels) - 1)
         self._compute = compute
         self._normalisation = Normalisation.by_factor(float(vae.config.scaling_factor))
 
     @torch.no_grad()
     def encode(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         means, stds = [], []
-        for part in windows.transpose(1, 2).flatten(0, 1).split(_CHUNK):
+        height, width = windows.shape[-2:]
+        for part in windows.transpose(1, 2).flatten(0, 1).split(pictures_at_once((width, height))):
             with self._compute.autocast():
                 posterior = self.vae.encode(part.to(self._compute.device, self._compute.dtype)).latent_dist
             mean, std = self._normalisation.applied(posterior.mean.float().cpu(), posterior.std.float().cpu())
@@ -83,7 +90,8 @@ class PictureCodec:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         pictures = []
-        for part in latents.transpose(1, 2).flatten(0, 1).split(_CHUNK):
+        height, width = (side * self._scale for side in latents.shape[-2:])
+        for part in latents.transpose(1, 2).flatten(0, 1).split(pictures_at_once((width, height))):
             known = self._normalisation.undone(part.to(self._compute.device)).to(self._compute.dtype)
             with self._compute.autocast():
                 pictures.append(self.vae.decode(known).sample.float().cpu())

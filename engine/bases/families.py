@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from engine.bases.animatediff import ANIMATEDIFF
 from engine.bases.family import Family
 from engine.bases.unet3d import UNET3D
 from engine.bases.wan import WAN
 
-FAMILIES: dict[str, Family] = {"UNet3DConditionModel": UNET3D, "WanTransformer3DModel": WAN}
+FAMILIES: dict[str, Family] = {
+    "UNet3DConditionModel": UNET3D,
+    "UNet2DConditionModel": ANIMATEDIFF,
+    "WanTransformer3DModel": WAN,
+}
 
 
 def family_named(name: str) -> Family:

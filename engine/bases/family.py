@@ -79,24 +79,29 @@ class Layout:
     """How a window of frames lies in latents: `channels` of them, `scale` pixels to one along each side.
 
     Width and height in pixels are multiples of `size_multiple`. A window has `frame_step` * k + 1 frames, which become
-    k + 1 frames of latents: with a step of 1 any number, each by itself.
+    k + 1 frames of latents: with a step of 1 any number, each by itself. It has no more than `most_frames`, where the
+    denoiser has places for so many only.
     """
 
     channels: int
     scale: int
     size_multiple: int
     frame_step: int = 1
+    most_frames: int | None = None
 
     def fits(self, frames: int) -> bool:
         """Whether a window of so many frames can be encoded whole."""
-        return frames >= 1 and (frames - 1) % self.frame_step == 0
+        return frames >= 1 and frames == self.trimmed(frames)
 
     def trimmed(self, frames: int) -> int:
         """The largest number of frames up to `frames` that fits."""
-        return frames - (frames - 1) % self.frame_step
+        most = frames if self.most_frames is None else min(frames, self.most_frames)
+        return most - (most - 1) % self.frame_step
 
     def frames_told(self, frames: int) -> str:
         """What windows may hold, and which of them are nearest to `frames`: the rest of a message."""
+        if self.most_frames is not None and frames > self.most_frames:
+            return f"the base takes {self.trimmed(frames)} frames at most"
         below = self.trimmed(frames)
         return f"the base takes {self.frame_step}k+1 frames, such as {below} or {below + self.frame_step}"
 
@@ -283,7 +288,7 @@ class Family(Protocol):
     def load(self, info: BaseInfo, read: ReadPart, compute: Compute) -> Loaded:
         """All of a base but its image encoder."""
 
-    def skeleton(self, folder: Path) -> nn.Module:
+    def skeleton(self, info: BaseInfo) -> nn.Module:
         """The denoiser without weights, on the meta device, frozen: for counting."""
 
     def encoder_skeleton(self, folder: Path) -> nn.Module:

@@ -34,7 +34,7 @@ def _whole(files: Mapping[str, Sequence[Path]]) -> str:
 
 
 def _folders(info: BaseInfo) -> dict[str, Path]:
-    folders = {part: info.folder / part for part in family_named(info.family).parts.weights}
+    folders = {part: info.places[part] for part in family_named(info.family).parts.weights}
     if info.image_encoder is not None:
         folders["image_encoder"] = info.image_encoder
     return folders

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -84,7 +84,7 @@ def load_base(
     info = inspect_base(location)
     family = family_named(info.family)
     with quiet_libraries():
-        loaded = family.load(info, partial(_read_part, info.folder, compute), compute)
+        loaded = family.load(info, partial(_read_part, info.places, compute), compute)
         image_encoder = None
         if info.image_encoder is not None:
             model = _load(CLIPVisionModelWithProjection, info.image_encoder, compute)
@@ -107,7 +107,7 @@ def load_base(
 def prompts_of(info: BaseInfo) -> Prompts:
     """How the base's prompts become tokens, without its weights. Raises `BaseError`."""
     with quiet_libraries():
-        return family_named(info.family).prompts(info, lambda kind, part, dtype=None: _read(kind, info.folder / part))
+        return family_named(info.family).prompts(info, lambda kind, part, dtype=None: _read(kind, info.places[part]))
 
 
 def _read(kind: Any, folder: Path) -> Any:
@@ -116,10 +116,12 @@ def _read(kind: Any, folder: Path) -> Any:
         return kind.from_pretrained(folder)
 
 
-def _read_part(base: Path, compute: Compute, kind: Any, part: str, dtype: torch.dtype | None = None) -> Any:
-    """A component of the base at `base`, now or when it is needed."""
+def _read_part(
+    places: Mapping[str, Path], compute: Compute, kind: Any, part: str, dtype: torch.dtype | None = None
+) -> Any:
+    """A component of the base whose parts lie at `places`, now or when it is needed."""
     with quiet_libraries():
-        return _load(kind, base / part, Compute(compute.device, dtype or compute.dtype))
+        return _load(kind, places[part], Compute(compute.device, dtype or compute.dtype))
 
 
 def _load(kind: Any, folder: Path, compute: Compute) -> Any:

@@ -21,11 +21,13 @@ _INDEX = "model_index.json"
 
 @dataclass(frozen=True)
 class BaseLocation:
-    """A base by name: a diffusers folder or hub id, and the image encoder's where it lies apart."""
+    """A base by name: a diffusers folder or hub id, and those of the image encoder and the motion module where they lie
+    apart."""
 
     name: str
     model: str
     image_encoder: str | None = None
+    motion_module: str | None = None
 
 
 EMBEDDED = BaseLocation("embedded", str(Path(__file__).parent / "embedded"))
@@ -34,12 +36,13 @@ EMBEDDED = BaseLocation("embedded", str(Path(__file__).parent / "embedded"))
 
 @dataclass(frozen=True)
 class BaseInfo:
-    """What a base's configs tell. `components` are the bytes of the files that are used; `recommended` has a
-    table of settings for "subject", "motion" and "compose" each; `cross_attention_dim` is the width of the text
-    conditioning, of at most `text_tokens` tokens."""
+    """What a base's configs tell. `places` are the folders of the family's parts, by part; `components` are the bytes
+    of the files that are used; `recommended` has a table of settings for "subject", "motion" and "compose" each;
+    `cross_attention_dim` is the width of the text conditioning, of at most `text_tokens` tokens."""
 
     location: BaseLocation
     folder: Path
+    places: Mapping[str, Path]
     image_encoder: Path | None
     family: str
     prediction_type: str
@@ -58,21 +61,20 @@ def inspect_base(location: BaseLocation) -> BaseInfo:
     wanted = dict.fromkeys(part for family in FAMILIES.values() for part in family.parts.folders)
     folder = local_folder(location.model, (*wanted, *_OTHER_FOLDERS))
     family = _family_at(folder, location)
-    for part in family.parts.folders:
-        if not (folder / part).is_dir():
-            raise _lacking(location, part)
-    configs = {part: _config(folder / part) for part in family.parts.folders if part != "tokenizer"}
+    places = _places(location, folder, family)
+    configs = {part: _config(place, part) for part, place in places.items() if part != "tokenizer"}
     configs[_INDEX] = _read_json(folder / _INDEX) if (folder / _INDEX).exists() else {}
     facts = family.facts(configs)
     image_encoder = _image_encoder(location, folder)
     return BaseInfo(
         location=location,
         folder=folder,
+        places=places,
         image_encoder=image_encoder,
         family=family.name,
         prediction_type=facts.prediction_type,
         scheduler=str(configs["scheduler"].get("_class_name")),
-        components={part: bytes_of(folder / part) for part in family.parts.folders}
+        components={part: bytes_of(place) for part, place in places.items()}
         | ({"image_encoder": bytes_of(image_encoder)} if image_encoder is not None else {}),
         recommended={**family.recommended, **_recommended(folder / "recommended.json")},
         cross_attention_dim=facts.text_width,
@@ -89,19 +91,36 @@ def _family_at(folder: Path, location: BaseLocation) -> Family:
     place = next((place for place in places if (folder / place).is_dir()), None)
     if place is None:
         raise _lacking(location, "/ or ".join(places))
-    kind = str(_config(folder / place).get("_class_name"))
+    kind = str(_config(folder / place, place).get("_class_name"))
     if kind not in FAMILIES:
         raise BaseError(f"the base {location.name} has a {kind}; known are: {', '.join(FAMILIES)}")
     return FAMILIES[kind]
+
+
+def _places(location: BaseLocation, folder: Path, family: Family) -> dict[str, Path]:
+    """The folder of each of the family's parts. Raises `BaseError` for one that is missing, or that it has no use for.
+
+    The motion module is looked for inside the model, too.
+    """
+    places = {part: folder / part for part in family.parts.folders}
+    if location.motion_module is not None:
+        if "motion_module" not in family.parts.apart:
+            raise BaseError(f"the base {location.name} has no use for a motion module: leave `motion_module` out")
+        places["motion_module"] = local_folder(location.motion_module)
+    for part, place in places.items():
+        if not place.is_dir():
+            named = f": name one with `{part}`" if part in family.parts.apart else ""
+            raise BaseError(f"{_lacking(location, part)}{named}")
+    return places
 
 
 def _lacking(location: BaseLocation, part: str) -> BaseError:
     return BaseError(f"the base {location.name} ({location.model}) has no {part}/ folder: is it a diffusers model?")
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _config(place: Path, part: str) -> dict[str, Any]:
     """A component's config; a scheduler's has a name of its own."""
-    return _read_json(folder / ("scheduler_config.json" if folder.name == "scheduler" else "config.json"))
+    return _read_json(place / ("scheduler_config.json" if part == "scheduler" else "config.json"))
 
 
 def _image_encoder(location: BaseLocation, folder: Path) -> Path | None:

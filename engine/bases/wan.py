@@ -146,14 +146,14 @@ class Wan:
             objective=objective_of(scheduler.config),
         )
 
-    def skeleton(self, folder: Path) -> nn.Module:
+    def skeleton(self, info: BaseInfo) -> nn.Module:
         import torch
         from diffusers import WanTransformer3DModel
 
         from engine.bases.wan_blocks import opened
 
         with torch.device("meta"):
-            model = WanTransformer3DModel.from_config(WanTransformer3DModel.load_config(folder / "transformer"))
+            model = WanTransformer3DModel.from_config(WanTransformer3DModel.load_config(info.places["transformer"]))
             skeleton: nn.Module = opened(model).eval()
         return skeleton.requires_grad_(False)
 

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from engine.bases.codecs import pictures_at_once
 from engine.bases.families import family_named
 from engine.bases.location import BaseInfo
 from engine.data.encoding import FRAMES_AT_ONCE
 
-_PICTURES_AT_ONCE, _EMBEDDED_AT_ONCE = 8, 32
+_EMBEDDED_AT_ONCE = 32
 _DECODING_SECONDS = 1e-8
 """Seconds to decode and fit one pixel of a source: measured between 0.7 and 1.3e-8 on a core, H.264 and JPEG."""
 _TENSORS_ALIVE = 2.5
@@ -44,7 +45,7 @@ def encoding_cost(
     `coded` of them, those of a window counted in each, go through the codec: one by one, or `window` at a time.
     """
     layout = info.layout
-    at_once = _PICTURES_AT_ONCE if layout.frame_step == 1 else window
+    at_once = pictures_at_once(size) if layout.frame_step == 1 else window
     flops, alive = _of_codec(info.family, info.folder, (1, 3, at_once, *size[::-1]))
     flops = flops * coded // at_once
     kept = 2 * prod(layout.shape(at_once, size)) * coded // at_once

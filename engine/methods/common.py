@@ -155,7 +155,7 @@ class MotionSettings(OptimizerConfig):
     batch_size: int = setting(2, "Clips a step.", least=1, below=10_000)
     steps: int = setting(1000, "Steps of training.", least=1)
     learning_rate: float = setting(1e-5, "Learning rate.", least=0)
-    frames: int = setting(32, "Frames of a training window.", least=1, below=10_000, origin="authors")
+    frames: int = setting(32, "Frames of a training window.", least=2, below=10_000, origin="authors")
     fps: float = setting(8.0, "Frame rate to which clips are thinned.", least=0.001, below=1000, origin="authors")
     p_zero: float = setting(0.5, "Probability of the empty caption.", least=0, below=1, origin="authors")
 

@@ -253,7 +253,7 @@ def test_what_was_announced_is_what_is_trained(outcome_of: Callable[[Method], Ou
     out = outcome_of(method)
     info, recipe = out.base.info, method.recipe(out.plan.settings.config)
     counts = trainable_parameters(
-        recipe, UNET3D.skeleton(info.folder), UNET3D, info.cross_attention_dim, info.image_embedding_width
+        recipe, UNET3D.skeleton(info), UNET3D, info.cross_attention_dim, info.image_embedding_width
     )
     assert counts == out.learned.parameters
     assert sum(part.steps for part in recipe.parts) == out.learned.steps

@@ -21,7 +21,8 @@ def test_a_base_comes_out_as_it_went_in(registry: Registry) -> None:
     assert added == BaseRow(
         name="zeroscope", model="/models/zs", image_encoder="laion/clip", fingerprint="abc", is_default=False
     )
-    registry.add_base("modelscope", "ali-vilab/text-to-video-ms-1.7b")
+    registry.add_base("modelscope", "ali-vilab/text-to-video-ms-1.7b", motion_module="guoyww/module")
+    assert registry.base("modelscope").motion_module == "guoyww/module"
     with Registry.open(registry.folder) as other:
         assert other.base("zeroscope") == added
         assert [base.name for base in other.bases()] == ["modelscope", "zeroscope"]

@@ -21,6 +21,13 @@ def add(
         str | None,
         typer.Option(metavar="MODEL", help="A CLIP image encoder's folder or hub id, where the model has none."),
     ] = None,
+    motion_module: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="An AnimateDiff motion module's folder or hub id, for a Stable Diffusion model that has none.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Add a base, after a look at its parts.
@@ -31,7 +38,8 @@ def add(
     from engine.bases.location import BaseLocation, inspect_base
     from registry import Registry, check_new_name
 
-    location = BaseLocation(check_new_name(name), _place(model), _place(image_encoder) if image_encoder else None)
+    encoder, motion = (_place(part) if part else None for part in (image_encoder, motion_module))
+    location = BaseLocation(check_new_name(name), _place(model), encoder, motion)
     info = inspect_base(location)
     out = Out(json=json)
     with Registry.open() as registry:
@@ -39,6 +47,7 @@ def add(
             location.name,
             location.model,
             image_encoder=location.image_encoder,
+            motion_module=location.motion_module,
             fingerprint=fingerprint_of(location, info),
         )
         row = next(row for row in base_rows(registry) if row["name"] == location.name)

@@ -20,6 +20,7 @@ def base_rows(registry: Registry) -> list[dict[str, object]]:
             "name": location.name,
             "model": "comes with dv" if location is EMBEDDED else location.model,
             "image_encoder": location.image_encoder,
+            "motion_module": location.motion_module,
             "fingerprint": fingerprint,
             "default": location.name == chosen,
         }

@@ -47,6 +47,7 @@ def _data(info: BaseInfo, fingerprint: str) -> dict[str, Any]:
         "name": info.location.name,
         "model": info.location.model,
         "image_encoder": info.location.image_encoder,
+        "motion_module": info.location.motion_module,
         "fingerprint": fingerprint,
         "family": info.family,
         "prediction_type": info.prediction_type,

@@ -15,6 +15,7 @@ from engine.bases.base import Base
 from engine.bases.families import FAMILIES
 from engine.bases.load import load_base
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
+from tests.engine.bases.tiny_animatediff import write_image_model, write_motion_module
 from tests.engine.bases.tiny_joint import TINY_JOINT, write_tiny_joint
 from tests.engine.bases.tiny_wan import write_tiny_wan
 
@@ -44,7 +45,7 @@ def known_families() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", params=["unet3d", "tiny_joint", "wan"])
+@pytest.fixture(scope="session", params=["unet3d", "tiny_joint", "animatediff", "wan"])
 def sample(
     request: pytest.FixtureRequest,
     known_families: None,
@@ -58,6 +59,11 @@ def sample(
         other = tmp_path_factory.mktemp(request.param)
         writers[request.param](other)
         shutil.copytree(folder / "image_encoder", other / "image_encoder")
+        folder = other
+    if request.param == "animatediff":
+        other = tmp_path_factory.mktemp("animatediff")
+        write_image_model(other, folder)
+        write_motion_module(other / "motion_module")
         folder = other
     return Sample(BaseLocation(request.param, str(folder)))
 

@@ -266,9 +266,9 @@ class TinyJointFamily:
             objective=objective_of(scheduler.config),
         )
 
-    def skeleton(self, folder: Path) -> nn.Module:
+    def skeleton(self, info: BaseInfo) -> nn.Module:
         with torch.device("meta"):
-            model: nn.Module = TinyJoint.from_config(TinyJoint.load_config(folder / "transformer"))
+            model: nn.Module = TinyJoint.from_config(TinyJoint.load_config(info.places["transformer"]))
         return model.eval().requires_grad_(False)
 
     def encoder_skeleton(self, folder: Path) -> nn.Module:

@@ -1,0 +1,151 @@
+"""What the families of UNets over Stable Diffusion's latents share: the names of layers, sites and labels by these.
+
+Frames go through the autoencoder one by one; spatial and temporal layers are apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from engine.bases.family import Axis, Config, Facts, Label, LayerKind, Layout, Projection, Role, Site
+from engine.errors import BaseError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Rules = tuple[tuple[str, Axis], ...]
+"""Patterns of the names of parameters and sites, with their axis: a name that matches none of them is an error."""
+
+BLOCK = r"(down_blocks\.\d+|mid_block|up_blocks\.\d+)"
+TRANSFORMER = r"(norm|proj_in|proj_out|transformer_blocks\.\d+\.(attn1|attn2|ff|norm1|norm2|norm3))(\.|$)"
+_RESNET = r"(norm1|conv1|time_emb_proj|norm2|conv2|conv_shortcut)\."
+IMAGE_RULES: Rules = (
+    (r"time_embedding\.(linear_1|linear_2|cond_proj)\.", "embedding"),
+    (rf"{BLOCK}\.attentions\.\d+\.{TRANSFORMER}", "spatial"),
+    (rf"{BLOCK}\.resnets\.\d+\.{_RESNET}", "spatial"),
+    (rf"{BLOCK}\.(downsamplers|upsamplers)\.\d+\.conv\.", "spatial"),
+    (r"conv_(in|norm_out|out)\.", "spatial"),
+)
+"""The layers that a UNet of images has."""
+_PROJECTIONS: dict[str, Projection] = {"q": "query", "k": "key", "v": "value", "out": "output"}
+
+
+def transformer_sites(denoiser: nn.Module, rules: Rules, family: str) -> list[Site]:
+    """Attention and feed-forward layers of all transformer blocks.
+
+    A spatial block has self-attention, cross-attention, feed-forward; a temporal one has two
+    self-attentions over frames, and a feed-forward. Identity adapters sit at every spatial cross-attention,
+    motion adapters at every layer of the temporal blocks (paper, sections 3.2 and 3.3).
+    """
+    from diffusers.models.attention import BasicTransformerBlock
+
+    found = []
+    for name, block in denoiser.named_modules():
+        if not isinstance(block, BasicTransformerBlock):
+            continue
+        for leaf, norm, layer in (
+            ("attn1", block.norm1, block.attn1),
+            ("attn2", block.norm2, block.attn2),
+            ("ff", block.norm3, block.ff),
+        ):
+            place = f"{name}.{leaf}"
+            axis = _axis(place, rules, family)
+            kind, width = _kind(place, axis), int(block.norm1.normalized_shape[0])
+            found.append(Site(place, norm, layer, width, axis, kind, _depth(place, denoiser), _role(axis, kind)))
+    return found
+
+
+def labels_of(denoiser: nn.Module, rules: Rules, family: str) -> dict[str, Label]:
+    """A label for every parameter; norms of a transformer block count with the layer that they feed."""
+    labels = {}
+    for name, _ in denoiser.named_parameters():
+        axis = _axis(name, rules, family)
+        labels[name] = Label(axis, _kind(name, axis), _depth(name, denoiser), _projection(name))
+    return labels
+
+
+def image_latents_facts(
+    configs: Mapping[str, Config], *, text_width: int, sample_size: int, most_frames: int | None = None
+) -> Facts:
+    """What the configs of UNet, autoencoder and text encoder say; width and size are what the UNet's class has where
+    its config leaves them out."""
+    unet, vae, text = (configs[part] for part in ("unet", "vae", "text_encoder"))
+    # Where a config leaves something out, the libraries' classes have these defaults.
+    levels, halvings = (
+        len(_listed(config.get("block_out_channels"), default))
+        for config, default in ((unet, 4), (vae, 1))
+    )  # fmt: skip
+    scale = 2 ** (halvings - 1)
+    channels = whole(vae.get("latent_channels"), 4)
+    return Facts(
+        layout=Layout(channels, scale, scale * 2 ** (levels - 1), most_frames=most_frames),
+        text_width=whole(unet.get("cross_attention_dim"), text_width),
+        text_tokens=whole(text.get("max_position_embeddings"), 77),
+        sample_size=whole(unet.get("sample_size"), sample_size),
+        prediction_type=str(configs["scheduler"].get("prediction_type", "epsilon")),
+    )
+
+
+def whole(value: object, default: int) -> int:
+    """A whole number of a config, or what its class has where it is left out."""
+    return value if isinstance(value, int) else default
+
+
+@contextmanager
+def recomputed(blocks: Iterable[Any]) -> Iterator[None]:
+    """Recompute what these modules compute in the backward pass, inside the context."""
+    from torch.utils.checkpoint import checkpoint
+
+    chosen = list(blocks)
+    for block in chosen:
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+    try:
+        yield
+    finally:
+        for block in chosen:
+            del block.forward
+
+
+def _axis(name: str, rules: Rules, family: str) -> Axis:
+    for pattern, axis in rules:
+        if re.match(pattern, name):
+            return axis
+    raise BaseError(f"the denoiser has a parameter {name}, which the family {family} does not know")
+
+
+def _kind(name: str, axis: Axis) -> LayerKind:
+    inner = re.search(r"transformer_blocks\.\d+\.(attn1|attn2|ff|norm1|norm2|norm3)", name)
+    if inner is None:
+        return "other"
+    leaf = inner.group(1)
+    if leaf in ("ff", "norm3"):
+        return "feed_forward"
+    return "cross_attention" if leaf in ("attn2", "norm2") and axis == "spatial" else "self_attention"
+
+
+def _role(axis: Axis, kind: LayerKind) -> Role | None:
+    if axis == "temporal":
+        return "motion"
+    return "identity" if kind == "cross_attention" else None
+
+
+def _projection(name: str) -> Projection | None:
+    inner = re.search(r"\.attn[12]\.to_(q|k|v|out)\b", name)
+    return _PROJECTIONS[inner.group(1)] if inner is not None else None
+
+
+def _depth(name: str, denoiser: Any) -> int:
+    levels = len(denoiser.config.block_out_channels)
+    place = re.match(r"(down|up)_blocks\.(\d+)", name)
+    if place is None:
+        return levels - 1 if name.startswith("mid_block") else 0
+    level = int(place.group(2))
+    return level if place.group(1) == "down" else levels - 1 - level
+
+
+def _listed(value: object, count: int) -> list[object]:
+    return list(value) if isinstance(value, list) else [None] * count
