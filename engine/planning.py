@@ -276,6 +276,11 @@ def _resolved(method: Method, sources: int, info: BaseInfo, options: Mapping[str
 def _check_places(method: Method, config: OptimizerConfig, info: BaseInfo) -> None:
     """Refuse a method that would find nothing to train, or a dropout nothing to drop, in a base of this family."""
     weights, family = method.recipe(config).weights, family_named(info.family)
+    if method.families and family.name not in method.families:
+        raise InputError(
+            f"the method {method.name} is for bases of the family {' or '.join(method.families)}, and the base "
+            f"{info.location.name} is of the family {family.name}; choose another method or base"
+        )
     lacking = weights.where.lacks(family) if weights is not None else None
     if lacking is not None:
         raise InputError(

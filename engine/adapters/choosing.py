@@ -53,6 +53,7 @@ class Where:
 
 # Where space and time are mixed by the same layers ("joint"), these are a subject's as well as a motion's.
 SPATIAL, TEMPORAL = Where(("spatial", "joint")), Where(("temporal", "joint"))
+IMAGE_MODEL = Where(("spatial", "joint", "embedding"))
 TEMPORAL_AND_TIME = Where(("temporal", "joint", "embedding"))
 IDENTITY, MOTION = Where(role="identity"), Where(role="motion")
 MOTION_ATTENTION = Where(role="motion", kinds=("self_attention",))

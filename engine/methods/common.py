@@ -199,7 +199,8 @@ class Method:
     """A way to learn a subject or a motion: sourced defaults, and one function from settings to a recipe.
 
     `defaults` are those for a number of sources, `changed` what an ablation sets otherwise. `summary` says
-    what is trained, `source` where the defaults come from.
+    what is trained, `source` where the defaults come from. `families` are those of the bases that it is a method on;
+    none: all that have what it trains.
     """
 
     name: str
@@ -210,6 +211,7 @@ class Method:
     source: str
     defaults: Callable[[int], Any]
     changed: Mapping[str, object] = field(default_factory=dict)
+    families: tuple[str, ...] = ()
 
     def settings(self, sources: int = 2) -> OptimizerConfig:
         """The paper's settings for a number of images or clips."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,13 @@ MODELSCOPE: dict[str, Any] = {
 }
 """The configuration of ModelScope's denoiser (`ali-vilab/text-to-video-ms-1.7b`), whose image embeddings for
 appearance guidance are 1024 wide too."""
+STABLE_DIFFUSION: dict[str, Any] = {
+    "block_out_channels": (320, 640, 1280, 1280),
+    "layers_per_block": 2,
+    "attention_head_dim": 8,
+    "cross_attention_dim": 768,
+}
+"""The configuration of Stable Diffusion 1.5's denoiser."""
 _SOURCES = {
     "paper": "the paper's text (`paper`)",
     "authors": "its authors' published code and settings files (`authors`)",
@@ -29,6 +37,7 @@ _SOURCES = {
 }
 
 
+@cache
 def modelscope_skeleton() -> Any:
     """ModelScope's denoiser without weights, for counting."""
     import torch
@@ -38,23 +47,48 @@ def modelscope_skeleton() -> Any:
         return UNet3DConditionModel(**MODELSCOPE)
 
 
-def methods_table() -> str:
-    """All methods as two Markdown tables, of subjects and of motions."""
+@cache
+def animatediff_skeleton() -> Any:
+    """The denoiser of Stable Diffusion 1.5 with a motion module of the library's defaults, which are those of
+    `guoyww/animatediff-motion-adapter-v1-5-2`; without weights, for counting."""
+    import torch
+    from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
+
+    with torch.device("meta"):
+        image_model = UNet2DConditionModel(**STABLE_DIFFUSION)
+        return UNetMotionModel.from_unet2d(image_model, MotionAdapter(), load_weights=False)
+
+
+def full_size_counts(method: Method) -> tuple[str, int]:
+    """A base of full size that a method is for, and how many values it trains there."""
+    from engine.bases.animatediff import ANIMATEDIFF
     from engine.bases.unet3d import UNET3D
     from engine.estimating import trainable_parameters
 
-    model, width = modelscope_skeleton(), MODELSCOPE["cross_attention_dim"]
+    recipe = method.recipe(method.settings())
+    if ANIMATEDIFF.name in method.families:
+        width = STABLE_DIFFUSION["cross_attention_dim"]
+        counts = trainable_parameters(
+            recipe, animatediff_skeleton(), ANIMATEDIFF, width, MODELSCOPE["cross_attention_dim"]
+        )
+        return "Stable Diffusion 1.5", sum(counts.values())
+    width = MODELSCOPE["cross_attention_dim"]
+    return "ModelScope", sum(trainable_parameters(recipe, modelscope_skeleton(), UNET3D, width, width).values())
+
+
+def methods_table() -> str:
+    """All methods as two Markdown tables, of subjects and of motions."""
     tables = []
     for kind, third, fourth in (("subject", "Prompt", "Steps at rate"), ("motion", "One clip", "Several clips")):
         lines = [
-            f"| `dv {kind} learn --method` | Trains | {third} | {fourth} | Trainable on ModelScope | Paper |",
+            f"| `dv {kind} learn --method` | Trains | {third} | {fourth} | Trainable | Paper |",
             "|---|---|---|---|---:|---|",
         ]
         for method in (m for m in METHODS if m.kind == kind):
-            recipe = method.recipe(method.settings())
-            count = sum(trainable_parameters(recipe, model, UNET3D, width, width).values())
+            base, count = full_size_counts(method)
+            trained = f"{count:,}" + ("" if base == "ModelScope" else f" of {base}")
             own = _prompt(method) if kind == "subject" else _steps(method, 1)
-            cells = (f"`{method.name}`", method.summary, own, _steps(method, 2), f"{count:,}", method.source)
+            cells = (f"`{method.name}`", method.summary, own, _steps(method, 2), trained, method.source)
             lines.append(f"| {' | '.join(cells)} |")
         tables.append("\n".join(lines))
     return "\n\n".join(tables)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 from engine.errors import InputError
-from engine.methods import custom_diffusion, dreamix, dreamvideo, lora, modelscope, textual_inversion
+from engine.methods import animatediff, custom_diffusion, dreamix, dreamvideo, lora, modelscope, textual_inversion
 from engine.methods.common import Kind, Method, OptimizerConfig
 
 DEFAULT = "dreamvideo"
@@ -17,6 +17,7 @@ METHODS: tuple[Method, ...] = (
     *custom_diffusion.METHODS,
     *lora.METHODS,
     *modelscope.METHODS,
+    *animatediff.METHODS,
 )
 
 # What a base recommends for DreamVideo and every method that reads it takes: what is the base's own affair (its frames,

@@ -36,7 +36,7 @@ def make_base(tmp_path_factory: pytest.TempPathFactory) -> MakeBase:
         key = (prediction_type, seed)
         if key not in made:
             made[key] = tmp_path_factory.mktemp("base")
-            _write(made[key], prediction_type, seed)
+            write_base(made[key], prediction_type, seed)
         return made[key]
 
     return make
@@ -82,7 +82,8 @@ def motion(base: Base, tmp_path: Path) -> Path:
     return tmp_path / "motion"
 
 
-def _write(folder: Path, prediction_type: str, seed: int) -> None:
+def write_base(folder: Path, prediction_type: str = "epsilon", seed: int = 0) -> None:
+    """A base of the family `unet3d` in miniature."""
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
     from transformers import (

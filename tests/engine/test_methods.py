@@ -10,7 +10,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from diffusers import UNet3DConditionModel
 from PIL import Image
 from torch import Tensor, nn
 
@@ -20,21 +19,24 @@ from engine.adapters.learnt import Learnt
 from engine.adapters.storage import AdapterFiles, read_adapter, write_adapter
 from engine.bases.base import Base
 from engine.bases.family import Conditioning
-from engine.bases.unet3d import UNET3D
+from engine.bases.load import load_base
+from engine.bases.location import BaseLocation
 from engine.composing import AppliedAdapter, ComposeConfig, compose
 from engine.errors import InputError, JobError
 from engine.estimating import trainable_parameters
 from engine.learning import Learned, OnProgress, learn_motion, learn_subject
 from engine.media.video import write_video
 from engine.methods.common import Method, switch_of
-from engine.methods.page import modelscope_skeleton, renewed
+from engine.methods.page import full_size_counts, renewed
 from engine.methods.table import METHODS, method_named, methods_of, reads, recommended_for
 from engine.planning import plan_motion, plan_subject
 from engine.settings import resolve
 from engine.training import Progress
+from tests.engine.bases.tiny_animatediff import write_image_model, write_motion_module
 from tests.engine.unet3d_parts import encoder_of
 
 LoadBase = Callable[..., Base]
+LoadFor = Callable[[Method], Base]
 BY_NAME = {f"{m.kind}/{m.name}": m for m in METHODS}
 COMPOSE = ComposeConfig(steps=2, frames=3, size=(16, 16), guidance_scale=3.0)
 FEW = {"steps": 3, "token_steps": 3, "adapter_steps": 3, "batch_size": 2, "size": (16, 16), "frames": 4}
@@ -61,6 +63,9 @@ PAPER = {
     "motion/lora": 2 * 2 * 32 * 2 * 12_992 + 2 * 32 * 2 * 12_480 + 2 * 32 * (16 * 1024 + 12_480),
     # All but the spatial parameters: the authors' code counts the time embedding with the temporal ones.
     "motion/modelscope": 1_411_233_860 - 863_860_164,
+    # All of Stable Diffusion 1.5's denoiser, and all of its motion module.
+    "subject/animatediff": 859_520_964,
+    "motion/animatediff": 453_209_280,
 }
 
 every_method = pytest.mark.parametrize("method", [pytest.param(m, id=name) for name, m in BY_NAME.items()])
@@ -78,6 +83,32 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
         frames = random.integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
         write_video(frames, folder / "motion" / f"{i}.mp4", 8.0, {})
     return folder
+
+
+@pytest.fixture(scope="module")
+def load_for(load: LoadBase, make_base: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> LoadFor:
+    """Load a base that a method is for, afresh."""
+    animated = tmp_path_factory.mktemp("animatediff")
+    write_image_model(animated, make_base())
+    write_motion_module(animated / "motion_module")
+
+    def loaded(method: Method) -> Base:
+        return load_base(BaseLocation("ad", str(animated)), device="cpu") if method.families else load()
+
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def base_for(load_for: LoadFor) -> LoadFor:
+    """One base that a method is for, for the tests that leave it as it was."""
+    known: dict[tuple[str, ...], Base] = {}
+
+    def loaded(method: Method) -> Base:
+        if method.families not in known:
+            known[method.families] = load_for(method)
+        return known[method.families]
+
+    return loaded
 
 
 def plan_of(method: Method, base: Base, material: Path, **options: object) -> Any:
@@ -147,14 +178,16 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-def outcome_of(load: LoadBase, material: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Method], Outcome]:
+def outcome_of(
+    load_for: LoadFor, material: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Method], Outcome]:
     """Learn by a method, once."""
     made: dict[str, Outcome] = {}
 
     def outcome(method: Method) -> Outcome:
         key = f"{method.kind}/{method.name}"
         if key not in made:
-            base, folder = load(), tmp_path_factory.mktemp("outcome") / "adapter"
+            base, folder = load_for(method), tmp_path_factory.mktemp("outcome") / "adapter"
             plan = plan_of(method, base, material)
             parameters = {**dict(base.denoiser.named_parameters()), **dict(encoder_of(base).named_parameters())}
             before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
@@ -181,7 +214,8 @@ def test_only_what_the_method_names_is_changed(outcome_of: Callable[[Method], Ou
 
 
 @every_method
-def test_fresh_weights_change_nothing_and_detached_ones_leave_no_trace(base: Base, method: Method) -> None:
+def test_fresh_weights_change_nothing_and_detached_ones_leave_no_trace(base_for: LoadFor, method: Method) -> None:
+    base = base_for(method)
     bare, weights = predicted(base), weights_of(method, base)
     if weights is None:
         assert method.recipe(method.settings()).token is not None
@@ -207,7 +241,8 @@ def test_fresh_weights_change_nothing_and_detached_ones_leave_no_trace(base: Bas
 
 
 @every_method
-def test_saved_equals_loaded(base: Base, method: Method, tmp_path: Path) -> None:
+def test_saved_equals_loaded(base_for: LoadFor, method: Method, tmp_path: Path) -> None:
+    base = base_for(method)
     weights, recipe = weights_of(method, base, seed=1), method.recipe(method.settings())
     token = torch.randn(32) if recipe.token is not None else None
     adapter = AdapterFiles(method.kind, method.name, "f" * 64, {}, token=token, word=recipe.word)
@@ -228,7 +263,7 @@ def test_saved_equals_loaded(base: Base, method: Method, tmp_path: Path) -> None
 
 @every_method
 def test_stopped_and_resumed_ends_in_the_bytes_of_the_same_seed(
-    load: LoadBase, outcome_of: Callable[[Method], Outcome], tmp_path: Path, method: Method
+    load_for: LoadFor, outcome_of: Callable[[Method], Outcome], tmp_path: Path, method: Method
 ) -> None:
     whole = outcome_of(method)
     last = whole.plan.method.recipe(whole.plan.settings.config).parts[-1].name
@@ -238,10 +273,10 @@ def test_stopped_and_resumed_ends_in_the_bytes_of_the_same_seed(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        learn(whole.plan, load(), tmp_path / "out", run=tmp_path / "run", on_progress=stop)
+        learn(whole.plan, load_for(method), tmp_path / "out", run=tmp_path / "run", on_progress=stop)
     told: list[tuple[str, int]] = []
     learn(
-        whole.plan, load(), tmp_path / "out", run=tmp_path / "run",
+        whole.plan, load_for(method), tmp_path / "out", run=tmp_path / "run",
         on_progress=lambda part, p: told.append((part, p.step)),
     )  # fmt: skip
     assert told == [(last, 3)]
@@ -253,14 +288,15 @@ def test_what_was_announced_is_what_is_trained(outcome_of: Callable[[Method], Ou
     out = outcome_of(method)
     info, recipe = out.base.info, method.recipe(out.plan.settings.config)
     counts = trainable_parameters(
-        recipe, UNET3D.skeleton(info), UNET3D, info.cross_attention_dim, info.image_embedding_width
+        recipe, out.base.family.skeleton(info), out.base.family, info.cross_attention_dim, info.image_embedding_width
     )
     assert counts == out.learned.parameters
     assert sum(part.steps for part in recipe.parts) == out.learned.steps
 
 
 @every_method
-def test_what_was_learnt_composes(base: Base, outcome_of: Callable[[Method], Outcome], method: Method) -> None:
+def test_what_was_learnt_composes(base_for: LoadFor, outcome_of: Callable[[Method], Outcome], method: Method) -> None:
+    base = base_for(method)
     adapters = [AppliedAdapter(outcome_of(method).folder, method.kind)]
     prompt = "a * on the beach" if method.kind == "subject" else "a dog spins"
     bare = compose(base, "a dog spins", config=COMPOSE, seed=0)
@@ -270,18 +306,20 @@ def test_what_was_learnt_composes(base: Base, outcome_of: Callable[[Method], Out
     assert np.array_equal(compose(base, "a dog spins", config=COMPOSE, seed=0).frames, bare.frames)
 
 
-@pytest.fixture(scope="module")
-def modelscope() -> UNet3DConditionModel:
-    return modelscope_skeleton()
-
-
 @every_method
-def test_parameters_at_full_size_are_the_papers(modelscope: UNet3DConditionModel, method: Method) -> None:
-    counts = trainable_parameters(method.recipe(method.settings()), modelscope, UNET3D, 1024, 1024)
-    assert sum(counts.values()) == PAPER[f"{method.kind}/{method.name}"]
+def test_parameters_at_full_size_are_the_papers(method: Method) -> None:
+    assert full_size_counts(method)[1] == PAPER[f"{method.kind}/{method.name}"]
 
 
 # --- the table ---
+
+
+def test_a_method_of_another_family_is_refused_when_it_is_planned(base: Base, material: Path) -> None:
+    for kind in ("subject", "motion"):
+        with pytest.raises(
+            InputError, match=r"animatediff is for bases of the family animatediff, and the base .* unet3d"
+        ):
+            plan_of(BY_NAME[f"{kind}/animatediff"], base, material)
 
 
 def test_names_are_unique_and_defaults_are_of_their_config() -> None:
@@ -352,6 +390,8 @@ def test_baselines_have_the_papers_settings() -> None:
     assert of("motion", "lora", "steps", "learning_rate", "rank", "batch_size") == (1000, 1e-5, 32, 2)
     assert of("motion", "lora", "steps", "batch_size", sources=1) == (1000, 1)
     assert of("motion", "modelscope", "steps", "learning_rate", "batch_size", sources=1) == (1000, 1e-5, 1)
+    assert of("subject", "animatediff", "steps", "learning_rate") == (200, 1e-5)
+    assert of("motion", "animatediff", "steps", "learning_rate", "batch_size") == (50, 1e-5, 2)
     assert prompts("textual-inversion") == ["a *"]
     assert prompts("dreamix") == prompts("lora") == prompts("dreamvideo-width-32") == ["a sks {class}"]
     assert prompts("custom-diffusion") == ["a * {class}"]

@@ -1,0 +1,84 @@
+"""AnimateDiff by hand and in a suite: a base added in two parts, what is learnt on it, videos and their figures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from math import isfinite
+from pathlib import Path
+
+import pytest
+
+from engine.bases.location import EMBEDDED
+from engine.evaluation.suites.results import read_results
+from tests.end_to_end.conftest import MATERIAL, Dv
+from tests.engine.bases.tiny_animatediff import POSITIONS, write_image_model, write_motion_module
+from tests.engine.conftest import write_base
+
+SUITE = """
+base = "ad"
+prompts = ["a * {motion}"]
+methods = ["dreamvideo", "animatediff"]
+[subject_options]
+size = [16, 16]
+batch_size = 1
+token_steps = 2
+adapter_steps = 2
+steps = 2
+[motion_options]
+size = [16, 16]
+frames = 4
+batch_size = 1
+steps = 2
+[compose_options]
+size = [16, 16]
+frames = 4
+steps = 2
+[[subjects]]
+name = "fox"
+class = "dog"
+images = "MATERIAL/fox"
+[[motions]]
+name = "zigzag"
+doing = "zigzagging"
+clips = "MATERIAL/zigzag"
+"""
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> tuple[Path, Path]:
+    """An image model with judges beside it, and a motion module."""
+    image_model, module = tmp_path / "sd15", tmp_path / "module"
+    write_base(tmp_path / "unet3d")
+    write_image_model(image_model, tmp_path / "unet3d")
+    shutil.copytree(Path(EMBEDDED.model) / "judges", image_model / "judges")
+    write_motion_module(module)
+    return image_model, module
+
+
+def test_a_base_in_two_parts_is_added_and_shown(dv: Dv, parts: tuple[Path, Path]) -> None:
+    image_model, module = parts
+    done = dv("base", "add", "ad", image_model, check=2)
+    assert "no motion_module/ folder" in done.err and "--motion-module" in done.err
+    dv("base", "add", "ad", image_model, "--motion-module", module)
+    shown = json.loads(dv("base", "show", "ad", "--json").out)
+    assert (shown["family"], shown["motion_module"]) == ("animatediff", str(module))
+    assert shown["components"]["motion_module"] > 0
+    assert dv("compose", "a dog", "--base", "ad", "--frames", str(POSITIONS + 1), check=2).err.count("at most") == 1
+
+
+def test_its_baseline_and_dreamvideo_are_learnt_composed_and_measured(
+    dv: Dv, parts: tuple[Path, Path], tmp_path: Path
+) -> None:
+    image_model, module = parts
+    dv("base", "add", "ad", image_model, "--motion-module", module)
+    (tmp_path / "trial.toml").write_text(SUITE.replace("MATERIAL", str(MATERIAL)), encoding="utf-8")
+    dv("suite", "run", "trial.toml", OMP_NUM_THREADS="1")
+    results = {result.cell.method: result for result in read_results(tmp_path / "trial")}
+    assert results.keys() == {"dreamvideo", "animatediff"}
+    for name, result in results.items():
+        assert {kind: part.method for kind, part in result.parts.items()} == {"subject": name, "motion": name}
+        assert result.scores and all(isfinite(value) for value in result.scores.values())
+        assert (tmp_path / "trial" / str(result.video)).is_file()
+    assert results["animatediff"].scores.keys() == results["dreamvideo"].scores.keys()
+    assert "AnimateDiff" in (tmp_path / "trial" / "tables.md").read_text(encoding="utf-8")
