@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from math import isfinite
 from pathlib import Path
 
@@ -19,6 +18,9 @@ SUITE = """
 base = "ad"
 prompts = ["a * {motion}"]
 methods = ["dreamvideo", "animatediff"]
+[judges]
+clip = "JUDGES/clip"
+dino = "JUDGES/dino"
 [subject_options]
 size = [16, 16]
 batch_size = 1
@@ -47,11 +49,10 @@ clips = "MATERIAL/zigzag"
 
 @pytest.fixture
 def parts(tmp_path: Path) -> tuple[Path, Path]:
-    """An image model with judges beside it, and a motion module."""
+    """An image model and a motion module."""
     image_model, module = tmp_path / "sd15", tmp_path / "module"
     write_base(tmp_path / "unet3d")
     write_image_model(image_model, tmp_path / "unet3d")
-    shutil.copytree(Path(EMBEDDED.model) / "judges", image_model / "judges")
     write_motion_module(module)
     return image_model, module
 
@@ -72,13 +73,15 @@ def test_its_baseline_and_dreamvideo_are_learnt_composed_and_measured(
 ) -> None:
     image_model, module = parts
     dv("base", "add", "ad", image_model, "--motion-module", module)
-    (tmp_path / "trial.toml").write_text(SUITE.replace("MATERIAL", str(MATERIAL)), encoding="utf-8")
+    written = SUITE.replace("MATERIAL", str(MATERIAL)).replace("JUDGES", str(Path(EMBEDDED.model) / "judges"))
+    (tmp_path / "trial.toml").write_text(written, encoding="utf-8")
     dv("suite", "run", "trial.toml", OMP_NUM_THREADS="1")
     results = {result.cell.method: result for result in read_results(tmp_path / "trial")}
     assert results.keys() == {"dreamvideo", "animatediff"}
     for name, result in results.items():
         assert {kind: part.method for kind, part in result.parts.items()} == {"subject": name, "motion": name}
-        assert result.scores and all(isfinite(value) for value in result.scores.values())
+        assert result.scores and all(value is not None and isfinite(value) for value in result.scores.values())
         assert (tmp_path / "trial" / str(result.video)).is_file()
     assert results["animatediff"].scores.keys() == results["dreamvideo"].scores.keys()
-    assert "AnimateDiff" in (tmp_path / "trial" / "tables.md").read_text(encoding="utf-8")
+    page = Path(dv("report", "trial").out.strip())
+    assert "AnimateDiff" in (tmp_path / page).read_text(encoding="utf-8")

@@ -573,7 +573,7 @@ def test_what_options_say_anyway_is_no_other_lesson(dv: Any, write: Write) -> No
 
 
 def test_dvs_own_suites() -> None:
-    assert shipped_suites() == ["embedded-base", "paper", "small"]
+    assert shipped_suites() == ["embedded-base", "paper", "paper-animatediff", "small"]
     small = read_suite(suite_file("small"))
     assert (len(small.methods), len(small.subjects), len(small.motions), len(small.prompts)) == (4, 2, 2, 1)
     full = read_suite(suite_file("embedded-base"))
