@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,8 @@ SIDE = 32
 MARGIN = 2
 """Pixels by which a drawing is moved in each direction when it is laid over a frame near a place."""
 STEPS = 2 * MARGIN + 1
+BLUR = 4.0
+"""Spread in pixels of the blur that is compared with."""
 POSES = (Pose(), Pose(look=-0.8), Pose(look=0.8), Pose(blink=True))
 VIEWS = 2 * len(POSES)
 """In how many ways each individual is drawn: in each pose, as it is and mirrored."""
@@ -38,11 +41,42 @@ class Bank:
 
 @lru_cache(maxsize=64)
 def bank_of(individuals: tuple[Individual, ...]) -> Bank:
+    return _bank(_views(individuals))
+
+
+@lru_cache(maxsize=64)
+def bank_against(one: Individual, count: int) -> Bank:
+    """The individual, `count` siblings, and last the individual out of focus: what a blur shows is like that."""
+    drawn = _views(rivals(one, count))
+    return _bank(torch.cat([drawn, _out_of_focus(drawn[:VIEWS])]))
+
+
+def _views(individuals: Sequence[Individual]) -> Tensor:
+    """Each individual in all its `VIEWS`, premultiplied, `(K * VIEWS, 4, SIDE, SIDE)`."""
     drawn = torch.stack([drawing_of(one, pose, SIDE) for one in individuals for pose in POSES])
-    drawn = torch.stack([drawn, drawn.flip(-1)], dim=1).flatten(0, 1)
+    return torch.stack([drawn, drawn.flip(-1)], dim=1).flatten(0, 1)
+
+
+def _bank(drawn: Tensor) -> Bank:
     alpha, colour = drawn[:, 3], drawn[:, :3]
     square = (colour**2).sum(dim=1) / alpha.clamp(min=1e-4)
     return Bank(alpha.flatten(1), colour.flatten(1), square.flatten(1))
+
+
+def _out_of_focus(drawn: Tensor) -> Tensor:
+    """The same outlines, within which the colours run into one another."""
+    soft = blurred(drawn, BLUR)
+    return torch.cat([soft[:, :3] * (drawn[:, 3:] / soft[:, 3:].clamp(min=1e-4)), drawn[:, 3:]], dim=1)
+
+
+def blurred(pictures: Tensor, spread: float) -> Tensor:
+    """Pictures `(N, C, H, W)` through a Gaussian blur of that spread in pixels."""
+    steps = torch.arange(-ceil(3 * spread), ceil(3 * spread) + 1)
+    kernel = torch.exp(-(steps**2) / (2 * spread**2))
+    kernel, reach = kernel / kernel.sum(), len(steps) // 2
+    flat = F.pad(pictures, (reach, reach, reach, reach), mode="replicate").flatten(0, 1)[:, None]
+    soft = F.conv2d(F.conv2d(flat, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
+    return soft.view(pictures.shape)
 
 
 @lru_cache(maxsize=256)

@@ -2,8 +2,9 @@
 
 An individual and its siblings are laid over each frame, at all places, sizes and turns near the tracked ones,
 looking in each direction, mirrored and not. Whoever leaves the least squared error, weighted by alpha, is who is
-shown. A frame is brought to the drawings' upright pose rather than they to its: a bank of drawings is made once for
-an individual and serves for all videos.
+shown. The individual out of focus is laid over it, too: a blur that no sibling is like is not the individual either.
+A frame is brought to the drawings' upright pose rather than they to its: a bank of drawings is made once for an
+individual and serves for all videos.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.evaluation.drawings import SIDE, STEPS, VIEWS, Bank, Place, bank_of, crops_at, lay, moved, rivals
+from engine.evaluation.drawings import SIDE, STEPS, VIEWS, Bank, Place, bank_against, crops_at, lay, moved
 from engine.evaluation.locating import LEAST_SEEN, locate
 from engine.evaluation.metrics import colour_histogram, colour_similarity
 from engine.world.individuals import Individual
@@ -26,9 +27,10 @@ _LIGHT = (0.85, 1.12)
 
 @dataclass(frozen=True)
 class Identification:
-    """Who is shown. `errors` `(1 + siblings,)` has the individual first; `rank` is its place among them, from 1.
+    """Who is shown. `errors` `(1 + siblings + 1,)` has the individual first, last itself out of focus; `rank` is its
+    place among all these, from 1.
 
-    `frame_errors` `(F, 1 + siblings)` are those whose mean `errors` is. `colour` in [0, 1] is what the colours under
+    `frame_errors` `(F, 1 + siblings + 1)` are those whose mean `errors` is. `colour` in [0, 1] is what colours under
     the individual's outline have in common with its own. `centres` `(F, 2)`, `sizes` `(F,)` in frame widths and
     `turns` `(F,)` in radians, clockwise, are those of the best fit.
     """
@@ -49,13 +51,18 @@ class Identification:
 
     @property
     def found(self) -> bool:
-        """Whether the individual fits better than every sibling: top-1."""
+        """Whether the individual fits better than every sibling, and than itself out of focus: top-1."""
         return self.rank == 1
+
+    @property
+    def sharp(self) -> bool:
+        """Whether the individual fits better than itself out of focus."""
+        return bool(self.errors[0] < self.errors[-1])
 
 
 def identify(frames: Tensor, one: Individual, count: int = 63) -> Identification:
-    """Compare frames `(F, 3, H, W)` in [0, 1], square, with an individual and `count` siblings."""
-    bank = bank_of(rivals(one, count))
+    """Compare frames `(F, 3, H, W)` in [0, 1], square, with an individual, `count` siblings and its own blur."""
+    bank = bank_against(one, count)
     fits = [_fit(frame, bank, place) for frame, place in zip(frames, locate(frames, one), strict=True)]
     places = torch.tensor([fit.place for fit in fits])
     return Identification(

@@ -15,12 +15,13 @@ from engine.evaluation.drawings import SIDE, STEPS, Bank, Place, bank_of, crops_
 from engine.world.drawings.parts import Pose
 from engine.world.individuals import Individual
 
-_COARSE = 24
+_COARSE = 20
 """Width of the frames that are searched at all places."""
 _SIZES = (0.3, 0.36, 0.43, 0.5, 0.58, 0.67, 0.78)
 _TURNS = tuple(k * pi / 8 for k in range(16))
-_KEPT = 8
-"""How many places of the search are looked at closely."""
+_KEPT, _KEPT_OF_THESE = 4, 2
+"""How many places of the search are looked at closely beside the best of each size, and of how many of all these also
+near them."""
 _CLOSE = tuple((size, turn) for size in (0.92, 1.0, 1.08) for turn in (-0.13, 0.0, 0.13))
 """Factors of the size and differences of the turn at which drawings are tried there."""
 _NOISE = 0.03
@@ -55,7 +56,8 @@ def _search(frames: Tensor, panel: tuple[Individual, ...]) -> list[list[Place]]:
     best, where = scores.max(dim=2)  # (sizes * turns, F) each
     found = []
     for column, spots in zip(best.T, where.T, strict=True):
-        top = column.topk(_KEPT).indices.tolist()
+        each = column.view(len(_SIZES), len(_TURNS)).argmax(dim=1) + torch.arange(len(_SIZES)) * len(_TURNS)
+        top = dict.fromkeys([*each.tolist(), *column.topk(_KEPT).indices.tolist()])
         found.append([(*_middle(int(spots[k])), *poses[k]) for k in top])
     return found
 
@@ -87,30 +89,44 @@ def _search_banks(panel: tuple[Individual, ...]) -> list[Tensor]:
 def _evidence_anywhere(frames: Tensor, drawings: Tensor) -> Tensor:
     """The evidence for the best of the drawings with its middle at each pixel, `(F, H, W)`."""
     alpha, pad = drawings[:, 3:], drawings.shape[-1] // 2
-    around = _widened(alpha, 2)
+    own = (drawings[:, :3] ** 2).sum(dim=1, keepdim=True) / alpha.clamp(min=1e-4)
+    outlines = torch.cat([alpha, _widened(alpha, 2)])
     inside, squares = torch.ones_like(frames[:1, :1]), (frames**2).sum(dim=1, keepdim=True)
 
     def sums(values: Tensor, kernels: Tensor) -> Tensor:
         return F.conv2d(values, kernels, padding=pad)
 
-    def colours(kernels: Tensor) -> Tensor:
-        return torch.stack([sums(frames[:, k : k + 1], kernels) for k in range(3)])
+    def halves(values: Tensor) -> tuple[Tensor, Tensor]:
+        under, around = values.chunk(2, dim=-3)
+        return under, around
 
-    evidence = _evidence(
-        _Sums(sums(inside, alpha), sums(squares, alpha), colours(alpha)),
-        _Sums(sums(inside, around), sums(squares, around), colours(around)),
-        both=sums(frames, drawings[:, :3]),
-        own=sums(inside, (drawings[:, :3] ** 2).sum(1, keepdim=True) / alpha.clamp(min=1e-4)),
+    weight, weight_around = halves(sums(inside, outlines))
+    each = (
+        sums(torch.cat([squares, frames], dim=1).flatten(0, 1)[:, None], outlines).unflatten(0, (-1, 4)).transpose(0, 1)
     )
-    unseen = sums(inside, alpha) < LEAST_SEEN * alpha.sum(dim=(1, 2, 3)).view(1, -1, 1, 1)
+    (square, square_around), (colour, colour_around) = halves(each[0]), halves(each[1:])
+    evidence = _evidence(
+        _Sums(weight, square, colour),
+        _Sums(weight_around, square_around, colour_around),
+        both=sums(frames, drawings[:, :3]),
+        own=sums(inside, own),
+    )
+    unseen = weight < LEAST_SEEN * alpha.sum(dim=(1, 2, 3)).view(1, -1, 1, 1)
     return evidence.masked_fill(unseen, -torch.inf).max(dim=1).values
 
 
 def _closer(frame: Tensor, places: Sequence[Place], bank: Bank) -> Place:
     """The one of the places, or near them, for which there is most evidence."""
-    tried = [(x, y, size * by, turn + more) for x, y, size, turn in places for by, more in _CLOSE]
-    crops = crops_at(frame, tried)
-    laid = lay(crops, bank)
+    best = _evidence_at(frame, places, bank).amax(dim=1).topk(_KEPT_OF_THESE).indices.tolist()
+    few = [places[k] for k in best]
+    tried = [(x, y, size * by, turn + more) for x, y, size, turn in few for by, more in _CLOSE]
+    crop, step = divmod(int(_evidence_at(frame, tried, bank).argmax()), STEPS * STEPS)
+    return moved(tried[crop], step)
+
+
+def _evidence_at(frame: Tensor, places: Sequence[Place], bank: Bank) -> Tensor:
+    """The evidence for the best of the drawings at each place, moved by each step: `(N, STEPS * STEPS)`."""
+    laid = lay(crops_at(frame, places), bank)
     around = _widened(bank.alpha.view(-1, 1, SIDE, SIDE), 2).flatten(1)
     evidence = _evidence(
         _Sums(laid.weight, laid.square, laid.colours(bank.alpha)),
@@ -118,10 +134,8 @@ def _closer(frame: Tensor, places: Sequence[Place], bank: Bank) -> Place:
         both=laid.both,
         own=laid.own,
     )
-    area = torch.tensor([size**2 for _, _, size, _ in tried]).view(-1, 1, 1)
-    evidence = (area * evidence).masked_fill(laid.seen < LEAST_SEEN, -torch.inf).amax(dim=2).flatten()
-    crop, step = divmod(int(evidence.argmax()), STEPS * STEPS)
-    return moved(tried[crop], step)
+    area = torch.tensor([size**2 for _, _, size, _ in places]).view(-1, 1, 1)
+    return (area * evidence).masked_fill(laid.seen < LEAST_SEEN, -torch.inf).amax(dim=2)
 
 
 def _widened(alpha: Tensor, by: int) -> Tensor:
