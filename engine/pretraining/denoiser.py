@@ -121,9 +121,11 @@ def _temporal_layers(unet: UNet3DConditionModel) -> list[Any]:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step is computed from: clean latents `(B, C, F, h, w)`, token ids, timesteps `(B,)`, noise."""
+    """What one step is computed from: clean latents `(B, C, F, h, w)`, what of them the individual covers
+    `(B, 1, F, h, w)`, token ids, timesteps `(B,)`, noise."""
 
     latents: Tensor
+    covered: Tensor
     ids: Tensor
     timesteps: Tensor
     noise: Tensor
@@ -133,8 +135,12 @@ class Batch:
         return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
-def velocity_loss(model: Conditioned, batch: Batch, alphas: Tensor, *, cap: float) -> Tensor:
-    """Weighted v-prediction loss of a batch.
+def velocity_loss(
+    model: Conditioned, batch: Batch, alphas: Tensor, *, cap: float, individual_weight: float = 1.0
+) -> Tensor:
+    """Weighted v-prediction loss of a batch; the individual's latents weigh `individual_weight`, the scene's 1.
+
+    Weights over the frame don't move what is best to predict; they say what is learnt first.
 
     In terms of the error of the clean sample the weight is min(SNR + 1, cap): min-SNR (arXiv 2303.09556)
     that still trains the last step, whose SNR is 0.
@@ -142,7 +148,9 @@ def velocity_loss(model: Conditioned, batch: Batch, alphas: Tensor, *, cap: floa
     kept = alphas.to(batch.latents.device)[batch.timesteps].view(-1, 1, 1, 1, 1)
     noisy = kept.sqrt() * batch.latents + (1 - kept).sqrt() * batch.noise
     target = kept.sqrt() * batch.noise - (1 - kept).sqrt() * batch.latents
-    error = (model(noisy, batch.timesteps, batch.ids).float() - target).square().mean(dim=(1, 2, 3, 4))
+    places = 1 + (individual_weight - 1) * batch.covered
+    squared = (model(noisy, batch.timesteps, batch.ids).float() - target).square()
+    error = (places / places.mean() * squared).mean(dim=(1, 2, 3, 4))
     # 1 / (1 - alpha) is SNR + 1.
     weight = (1 / (1 - kept.flatten())).clamp(max=cap) * (1 - kept.flatten())
     loss: Tensor = (weight * error).mean()
@@ -177,12 +185,12 @@ class Batches:
 
     def _draw(self, pool: Latents, count: int, noise_bias: float, generator: torch.Generator) -> Batch:
         chosen = torch.randint(len(pool.shown), (count,), generator=generator)
-        clean = pool.latents[chosen].float().transpose(1, 2)
+        clean, covered = (x[chosen].float().transpose(1, 2) for x in (pool.latents, pool.covered))
         captions = [for_denoiser(pool.shown[i], self.settings.captions, generator) for i in chosen.tolist()]
         # Stratified: every batch has timesteps of all kinds.
         timesteps = draw_timesteps(count, self.timesteps, noise_bias, generator, stratified=True)
         noise = torch.randn(clean.shape, generator=generator)
-        return Batch(clean, tokenize(self.tokenizer, captions), timesteps, noise)
+        return Batch(clean, covered, tokenize(self.tokenizer, captions), timesteps, noise)
 
 
 def pretrain(
@@ -209,7 +217,10 @@ def pretrain(
             batch = drawn(step)
             skipped = temporal_layers_skipped(unet) if batch.latents.shape[2] == 1 else nullcontext()
             with skipped, run.accelerator.autocast():
-                return velocity_loss(model, batch.to(run.device), alphas, cap=settings.snr_cap)
+                return velocity_loss(
+                    model, batch.to(run.device), alphas,
+                    cap=settings.snr_cap, individual_weight=settings.individual_weight,
+                )  # fmt: skip
 
         return loss_at
 

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
@@ -188,21 +189,29 @@ def _write_photographs(count: int, folder: Path) -> None:
         partial.write_text(json.dumps(shown), encoding="utf-8")
 
 
+_Chunk = tuple[Bytes, Bytes, list[Shown]]
+"""Pixels `(N, F, H, W, 3)`, alpha `(N, F, H, W)`, and what they show."""
+
+
 @dataclass(frozen=True)
 class Latents:
-    """Scaled latent means `(N, F, C, h, w)` in float16, and what each entry shows."""
+    """Scaled latent means `(N, F, C, h, w)` in float16, and what each entry shows.
+
+    `covered` `(N, F, 1, h, w)` in float16 is the part of each latent's pixels that the individual covers.
+    """
 
     latents: Tensor
+    covered: Tensor
     shown: Sequence[Shown]
 
 
 def photograph_latents(pool: Photographs, autoencoder: AutoencoderKL, run: Run) -> Latents:
     """The photographs as latents, F = 1, kept in the work folder."""
 
-    def chunks() -> Iterator[tuple[Bytes, list[Shown]]]:
+    def chunks() -> Iterator[_Chunk]:
         for start in range(0, len(pool), 8 * _CHUNK):
             chunk = slice(start, start + 8 * _CHUNK)
-            yield pool.pixels[chunk][:, None], list(pool.shown[chunk])
+            yield pool.pixels[chunk][:, None], pool.alpha[chunk][:, None], list(pool.shown[chunk])
 
     return _latents("photographs", len(pool), chunks, autoencoder, run)
 
@@ -210,9 +219,10 @@ def photograph_latents(pool: Photographs, autoencoder: AutoencoderKL, run: Run) 
 def clip_latents(count: int, autoencoder: AutoencoderKL, run: Run) -> Latents:
     """`count` clips as latents, drawn and kept in the work folder."""
 
-    def chunks() -> Iterator[tuple[Bytes, list[Shown]]]:
+    def chunks() -> Iterator[_Chunk]:
         for chunk in _chunks(draw_clip, count):
-            yield np.stack([drawn.pixels for drawn in chunk]), [drawn.shown for drawn in chunk]
+            pixels, alpha = (np.stack([getattr(drawn, kind) for drawn in chunk]) for kind in ("pixels", "alpha"))
+            yield pixels, alpha, [drawn.shown for drawn in chunk]
 
     return _latents("clips", count, chunks, autoencoder, run)
 
@@ -220,26 +230,33 @@ def clip_latents(count: int, autoencoder: AutoencoderKL, run: Run) -> Latents:
 def _latents(
     name: str,
     count: int,
-    chunks: Callable[[], Iterator[tuple[Bytes, list[Shown]]]],
+    chunks: Callable[[], Iterator[_Chunk]],
     autoencoder: AutoencoderKL,
     run: Run,
 ) -> Latents:
     path = run.work / f"{name}.latents.safetensors"
     record = path.with_suffix(".json")
     if path.exists():
-        kept = load_file(path)["latents"]
-        if len(kept) == count:
-            return Latents(kept, [Shown(**row) for row in json.loads(record.read_text(encoding="utf-8"))])
+        kept = load_file(path)
+        if len(kept["latents"]) == count:
+            return Latents(
+                kept["latents"],
+                kept["covered"],
+                [Shown(**row) for row in json.loads(record.read_text(encoding="utf-8"))],
+            )
     made: list[Tensor] = []
+    parts: list[Tensor] = []
     shown: list[Shown] = []
     with torch.no_grad(), run.accelerator.autocast():
-        for pixels, told in chunks():
+        for pixels, alpha, told in chunks():
             flat = torch.tensor(pixels).flatten(0, 1).to(run.device).permute(0, 3, 1, 2).float() / 127.5 - 1
             mean = autoencoder.encode(flat).latent_dist.mean.float() * autoencoder.config.scaling_factor
             made.append(mean.unflatten(0, pixels.shape[:2]).half().cpu())
+            share = F.adaptive_avg_pool2d(torch.tensor(alpha).flatten(0, 1)[:, None].float() / 255, mean.shape[-2:])
+            parts.append(share.unflatten(0, pixels.shape[:2]).half())
             shown += told
-    latents = torch.cat(made)
+    latents, covered = torch.cat(made), torch.cat(parts)
     record.write_text(json.dumps([asdict(one) for one in shown]), encoding="utf-8")
     with written_aside(path) as partial:
-        save_file({"latents": latents}, partial)
-    return Latents(latents, shown)
+        save_file({"latents": latents, "covered": covered}, partial)
+    return Latents(latents, covered, shown)

@@ -114,6 +114,8 @@ class DenoiserSettings:
     pictures, puts "moving left" next to "moving right", and that has to be undone."""
     captions: CaptionSettings = CaptionSettings()
     snr_cap: float = 5.0
+    individual_weight: float = 3.0
+    """Weight of the latents that an individual covers, a fifth of a frame or less; the scene's have 1."""
     image_noise_bias: float = 1.5
     clip_noise_bias: float = 2.0
     """How much noisy timesteps are preferred: 1 is not at all, at 2 half of them lie above 0.75. What stands
@@ -137,17 +139,17 @@ class Recipe:
     merges: int = 400
 
 
-def _loop(steps: int, learning_rate: float, seed: int) -> LoopConfig:
+def _loop(steps: int, learning_rate: float, seed: int, decay: float = 0.25) -> LoopConfig:
     return LoopConfig(
         steps=steps, learning_rate=learning_rate, seed=seed, optimizer="muon", betas=(0.9, 0.99), weight_decay=0.01,
-        max_grad_norm=1.0, warmup_steps=100, decay_steps=steps // 4,
+        max_grad_norm=1.0, warmup_steps=100, decay_steps=round(decay * steps),
     )  # fmt: skip
 
 
 CPU = Recipe(
     autoencoder=AutoencoderSettings(_loop(4000, 1e-2, 11)),
-    denoiser=DenoiserSettings(_loop(18000, 6e-4, 33), _loop(8000, 5e-4, 34)),
-    decoder=DecoderSettings(_loop(4000, 1e-3, 77)),
+    denoiser=DenoiserSettings(_loop(10000, 3e-3, 33, decay=1.0), _loop(3000, 3e-3, 34, decay=1.0)),
+    decoder=DecoderSettings(_loop(3000, 5e-3, 77)),
     image_encoder=ContrastiveSettings(_loop(1200, 1e-3, 22), text_layers=2),
     judge=ContrastiveSettings(_loop(2500, 1e-3, 44), text_layers=2),
     self_supervised=SelfSupervisedSettings(_loop(2500, 1e-3, 55)),
@@ -155,9 +157,13 @@ CPU = Recipe(
 GPU = Recipe(
     autoencoder=AutoencoderSettings(_loop(4000, 1e-2, 11), batch_size=64),
     denoiser=DenoiserSettings(
-        _loop(3000, 1e-3, 33), _loop(1500, 1e-3, 34), image_batch=768, clip_batch=160, pool_clips=16000
+        _loop(1600, 1e-2, 33, decay=1.0),
+        _loop(800, 6e-3, 34, decay=1.0),
+        image_batch=768,
+        clip_batch=160,
+        pool_clips=16000,
     ),
-    decoder=DecoderSettings(_loop(2000, 1e-3, 77), batch_size=64),
+    decoder=DecoderSettings(_loop(2000, 5e-3, 77), batch_size=64),
     image_encoder=ContrastiveSettings(_loop(1000, 1e-3, 22), text_layers=2, batch_size=256),
     judge=ContrastiveSettings(_loop(2500, 1e-3, 44), text_layers=2, batch_size=256),
     self_supervised=SelfSupervisedSettings(_loop(2500, 1e-3, 55), batch_size=256),

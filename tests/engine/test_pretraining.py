@@ -6,6 +6,7 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -211,7 +212,9 @@ def test_every_word_of_the_world_is_one_token(trained: tuple[Path, Path]) -> Non
 def test_batches_drawn_ahead_by_other_processes_are_the_same_in_the_same_order() -> None:
     def draw(step: int) -> denoiser.Batch:
         whole = torch.full((1,), step)
-        return denoiser.Batch(whole.float(), whole, whole, torch.rand(1, generator=generator_at(0, step)))
+        return denoiser.Batch(
+            whole.float(), torch.zeros_like(whole).float(), whole, whole, torch.rand(1, generator=generator_at(0, step))
+        )
 
     ahead = drawn_ahead(draw, 2)
     for step in (7, 8, 9, 3, 4):  # a stage may begin anywhere
@@ -224,3 +227,24 @@ def test_a_stage_that_there_is_not_is_refused() -> None:
     assert with_steps(TINY, {"images": 9}).denoiser.images.steps == 9
     with pytest.raises(ValueError, match="decoders"):
         with_steps(TINY, {"decoders": 9})
+
+
+def test_an_error_in_the_individual_counts_more_than_one_in_the_scene() -> None:
+    class Nothing(torch.nn.Module):
+        def forward(self, latents: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+            return torch.zeros_like(latents)
+
+    covered = torch.zeros(1, 1, 1, 2, 2)
+    covered[..., 0, 0] = 1
+
+    def loss(noise: torch.Tensor, weight: float) -> float:
+        batch = denoiser.Batch(torch.zeros(1, 3, 1, 2, 2), covered, torch.zeros(1, 4), torch.tensor([500]), noise)
+        model: Any = Nothing()
+        alphas = denoiser.scheduler().alphas_cumprod
+        return float(denoiser.velocity_loss(model, batch, alphas, cap=5.0, individual_weight=weight))
+
+    inside, outside = torch.zeros(2, 1, 3, 1, 2, 2)
+    inside[..., 0, 0], outside[..., 1, 1] = 1, 1
+    assert loss(inside, 1.0) == pytest.approx(loss(outside, 1.0))
+    assert loss(inside, 3.0) == pytest.approx(3 * loss(outside, 3.0))
+    assert loss(inside + outside, 1.0) == pytest.approx(2 * loss(inside, 1.0))
