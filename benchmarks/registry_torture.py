@@ -27,12 +27,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import dreamvideo_cli
 from registry import Registry
 from registry.pruning import Limits
 from registry.rebuilding import damage_of
+from tests.rendering import MATERIAL
 
-MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
 NAMES = ("ann", "bob", "cleo", "dora")
 MODEL_JOBS = ("learn", "compose")
 JOBS = ("rename", "prune", "import", "tag", *MODEL_JOBS)
@@ -75,7 +74,7 @@ class Torture:
 
     def prepare(self, jobs: tuple[str, ...]) -> None:
         """Learn the first adapters, pack them, and find out how long each job takes undisturbed."""
-        learn = ("subject", "learn", "first", str(MATERIAL / "fox"), "--class", "dog", "--quiet")
+        learn = ("subject", "learn", "first", str(MATERIAL / "rex"), "--class", "dog", "--quiet")
         if self.dv(*learn, "--token-steps", "1", "--adapter-steps", "1").wait() != 0:
             raise SystemExit(f"the first adapter can't be learnt: see {self.folder / 'stderr.log'}")
         with Registry.open(self.home) as registry:
@@ -92,7 +91,7 @@ class Torture:
         """Start one job of a kind, on names drawn by chance."""
         commands: dict[str, Callable[[], tuple[str, ...]]] = {
             "learn": lambda: (
-                "subject", "learn", self.dice.choice(NAMES), str(MATERIAL / "fox"), "--class", "dog", "--token-steps",
+                "subject", "learn", self.dice.choice(NAMES), str(MATERIAL / "rex"), "--class", "dog", "--token-steps",
                 "1", "--adapter-steps", "1", "--seed", str(self.dice.randrange(10**6)), "--restart",
             ),
             "compose": lambda: (

@@ -27,10 +27,9 @@ import numpy as np
 import typer
 from typer.main import get_command
 
-import dreamvideo_cli
 from dreamvideo_cli.main import run
+from tests.rendering import MATERIAL
 
-MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
 SLOWEST_S = 60
 """A case that takes longer hangs."""
 MOST_MEMORY = 8 << 30
@@ -213,9 +212,9 @@ def _fill(here: Path, base: Any) -> None:
     """Two adapters, the first with two versions, and what commands read: pictures, clips, videos, a pack, rows."""
     from engine.media.video import write_video
 
-    shutil.copytree(MATERIAL / "fox", here / "photos")
+    shutil.copytree(MATERIAL / "rex", here / "photos")
     (here / "clips").mkdir()
-    for name in ("car.mp4", "car.txt"):
+    for name in ("2-car.mp4", "2-car.txt"):
         shutil.copy(MATERIAL / "zigzag" / name, here / "clips" / name)
     for name, kind in (("fox", "subject"), ("fox", "subject"), ("walk", "motion")):
         _publish(name, kind, base, here)

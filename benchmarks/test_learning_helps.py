@@ -16,7 +16,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import dreamvideo_cli
 from engine.adapters.bottleneck import AdapterSet
 from engine.adapters.storage import AdapterFiles, read_adapter
 from engine.bases.base import Base
@@ -39,9 +38,9 @@ from engine.methods.dreamvideo import ComposeConfig, SubjectConfig
 from engine.planning import plan_motion, plan_subject
 from engine.settings import resolve
 from engine.training import generator_at
+from tests.rendering import MATERIAL
 
 INFO = inspect_base(EMBEDDED)
-MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
 PAIRS, BATCH, SEEDS = 64, 16, 8
 QUICK = replace(resolve(ComposeConfig(), INFO.recommended["compose"], {}).config, steps=8)
 
@@ -54,13 +53,13 @@ class Learnt:
 
 @pytest.fixture(scope="module")
 def learnt(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
-    """The demo's fox and zigzag, learnt as `dv` recommends."""
+    """A dog and a zigzag, learnt as `dv` recommends."""
     folder = tmp_path_factory.mktemp("learnt")
-    subject = plan_subject([MATERIAL / "fox"], "dog", info=INFO, options={})
+    subject = plan_subject([MATERIAL / "rex"], "dog", info=INFO, options={})
     motion = plan_motion([MATERIAL / "zigzag"], None, info=INFO, options={})
-    learn_subject(subject, load_base(EMBEDDED, device="cpu"), folder / "fox")
+    learn_subject(subject, load_base(EMBEDDED, device="cpu"), folder / "rex")
     learn_motion(motion, load_base(EMBEDDED, device="cpu"), folder / "zigzag")
-    return Learnt(folder / "fox", folder / "zigzag")
+    return Learnt(folder / "rex", folder / "zigzag")
 
 
 @pytest.fixture(scope="module")
@@ -87,25 +86,25 @@ def attached(base: Base, adapter: AdapterFiles, guided_by: Tensor | None = None)
 
 
 def test_token_and_identity_lower_the_loss(base: Base, learnt: Learnt) -> None:
-    images = encode_images(base, find_images([MATERIAL / "fox"]).used, [], (64, 64))
-    fox = read_adapter(learnt.subject)
+    images = encode_images(base, find_images([MATERIAL / "rex"]).used, [], (64, 64))
+    rex = read_adapter(learnt.subject)
 
     def pictures(indices: Tensor, generator: torch.Generator) -> Tensor:
         return images.latents.sample(indices % len(images.latents.mean), generator)
 
     with torch.no_grad():
         class_word = base.text.encode(["a *"], base.text.start_embedding(None, "dog"))
-        token = base.text.encode(["a *"], fox.token)
+        token = base.text.encode(["a *"], rex.token)
     before = loss_on_fixed_pairs(base, pictures, class_word)
     with_token = loss_on_fixed_pairs(base, pictures, token)
-    with attached(base, fox):
+    with attached(base, rex):
         with_both = loss_on_fixed_pairs(base, pictures, token)
     assert with_token < 0.9 * before, (before, with_token)
     assert with_both < 0.9 * with_token, (with_token, with_both)
 
 
 def test_the_motion_adapter_lowers_the_loss(base: Base, learnt: Learnt) -> None:
-    path = MATERIAL / "zigzag" / "dog.mp4"
+    path = MATERIAL / "zigzag" / "1-dog.mp4"
     prompt = path.with_suffix(".txt").read_text(encoding="utf-8").strip()
     clip = encode_clip(base, probe_clip(path), FrameSampling(1000, 8), prompt=prompt, size=(64, 64), appearance=True)
 
@@ -127,7 +126,7 @@ def made(base: Base, prompt: str, *adapters: AppliedAdapter) -> list[np.ndarray]
 
 def test_the_subject_is_nearer_to_its_pictures_than_the_bare_base(base: Base, learnt: Learnt) -> None:
     judge = judges_of(INFO)["clip"]
-    wanted = judge.images([read_image(path) for path in find_images([MATERIAL / "fox"]).used])
+    wanted = judge.images([read_image(path) for path in find_images([MATERIAL / "rex"]).used])
     bare = made(base, "a dog standing still on grass")
     composed = made(base, "a * standing still on grass", AppliedAdapter(learnt.subject, "subject"))
     near, far = ([clip_i(judge.images(list(frames)), wanted) for frames in videos] for videos in (composed, bare))
@@ -137,7 +136,7 @@ def test_the_subject_is_nearer_to_its_pictures_than_the_bare_base(base: Base, le
 def test_the_motion_is_nearer_to_its_clips_than_the_bare_base(base: Base, learnt: Learnt) -> None:
     clips = sorted((MATERIAL / "zigzag").glob("*.mp4"))
     wanted = [[motion_signature(flow_of(read_clip(probe_clip(path))))] for path in clips]
-    prompt = "a panda zigzagging on grass"
+    prompt = "a bear zigzagging on grass"
     composed, bare = made(base, prompt, AppliedAdapter(learnt.motion, "motion")), made(base, prompt)
     near, far = (
         [float(motion_fidelity_curve(motion_signature(flow_of(frames)), wanted).mean()) for frames in videos]

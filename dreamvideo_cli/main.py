@@ -27,7 +27,7 @@ class _Commands(LazyGroup):
             "demo",
             "demo",
             _MAKE,
-            "Learn a fox and a zigzag on the embedded base, and let the fox zigzag: minutes on two cores.",
+            "Learn an individual and a motion that the embedded base never saw, and put them together: some minutes.",
         ),
         "subject": Command("subject", "app", _MAKE, "Learn subjects: a dog, a toy, a face."),
         "motion": Command("motion", "app", _MAKE, "Learn motions: playing the guitar, a car's turn."),

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import dreamvideo_cli
 from engine.bases.location import EMBEDDED
 from registry import Registry
+from tests.rendering import MATERIAL
 
-MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
 ALLOWED = ("No space", "no space", "can't be written", "may not write", "can't be opened for writing", "allow writing")
 
 
@@ -51,7 +50,7 @@ def without_models(monkeypatch: pytest.MonkeyPatch) -> None:
 def commands(folder: Path) -> dict[str, list[str]]:
     """Every command that writes, on the adapter `dog`; files go into `folder`, all else into the home."""
     return {
-        "learn": ["subject", "learn", "rex", str(MATERIAL / "fox"), "--class", "dog"],
+        "learn": ["subject", "learn", "rex", str(MATERIAL / "rex"), "--class", "dog"],
         "compose": ["compose", "a dog", "-o", str(folder / "x.mp4")],
         "compose a GIF": ["compose", "a dog", "-o", str(folder / "x.gif")],
         "batch": ["batch", "shots.jsonl", "--folder", str(folder / "shots")],
@@ -206,7 +205,7 @@ def test_any_folder_name_serves(
 ) -> None:
     folder = tmp_path / name
     try:
-        shutil.copytree(MATERIAL / "fox", folder / "photos")
+        shutil.copytree(MATERIAL / "rex", folder / "photos")
     except (OSError, UnicodeError):
         pytest.skip("this file system has no such names")
     monkeypatch.setenv("DV_HOME", str(folder / "home"))

@@ -11,9 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import dreamvideo_cli
-
-MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
 SHORT = ["--token-steps", "3", "--adapter-steps", "3"]
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from engine.evaluation.suites.results import Cell, CellAdapter, CellResult, append_result
 from engine.media.video import write_video
 from engine.methods.common import Kind
-from engine.world import clips, material
+from engine.world import material
+from tests.rendering import rendered
 
 OURS = ("dreamvideo", "dreamvideo")
 LEARNT_BY: dict[str, tuple[str | None, str | None]] = {
@@ -33,8 +34,8 @@ LEARNT_BY: dict[str, tuple[str | None, str | None]] = {
 """By a method of the suite: how its subjects and its motions are learnt."""
 PARAMETERS = {"lora": 180_224, "modelscope": 9_482_112, "dreamix": 9_482_112, "textual-inversion": 128}
 QUALITY = {"dreamvideo": 0.06, "modelscope": 0.02, "lora": -0.01}
-OBJECTS = {"fox": "dog", "tiger": "cat", "owl": "penguin", "taxi": "bus"}
-"""Subjects, and what poor methods show instead."""
+SHOWN = {"fox": "dog-1", "tiger": "cat-1", "owl": "bird-1", "taxi": "car-1"}
+"""Who stands for each subject; poor methods show another of the class."""
 
 
 @dataclass(frozen=True)
@@ -120,13 +121,12 @@ def _result(folder: Path, number: int, cell: Cell, *, failed: bool) -> CellResul
 
 def _rendered(cell: Cell, chance: random.Random) -> np.ndarray:
     """Frames (F, H, W, 3) such as the method might make: poor ones blur, or show another object or motion."""
-    word, motion = cell.subject or "dog", cell.motion or "still"
+    name, motion = SHOWN.get(cell.subject or "", "dog-2"), cell.motion or "still"
     if cell.method == "lora":
-        word = OBJECTS.get(word, word)
+        name = name.replace("-1", "-9")
     if cell.method in ("modelscope", "no-motion-adapter"):
         motion = "bouncing" if chance.random() < 0.5 else "right"
-    spec = clips.ClipSpec(word, "beach", motion, scene_seed=cell.seed)
-    frames = material.to_uint8(clips.render([spec])[0])[0]
+    frames = rendered(name, motion, "beach", seed=cell.seed)
     noise = np.random.default_rng(cell.seed).normal(0, 0 if cell.method == "dreamvideo" else 6, frames.shape)
     noisy: np.ndarray = (frames + noise).clip(0, 255).astype(np.uint8)
     return noisy
@@ -138,12 +138,13 @@ def _references(folder: Path, cell: Cell) -> tuple[tuple[str, ...], tuple[str, .
     if cell.subject is not None:
         place = folder / "references" / cell.subject
         if not place.exists():
-            material.write_subject(cell.subject, place, count=3)
+            material.write_photographs(material.individual_called(SHOWN.get(cell.subject, "dog-2")), place, count=3)
         pictures = tuple(path.relative_to(folder).as_posix() for path in sorted(place.glob("*.png")))
     if cell.motion is not None:
         place = folder / "references" / cell.motion
         if not place.exists():
-            material.write_motion(cell.motion, place, words=("bear", "cow"))
+            others = [material.individual_called(name) for name in ("bear-3", "frog-4")]
+            material.write_clips(cell.motion, others, place)
         moving = tuple(path.relative_to(folder).as_posix() for path in sorted(place.glob("*.mp4")))
     return pictures, moving
 

@@ -11,14 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import dreamvideo_cli
+from tests.rendering import MATERIAL
 
-MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
 Dv = Callable[..., Any]
 
 
 def test_a_video_is_made_again_from_its_file(dv: Dv, tmp_path: Path) -> None:
-    learn = ("subject", "learn", "fox", MATERIAL / "fox", "--class", "dog")
+    learn = ("subject", "learn", "fox", MATERIAL / "rex", "--class", "dog")
     dv(*learn, "--token-steps", "1", "--adapter-steps", "1")
     dv("compose", "a fox runs", "--subject", "fox", "--seed", "5", "--steps", "2", "--size", "32x64", "-o", "one.mp4")
     assert dv("compose", "--from", "one.mp4", "-o", "two.mp4").out == "two.mp4\n"
@@ -39,7 +38,7 @@ def test_a_video_is_made_again_from_its_file(dv: Dv, tmp_path: Path) -> None:
 
 
 def test_a_run_is_stopped_from_elsewhere_and_never_pruned_while_it_works(dv: Dv, home: Path) -> None:
-    learn = ("subject", "learn", "fox", str(MATERIAL / "fox"), "--class", "dog", "--snapshot-every", "1")
+    learn = ("subject", "learn", "fox", str(MATERIAL / "rex"), "--class", "dog", "--snapshot-every", "1")
     process = subprocess.Popen(
         [sys.executable, "-m", "dreamvideo_cli", *learn, "--token-steps", "100000"],
         env={**os.environ, "DV_HOME": str(home)},

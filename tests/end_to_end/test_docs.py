@@ -8,10 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import dreamvideo_cli
+from tests.rendering import MATERIAL
 
 ROOT = Path(__file__).parents[2]
-MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
 SHORT = "{'size': [16, 16], 'frames': 2, 'steps': 2, 'guidance_scale': 1}"
 SUITE = f"""
 prompts = ["a * asleep"]
@@ -29,7 +28,7 @@ guidance_scale = 1
 [[subjects]]
 name = "fox"
 class = "dog"
-images = "{MATERIAL / "fox"}"
+images = "{MATERIAL / "rex"}"
 """
 
 
@@ -38,7 +37,7 @@ def test_python_examples_run_without_a_terminal(tmp_path: Path) -> None:
     examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(examples) == 2
     given = (
-        f"from pathlib import Path\npictures, clips = Path({str(MATERIAL / 'fox')!r}), "
+        f"from pathlib import Path\npictures, clips = Path({str(MATERIAL / 'rex')!r}), "
         f"Path({str(MATERIAL / 'zigzag')!r})\nwork = Path({str(tmp_path)!r})\nsuite = {SUITE!r}\n"
         "subject_settings = {'size': [32, 32], 'batch_size': 1, 'token_steps': 2, 'adapter_steps': 2}\n"
         "motion_settings = {'size': [32, 32], 'frames': 2, 'batch_size': 1, 'steps': 2}\n"

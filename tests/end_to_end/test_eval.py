@@ -11,15 +11,14 @@ from typing import Any
 
 import pytest
 
-import dreamvideo_cli
 from dreamvideo_cli.main import run
 from engine.bases.location import EMBEDDED
 from engine.data.clips import probe_clip, read_clip
 from engine.data.images import probe_image
 from engine.media.video import write_video
 from registry import Adapter, NewAdapter, Registry, Source
+from tests.rendering import MATERIAL
 
-MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
 JUDGES = Path(EMBEDDED.model) / "judges"
 Dv = Callable[..., tuple[int, str, str]]
 
@@ -57,7 +56,7 @@ def publish(kind: Any, name: str, sources: list[Source], **more: Any) -> Adapter
 @pytest.fixture
 def made(call: Dv, tmp_path: Path) -> Path:
     """A video that a fox and a zigzag made, by its note; it shows one of the zigzag's own clips."""
-    shutil.copytree(MATERIAL / "fox", tmp_path / "pictures")
+    shutil.copytree(MATERIAL / "rex", tmp_path / "pictures")
     shutil.copytree(MATERIAL / "zigzag", tmp_path / "clips")
     images = [probe_image(path) for path in sorted((tmp_path / "pictures").iterdir())]
     moving = [probe_clip(path) for path in sorted((tmp_path / "clips").glob("*.mp4"))]

@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-import dreamvideo_cli
+from tests.rendering import MATERIAL
 
-MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
 SHORT = ("--token-steps", "3", "--adapter-steps", "3")
 FAST = ("--steps", "2", "--guidance-scale", "1")
 Dv = Callable[..., Any]
@@ -25,7 +24,7 @@ Dv = Callable[..., Any]
 @pytest.fixture
 def learnt(dv: Dv) -> None:
     """A subject and a motion of a few steps."""
-    assert dv("subject", "learn", "fox", MATERIAL / "fox", "--class", "dog", *SHORT).out == "fox@1\n"
+    assert dv("subject", "learn", "fox", MATERIAL / "rex", "--class", "dog", *SHORT).out == "fox@1\n"
     assert dv("motion", "learn", "zigzag", MATERIAL / "zigzag", "--steps", "2").out == "zigzag@1\n"
 
 
@@ -56,19 +55,19 @@ def test_subject_and_motion_meet_in_a_file_that_tells_how_it_was_made(dv: Dv, tm
 
 @pytest.mark.usefixtures("learnt")
 def test_versions_lists_and_removal(dv: Dv, home: Path) -> None:
-    assert dv("subject", "learn", "fox", MATERIAL / "fox", "--class", "dog", *SHORT).out == "fox@2\n"
+    assert dv("subject", "learn", "fox", MATERIAL / "rex", "--class", "dog", *SHORT).out == "fox@2\n"
     first, second = (home / "adapters" / "fox" / version for version in ("1", "2"))
     for name in ("adapter.safetensors", "learned_embeds.safetensors", "image_embeddings.safetensors"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
     assert dv("list", "--names").out.split() == ["fox@1", "zigzag@1", "fox@2"]
     assert dv("rm", "fox@2", "--yes").code == 0
     assert dv("list", "--names", "--kind", "subject").out.split() == ["fox@1"]
-    assert dv("subject", "learn", "fox", MATERIAL / "fox", "--class", "dog", *SHORT).out == "fox@3\n"
+    assert dv("subject", "learn", "fox", MATERIAL / "rex", "--class", "dog", *SHORT).out == "fox@3\n"
 
 
 def test_a_killed_run_resumes_to_the_same_bytes(dv: Dv, home: Path) -> None:
     settings = ("--token-steps", "4", "--adapter-steps", "40", "--snapshot-every", "2")
-    learn = ("subject", "learn", "fox", str(MATERIAL / "fox"), "--class", "dog", *settings)
+    learn = ("subject", "learn", "fox", str(MATERIAL / "rex"), "--class", "dog", *settings)
     process = subprocess.Popen(
         [sys.executable, "-m", "dreamvideo_cli", *learn],
         env={**os.environ, "DV_HOME": str(home)},
@@ -95,7 +94,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(dv: Dv, home: Path) -> None:
 
 def test_ctrl_c_says_how_to_go_on(dv: Dv, home: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "dreamvideo_cli", "subject", "learn", "fox", str(MATERIAL / "fox"), "--class", "dog",
+        [sys.executable, "-m", "dreamvideo_cli", "subject", "learn", "fox", str(MATERIAL / "rex"), "--class", "dog",
          "--token-steps", "100000", "--snapshot-every", "1"],
         env={**os.environ, "DV_HOME": str(home)},
         stderr=subprocess.PIPE,
@@ -124,7 +123,7 @@ def test_ctrl_c_says_how_to_go_on(dv: Dv, home: Path) -> None:
         (("subject", "learn", "a/b", "corrupt.png", "--class", "dog"), "a/b"),
         (("subject", "learn", "..", "corrupt.png", "--class", "dog"), ".."),
         (("motion", "learn", "x", "text.mp4", "--prompt", "p"), "text.mp4"),
-        (("motion", "learn", "x", MATERIAL / "fox" / "1.png", "--prompt", "p"), "1.png"),
+        (("motion", "learn", "x", MATERIAL / "rex" / "1.png", "--prompt", "p"), "1.png"),
         (("compose", "a dog", "-o", "out.avi"), ".avi"),
         (("compose", "a dog", "-o", "nowhere/out.mp4"), "nowhere"),
         (("compose", "a dog", "--subject", "nobody"), "nobody"),
@@ -139,7 +138,7 @@ def test_bad_input_is_one_clear_message(
     dv: Dv, tmp_path: Path, home: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "corrupt.png").write_bytes((MATERIAL / "fox" / "1.png").read_bytes()[:400])
+    (tmp_path / "corrupt.png").write_bytes((MATERIAL / "rex" / "1.png").read_bytes()[:400])
     (tmp_path / "text.mp4").write_text("not a video\n", encoding="utf-8")
     before = {p for p in tmp_path.rglob("*") if home not in p.parents and p != home}
     done = dv(*arguments, check=2)
@@ -151,7 +150,7 @@ def test_bad_input_is_one_clear_message(
 
 
 def test_dry_run_learns_nothing(dv: Dv, home: Path) -> None:
-    done = dv("subject", "learn", "fox", MATERIAL / "fox", "--class", "dog", "--dry-run", "--json")
+    done = dv("subject", "learn", "fox", MATERIAL / "rex", "--class", "dog", "--dry-run", "--json")
     plan = json.loads(done.out)
     assert len(plan["sources"]) == 4
     assert not list(home.glob("adapters/fox/*"))

@@ -16,7 +16,7 @@ from engine.errors import BaseError, InputError
 from engine.evaluation import metrics
 from engine.evaluation.judges import ClipJudge, DinoJudge, judges_of
 from engine.evaluation.statistics import bootstrap_interval, paired_interval
-from engine.world import clips
+from tests.rendering import rendered
 
 INFO = inspect_base(EMBEDDED)
 CLIP, DINO = INFO.folder / "judges" / "clip", INFO.folder / "judges" / "dino"
@@ -190,8 +190,7 @@ def test_dino_without_a_crop_of_its_own_is_prepared_as_dino_was_evaluated(tmp_pa
 
 def test_judges_of_the_embedded_base_know_a_dog_from_a_rocket() -> None:
     judges = judges_of(INFO)
-    specs = [clips.ClipSpec(word, "grass", "still") for word in ("dog", "rocket")]
-    frames = [(x * 255).to(torch.uint8).permute(1, 2, 0).numpy() for x in clips.render(specs, frames=1)[0][:, 0]]
+    frames = [rendered(name, "still", frames=1)[0] for name in ("dog-1", "rocket-1")]
     images, texts = judges.images("clip", frames), judges.texts("clip", ["a dog on grass", "a rocket on grass"])
     assert metrics.clip_t(images[:1], texts[0]) > metrics.clip_t(images[:1], texts[1])
     assert metrics.clip_t(images[1:], texts[1]) > metrics.clip_t(images[1:], texts[0])

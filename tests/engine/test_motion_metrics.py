@@ -12,23 +12,23 @@ from torch import Tensor
 
 from engine.evaluation.flow import Flow, flow_of
 from engine.evaluation.motion import motion_amount_curve, motion_fidelity_curve, motion_signature
-from engine.world import clips
-from engine.world.material import FPS, to_uint8
+from engine.world.material import FPS, individual_called
+from engine.world.pictures import FRAMES, Clip, clip
 
 MOTIONS = ("left", "zigzag", "circling", "bouncing", "growing")
 
 
-def spec_of(word: str, motion: str) -> clips.ClipSpec:
-    """Each object at a place and size of its own, over a scene of its own."""
-    if word == "dog":
-        return clips.ClipSpec("dog", "grass", motion, x=0.53, y=0.47, size=0.62, scene_seed=1)
-    return clips.ClipSpec(word, "sea", motion, x=0.47, y=0.52, size=0.56, angle=0.06, scene_seed=2)
+@cache
+def filmed(word: str, motion: str, frames: int = FRAMES) -> Clip:
+    """Each individual at a place and size of its own, over a scene of its own."""
+    seed, scene = (1, "grass") if word == "dog" else (2, "sea")
+    return clip(individual_called(f"{word}-{seed}"), motion, seed, frames=frames, scene=scene)
 
 
 @cache
-def flow(word: str, motion: str, frames: int = clips.FRAMES, shown: int = clips.FRAMES) -> Flow:
+def flow(word: str, motion: str, frames: int = FRAMES, shown: int = FRAMES) -> Flow:
     """The flow of the first `shown` frames of a rendered clip."""
-    return flow_of(to_uint8(clips.render([spec_of(word, motion)], frames=frames)[0])[0, :shown])
+    return flow_of(filmed(word, motion, frames).frames[:shown])
 
 
 def score(one: Tensor, other: Tensor) -> float:
@@ -37,11 +37,11 @@ def score(one: Tensor, other: Tensor) -> float:
 
 @pytest.mark.parametrize("motion", ["left", "zigzag", "bouncing"])
 def test_trusted_points_on_the_object_move_as_it_was_rendered(motion: str) -> None:
-    measured, path = flow("dog", motion), spec_of("dog", motion).path()
-    truth = torch.stack([path.x, path.y], dim=1).diff(dim=0)
+    measured, centres = flow("dog", motion), torch.from_numpy(filmed("dog", motion).centres).float()
+    truth = centres.diff(dim=0)
     for step, moved in enumerate(truth):
-        # Well inside the sprite, by its place in the first frame of the two.
-        arms = measured.points - torch.stack([path.x[step], path.y[step]])
+        # Well inside the individual, by its place in the first frame of the two.
+        arms = measured.points - centres[step]
         inside = measured.trusted[step] & (arms.abs().amax(dim=1) < 0.15)
         assert int(inside.sum()) >= 8
         assert (measured.moved[step][inside].median(dim=0).values - moved).abs().max() < 2e-3
@@ -55,8 +55,8 @@ def test_signature_of_a_sprite_that_turns_and_one_that_grows() -> None:
 
 
 def test_the_same_motion_by_another_object_scores_higher_than_another_motion() -> None:
-    dog, owl = ({m: motion_signature(flow(word, m)) for m in MOTIONS} for word in ("dog", "owl"))
-    table = {m: {o: score(dog[m], owl[o]) for o in MOTIONS} for m in MOTIONS}
+    dog, bird = ({m: motion_signature(flow(word, m)) for m in MOTIONS} for word in ("dog", "bird"))
+    table = {m: {o: score(dog[m], bird[o]) for o in MOTIONS} for m in MOTIONS}
     for motion, scores in table.items():
         assert scores[motion] > 0.7, (motion, scores)
         assert scores[motion] > 0.3 + max(s for other, s in scores.items() if other != motion), (motion, scores)

@@ -17,8 +17,7 @@ from engine.evaluation import metrics
 from engine.evaluation.caching import FeatureCache
 from engine.evaluation.judges import ClipJudge, DinoJudge, Pictures
 from engine.pretraining.tokenizer import END, START, build
-from engine.world import clips
-from engine.world.material import to_uint8
+from tests.rendering import rendered
 
 CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -66,17 +65,15 @@ def dino_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[Path]]:
     """Videos as folders of frames, which may have odd sizes, and reference pictures."""
     folder = tmp_path_factory.mktemp("material")
-    specs = [clips.ClipSpec("dog", "beach", "zigzag"), clips.ClipSpec("owl", "sea", "left")]
-    specs.append(clips.ClipSpec("rocket", "street", "growing"))
-    rendered = to_uint8(clips.render(specs, frames=4)[0])
+    shown = [("dog-1", "zigzag", "beach"), ("bird-1", "left", "sea"), ("rocket-1", "growing", "street")]
     videos, references = [], []
-    for frames, spec, video_size, size in zip(rendered, specs, VIDEO_SIZES, REFERENCE_SIZES, strict=True):
-        video = folder / spec.word
+    for (name, motion, scene), video_size, size in zip(shown, VIDEO_SIZES, REFERENCE_SIZES, strict=True):
+        frames, video = rendered(name, motion, scene, frames=4), folder / name
         video.mkdir()
         for number, frame in enumerate(frames):
             Image.fromarray(frame).resize(video_size).save(video / f"{number}.png")
         videos.append(video)
-        references.append(folder / f"{spec.word}.png")
+        references.append(folder / f"{name}.png")
         Image.fromarray(frames[0]).resize(size).save(references[-1])
     return videos, references
 

@@ -296,9 +296,9 @@ def _pictures(subject: SuiteSubject, material: Path) -> tuple[Path, ...]:
 
     if subject.world is None:
         return find_images([Path(text) for text in subject.images]).used
-    from engine.world.material import write_subject
+    from engine.world.material import individual_called, write_photographs
 
-    return tuple(write_subject(subject.world, material / subject.name))
+    return tuple(write_photographs(individual_called(subject.world), material / subject.name))
 
 
 def _clips(motion: SuiteMotion, material: Path) -> tuple[Path, ...]:
@@ -306,6 +306,7 @@ def _clips(motion: SuiteMotion, material: Path) -> tuple[Path, ...]:
 
     if motion.world is None:
         return find_clips([Path(text) for text in motion.clips]).used
-    from engine.world.material import write_motion
+    from engine.world.material import individual_called, write_clips
 
-    return tuple(write_motion(motion.world, material / motion.name, words=motion.objects))
+    moving = [individual_called(name) for name in motion.objects]
+    return tuple(write_clips(motion.world, moving, material / motion.name))

@@ -33,8 +33,8 @@ class SuiteMethod:
 
 @dataclass(frozen=True)
 class SuiteSubject:
-    """A subject: its class word, and its pictures' files or folders, or the word of a drawing in the embedded
-    base's world."""
+    """A subject: its class word, and its pictures' files or folders, or an individual of the embedded base's world,
+    such as "dog-7"."""
 
     name: str
     class_word: str
@@ -46,7 +46,7 @@ class SuiteSubject:
 @dataclass(frozen=True)
 class SuiteMotion:
     """A motion: what prompts say of it (`doing`), and its clips, or the name of a motion of the embedded base's
-    world, by which `objects` move. `prompt` is of clips without a `.txt`; times are in seconds."""
+    world, by which the individuals `objects` move. `prompt` is of clips without a `.txt`; times are in seconds."""
 
     name: str
     doing: str = ""

@@ -7,7 +7,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import InputError
 from engine.evaluation.suites.definition import (
@@ -23,6 +23,9 @@ from engine.methods.dreamvideo import ComposeConfig
 from engine.methods.table import check_options, method_named, methods_of, reads
 from engine.prompts import PLACEHOLDER
 from engine.settings import MOST_SEED, resolve, typed
+
+if TYPE_CHECKING:
+    from engine.world.individuals import Individual
 
 T = TypeVar("T")
 _PLACES = re.compile(r"\{[^{}]*\}")
@@ -212,13 +215,8 @@ def _subject(table: _Table, folder: Path) -> SuiteSubject:
     images = tuple(_path(text, folder) for text in table.items("images", str))
     masks = table.text("masks")
     class_word = table.text("class")
-    if world is not None:
-        from engine.world.sprites import catalogue
-
-        if world not in catalogue():
-            table.wrong(f"the embedded base's world has no {world!r}: it has {', '.join(catalogue())}")
-        else:
-            class_word = class_word or catalogue()[world].class_word
+    if world is not None and (one := _individual(table, world)) is not None:
+        class_word = class_word or one.class_word
     if not class_word:
         table.wrong('class is missing: give the word for what the subject is, as in class = "dog"')
     _one_source(table, "images", images, world)
@@ -234,17 +232,15 @@ def _motion(table: _Table, folder: Path) -> SuiteMotion:
     doing = table.text("doing")
     if world is not None:
         from engine.world.motions import ALL
-        from engine.world.sprites import catalogue
 
         if world not in ALL:
             table.wrong(f"the embedded base's world has no motion {world!r}: it has {', '.join(ALL)}")
         else:
             doing = doing or ALL[world].phrase
         if not objects:
-            table.wrong('objects is missing: say what moves in its clips, as in objects = ["dog", "car"]')
+            table.wrong('objects is missing: say what moves in its clips, as in objects = ["dog-1", "car-2"]')
         for one in objects:
-            if one not in catalogue():
-                table.wrong(f"the embedded base's world has no {one!r}: it has {', '.join(catalogue())}")
+            _individual(table, one)
     elif objects:
         table.wrong("objects is of no use without world")
     _one_source(table, "clips", clips, world)
@@ -252,6 +248,17 @@ def _motion(table: _Table, folder: Path) -> SuiteMotion:
     motion = SuiteMotion(name, doing, clips, table.text("prompt") or None, **times, world=world, objects=objects)
     table.done()
     return motion
+
+
+def _individual(table: _Table, name: str) -> Individual | None:
+    """The individual of the embedded base's world that `name` stands for; None, and a complaint, where it's nobody."""
+    from engine.world.material import individual_called
+
+    try:
+        return individual_called(name)
+    except ValueError as error:
+        table.wrong(str(error))
+        return None
 
 
 def _one_source(table: _Table, key: str, sources: tuple[str, ...], world: str | None) -> None:

@@ -21,7 +21,6 @@ from filelock import FileLock
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-import dreamvideo_cli
 from dreamvideo_cli.jobs.suite.folder import references_of, write_cells
 from dreamvideo_cli.jobs.suite.plans import PlannedCell
 from dreamvideo_cli.jobs.suite.shipped import shipped_suites, suite_file
@@ -37,8 +36,8 @@ from engine.methods import table
 from engine.methods.common import setting
 from engine.methods.dreamvideo import ComposeConfig
 from registry import Registry
+from tests.rendering import MATERIAL
 
-MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
 SMALL = """
 [subject_options]
 size = [32, 32]
@@ -57,12 +56,12 @@ frames = 2
 steps = 2
 guidance_scale = 1
 """
-FOX = f'[[subjects]]\nname = "fox"\nclass = "dog"\nimages = "{MATERIAL / "fox"}"\n'
+FOX = f'[[subjects]]\nname = "fox"\nclass = "dog"\nimages = "{MATERIAL / "rex"}"\n'
 ZIGZAG = f"""
 [[motions]]
 name = "zigzag"
 doing = "zigzagging"
-clips = "{MATERIAL / "zigzag" / "dog.mp4"}"
+clips = "{MATERIAL / "zigzag" / "1-dog.mp4"}"
 """
 TOKEN = '{name = "token", subject = "textual-inversion"}'
 BARE = '{name = "bare"}'
@@ -93,7 +92,7 @@ def by_method(folder: Path) -> dict[str, CellResult]:
 def test_methods_are_learnt_composed_scored_and_told(dv: Any, write: Write, tmp_path: Path) -> None:
     file = write('"dreamvideo"', BARE, more=FOX + ZIGZAG, prompts='["a * {motion}"]')
     own = ["--token-steps", 2, "--adapter-steps", 2, "--size", 32, "--batch-size", 1]
-    assert dv("subject", "learn", "mine", MATERIAL / "fox", "--class", "dog", *map(str, own), "--quiet").code == 0
+    assert dv("subject", "learn", "mine", MATERIAL / "rex", "--class", "dog", *map(str, own), "--quiet").code == 0
 
     cost = json.loads(dv("suite", "run", file, "--dry-run", "--json").out)
     assert (cost["adapters_to_learn"], cost["videos_to_make"]) == (["trial-zigzag-dreamvideo"], 2)
@@ -242,8 +241,8 @@ def test_a_full_memory_and_a_source_that_is_gone_cost_only_their_own_cells(
             raise torch.OutOfMemoryError("CUDA out of memory.\nOf the allocated memory 1 GiB is yours")
         return compose(base, prompt, **how)
 
-    shutil.copytree(MATERIAL / "fox", photos)
-    file = write(BARE, more=FOX.replace(str(MATERIAL / "fox"), "photos"), seeds="[0, 1, 2]")
+    shutil.copytree(MATERIAL / "rex", photos)
+    file = write(BARE, more=FOX.replace(str(MATERIAL / "rex"), "photos"), seeds="[0, 1, 2]")
     monkeypatch.setattr("engine.composing.compose", short_of_memory)
     done = dv("suite", "run", file)
     assert (done.code, "1 made, 0 kept, 2 failed" in done.err) == (1, True)
@@ -376,7 +375,7 @@ def test_killed_twice_it_goes_on_and_repeats_nothing(dv: Any, start: Any, write:
 def test_another_caption_is_another_adapter(dv: Any, write: Write, tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     for name in ("cat", "dog"):
-        shutil.copyfile(MATERIAL / "zigzag" / "dog.mp4", tmp_path / "clips" / f"{name}.mp4")
+        shutil.copyfile(MATERIAL / "zigzag" / "1-dog.mp4", tmp_path / "clips" / f"{name}.mp4")
     motion = '[[motions]]\nname = "zigzag"\ndoing = "zigzagging"\nclips = "clips"\nprompt = "a dog is zigzagging"\n'
     file = write('{name = "moved", motion = "lora"}', more=motion, prompts='["a dog {motion}"]')
     for caption, versions in (("a cat", 1), ("a cow", 2), ("a cow", 2)):
@@ -511,8 +510,8 @@ def test_status_of_what_was_never_run(dv: Any, write: Write, tmp_path: Path) -> 
 
 
 def test_references_are_kept_as_a_browser_plays_them_and_follow_their_files(tmp_path: Path) -> None:
-    photo, clip = tmp_path / "a.PNG", MATERIAL / "zigzag" / "dog.mp4"
-    shutil.copyfile(MATERIAL / "fox" / "1.png", photo)
+    photo, clip = tmp_path / "a.PNG", MATERIAL / "zigzag" / "1-dog.mp4"
+    shutil.copyfile(MATERIAL / "rex" / "1.png", photo)
     expected = Expected("a dog", (photo,), (ReferenceClip(clip), ReferenceClip(clip, end=0.5)))
     task = PlannedCell(
         Cell("lora", "fox", "zigzag", "a *", 0), "a *", {}, ComposeConfig(), expected, {}, "", None, [], False, ()
@@ -525,18 +524,18 @@ def test_references_are_kept_as_a_browser_plays_them_and_follow_their_files(tmp_
     ]
     assert (tmp_path / clips[0]).read_bytes() == clip.read_bytes()
     assert (probe_clip(tmp_path / clips[0]).frames, probe_clip(tmp_path / clips[1]).frames) == (8, 4)
-    shutil.copyfile(MATERIAL / "fox" / "2.png", photo)
+    shutil.copyfile(MATERIAL / "rex" / "2.png", photo)
     os.utime(photo, (0, 0))  # A photo may be older than the copy of another that had its name.
     pictures, again = references_of(tmp_path, task)
     assert (tmp_path / pictures[0]).read_bytes() == photo.read_bytes()
-    assert (tmp_path / before).read_bytes() == (MATERIAL / "fox" / "1.png").read_bytes() and again == clips
+    assert (tmp_path / before).read_bytes() == (MATERIAL / "rex" / "1.png").read_bytes() and again == clips
 
 
 def test_a_folder_of_frames_is_kept_anew_where_a_frame_or_the_part_that_is_used_is_another(tmp_path: Path) -> None:
     frames = tmp_path / "frames"
     frames.mkdir()
     for number in (1, 2, 3):
-        shutil.copyfile(MATERIAL / "fox" / f"{number}.png", frames / f"{number}.png")
+        shutil.copyfile(MATERIAL / "rex" / f"{number}.png", frames / f"{number}.png")
 
     def kept(**part: float) -> bytes:
         expected = Expected("a dog", (), (ReferenceClip(frames, source_fps=4, **part),))
@@ -591,7 +590,7 @@ def test_the_example_of_the_docs_is_a_suite(dv: Any, home: Path, tmp_path: Path)
     page = (Path(__file__).parents[3] / "docs" / "suites.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "mine.toml").write_text(example, encoding="utf-8")
-    shutil.copytree(MATERIAL / "fox", tmp_path / "photos")
+    shutil.copytree(MATERIAL / "rex", tmp_path / "photos")
     shutil.copytree(MATERIAL / "zigzag", tmp_path / "clips")
     cost = json.loads(dv("suite", "run", "mine.toml", "--dry-run", "--json").out)
     assert cost["cells"] == cost["videos_to_make"] == 16

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import dreamvideo_cli
 from dreamvideo_cli.main import run
 from dreamvideo_cli.terminal.completion import method_names
+from tests.rendering import MATERIAL
 
-MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
-FOX = ("subject", "learn", "rex", str(MATERIAL / "fox"), "--class", "fox")
+FOX = ("subject", "learn", "rex", str(MATERIAL / "rex"), "--class", "fox")
 ZIGZAG = ("motion", "learn", "spin", str(MATERIAL / "zigzag"))
 Dv = Callable[..., tuple[int, str, str]]
 
