@@ -51,7 +51,7 @@ class = "dog"
 images = "photos"
 [[subjects]]
 name = "vulpes"
-world = "fox"
+world = "dog-7"
 [[motions]]
 name = "guitar"
 doing = "playing guitar"
@@ -61,7 +61,7 @@ end = 4
 [[motions]]
 name = "turn"
 world = "circling"
-objects = ["dog", "car"]
+objects = ["dog-1", "car-2"]
 """
 
 
@@ -88,10 +88,10 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert no_token.compose_options == {"guidance_scale": 6, "steps": 9}
     rex, vulpes = suite.subjects
     assert (rex.class_word, rex.images) == ("dog", (str(tmp_path / "photos"),))
-    assert (vulpes.class_word, vulpes.world) == ("dog", "fox")
+    assert (vulpes.class_word, vulpes.world) == ("dog", "dog-7")
     guitar, turn = suite.motions
     assert guitar.clips == (str(tmp_path / "one.mp4"), str(tmp_path / "sub/../photos"))
-    assert (guitar.end, turn.doing, turn.objects) == (4.0, "circling", ("dog", "car"))
+    assert (guitar.end, turn.doing, turn.objects) == (4.0, "circling", ("dog-1", "car-2"))
 
 
 def test_cells_are_every_combination_and_say_what_the_motion_does(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ world = "zigzag"
 [[motions]]
 name = "../up"
 world = "zigzag"
-objects = ["dog"]
+objects = ["dog-1"]
 """
     with pytest.raises(InputError) as caught:
         read_suite(written(tmp_path, wrong))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.world import backgrounds, motions, pictures
 from engine.world.individuals import CLASSES as KNOWN
-from engine.world.individuals import FORMS, Individual, individual
+from engine.world.individuals import FORMS, individual
 
 CLASSES: tuple[str, ...] = tuple(FORMS)
 SCENES: tuple[str, ...] = tuple(backgrounds.PHRASES)
@@ -42,22 +42,24 @@ class Rendered:
 def render(count: int, seed: int, split: str, *, nameless: float = _PATHS_SHARE) -> Rendered:
     """Clips of individuals of a split: every class and scene in turn, the known motions but for a share `nameless`."""
     generator = np.random.default_rng([seed, 11])
-    ones: list[Individual] = []
-    made: list[pictures.Clip] = []
+    size, frames = pictures.SIZE, pictures.FRAMES
+    pixels = torch.zeros((count, frames, 3, size, size), dtype=torch.uint8)
+    areas = torch.zeros((count, frames, 1, size, size), dtype=torch.uint8)
+    centres = torch.zeros((count, frames, 2))
+    words, scenes, named = [], [], []
     for i in range(count):
         word = CLASSES[i % len(CLASSES)]
         # Of a class that is held out whole nobody is in "train".
-        ones.append(individual(word, seed + i, split if split != "train" or word in KNOWN else "settings"))
+        one = individual(word, seed + i, split if split != "train" or word in KNOWN else "settings")
         motion = None if generator.random() < nameless else str(generator.choice(MOTIONS))
-        made.append(pictures.clip(ones[-1], motion, seed + i, scene=str(generator.choice(SCENES))))
-    return Rendered(
-        pixels=torch.from_numpy(np.stack([clip.frames for clip in made])).permute(0, 1, 4, 2, 3),
-        areas=torch.from_numpy((np.stack([clip.alpha for clip in made]) * 255).astype(np.uint8))[:, :, None],
-        centres=torch.from_numpy(np.stack([clip.centres for clip in made])).float(),
-        classes=torch.tensor([CLASSES.index(one.class_word) for one in ones]),
-        scenes=torch.tensor([SCENES.index(clip.scene) for clip in made]),
-        motions=torch.tensor([-1 if clip.motion is None else MOTIONS.index(clip.motion) for clip in made]),
-    )
+        clip = pictures.clip(one, motion, seed + i, scene=str(generator.choice(SCENES)))
+        pixels[i] = torch.from_numpy(clip.frames).permute(0, 3, 1, 2)
+        areas[i, :, 0] = torch.from_numpy((clip.alpha * 255).astype(np.uint8))
+        centres[i] = torch.from_numpy(clip.centres)
+        words.append(CLASSES.index(word))
+        scenes.append(SCENES.index(clip.scene))
+        named.append(-1 if motion is None else MOTIONS.index(motion))
+    return Rendered(pixels, areas, centres, torch.tensor(words), torch.tensor(scenes), torch.tensor(named))
 
 
 @dataclass(frozen=True)
