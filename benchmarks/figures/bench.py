@@ -186,11 +186,11 @@ class Bench:
 
     def photographs(self, one: Individual) -> Frames:
         """The photographs that a subject is learnt from, `(R, H, W, 3)`."""
-        return np.stack([taken.pixels for taken in material.photographs(one, seed=SEED)])
+        return np.stack([taken.pixels for taken in material.photographs_of(one, seed=SEED)])
 
     def teaching_clips(self, motion: str) -> Frames:
         """The clips that a motion is learnt from, `(R, F, H, W, 3)`."""
-        return np.stack([filmed.frames for filmed in material.clips(motion, taught_by(motion), seed=SEED)])
+        return np.stack([filmed.frames for filmed in material.clips_of(motion, taught_by(motion), seed=SEED)])
 
     @staticmethod
     def join(parts: Sequence[Frames]) -> Frames:

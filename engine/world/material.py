@@ -31,32 +31,32 @@ def individual_called(name: str) -> Individual:
     return individual(word, int(seed), split or "figures")
 
 
-def photographs(one: Individual, *, count: int = PHOTOGRAPHS, seed: int = 0) -> list[pictures.Picture]:
+def photographs_of(one: Individual, *, count: int = PHOTOGRAPHS, seed: int = 0) -> list[pictures.Picture]:
     """Photographs of an individual, each in another scene while there are any."""
     scenes = _shuffled_scenes(seed)
     return [pictures.photograph(one, 1000 * seed + i, scene=scenes[i % len(scenes)]) for i in range(count)]
 
 
-def clips(motion: str, ones: Sequence[Individual], *, seed: int = 0) -> list[pictures.Clip]:
+def clips_of(motion: str, ones: Sequence[Individual], *, seed: int = 0) -> list[pictures.Clip]:
     """A clip of each individual in that motion of `motions.ALL`, each in another scene while there are any."""
     scenes = _shuffled_scenes(seed)
     return [pictures.clip(one, motion, 1000 * seed + i, scene=scenes[i % len(scenes)]) for i, one in enumerate(ones)]
 
 
 def write_photographs(one: Individual, folder: Path, *, count: int = PHOTOGRAPHS, seed: int = 0) -> list[Path]:
-    """Write `photographs` as PNG files into `folder`, which is created."""
+    """Write `photographs_of` as PNG files into `folder`, which is created."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{i + 1}.png" for i in range(count)]
-    for path, taken in zip(paths, photographs(one, count=count, seed=seed), strict=True):
+    for path, taken in zip(paths, photographs_of(one, count=count, seed=seed), strict=True):
         Image.fromarray(taken.pixels).save(path, optimize=True)
     return paths
 
 
 def write_clips(motion: str, ones: Sequence[Individual], folder: Path, *, seed: int = 0) -> list[Path]:
-    """Write `clips` as MP4 files into `folder`, which is created, each with its prompt beside it."""
+    """Write `clips_of` as MP4 files into `folder`, which is created, each with its prompt beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for i, (one, filmed) in enumerate(zip(ones, clips(motion, ones, seed=seed), strict=True)):
+    for i, (one, filmed) in enumerate(zip(ones, clips_of(motion, ones, seed=seed), strict=True)):
         prompt = pictures.caption(one, filmed.scene, motion)
         path = folder / f"{i + 1}-{one.class_word}.mp4"
         write_video(filmed.frames, path, FPS, {"prompt": prompt})

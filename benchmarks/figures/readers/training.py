@@ -53,12 +53,12 @@ class ReaderSettings:
 
 def _loop(steps: int, seed: int) -> LoopConfig:
     return LoopConfig(
-        steps=steps, learning_rate=2e-3, seed=seed, betas=(0.9, 0.99), weight_decay=0.01, max_grad_norm=1.0,
-        warmup_steps=20, decay_steps=steps // 2,
+        steps=steps, learning_rate=6e-3, seed=seed, optimizer="muon", betas=(0.9, 0.99), weight_decay=0.01,
+        max_grad_norm=1.0, warmup_steps=20, decay_steps=3 * steps // 4,
     )  # fmt: skip
 
 
-STANDARD = ReaderSettings(frame_loop=_loop(1200, 601), motion_loop=_loop(1000, 602))
+STANDARD = ReaderSettings(frame_loop=_loop(1500, 601), motion_loop=_loop(500, 602))
 
 
 def load_nets(
