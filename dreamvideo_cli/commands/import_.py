@@ -1,20 +1,17 @@
-"""`dv import`: adapters from an exported file."""
+"""`dv import`: adapters from an exported file, or from one of the paper's authors' code (VGen)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
-from dreamvideo_cli.terminal.options import DryRunOption, JsonOption, QuietOption
+from dreamvideo_cli.jobs.importing import VgenFile, VgenOptions, import_vgen, is_vgen
+from dreamvideo_cli.terminal.options import DryRunOption, JsonOption, QuietOption, options_of
 from dreamvideo_cli.terminal.output import Column, Out
 from dreamvideo_cli.terminal.rows import adapter_data
 from dreamvideo_cli.wording import bytes_text
-
-if TYPE_CHECKING:
-    pass
-
 
 _PACKED = (
     Column("id", "Name", style="bold"),
@@ -23,8 +20,9 @@ _PACKED = (
 )
 
 
+@options_of(VgenOptions, panel="Files of VGen's")
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What dv export wrote.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What dv export wrote, or a .pth of VGen's.")],
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="NAMES", help="Only these, as NAME or NAME@N.", show_default="all in it"),
@@ -33,6 +31,10 @@ def import_(
     dry_run: DryRunOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    class_word: Annotated[
+        str | None, typer.Option("--class", metavar="WORD", help="With a subject of VGen's: its class word.")
+    ] = None,
+    **options: Any,
 ) -> None:
     """Take in adapters that were exported, and print their ids here. All are checked before the first comes in.
 
@@ -41,7 +43,13 @@ def import_(
     from registry import Registry
     from registry.packing import read_manifest
 
-    out = Out(json=json, quiet=quiet)
+    out, given = Out(json=json, quiet=quiet), VgenFile(class_word=class_word, **options)
+    if is_vgen(file, given):
+        with Registry.open() as registry:
+            made = import_vgen(file, name, given, registry, dry_run=dry_run)
+        if made is not None:
+            out.result(made.id, adapter_data(made))
+        return
     if dry_run:
         rows = [
             {"id": each.id, "bytes": sum(each.files.values()), "file_hash": each.file_hash}
