@@ -13,6 +13,7 @@ from dreamvideo_cli.terminal.options import JsonOption, QuietOption
 from dreamvideo_cli.terminal.output import Out
 from dreamvideo_cli.wording import bytes_text, count_text
 from engine.errors import InputError
+from engine.files import written_aside
 
 if TYPE_CHECKING:
     from registry import Adapter, Registry
@@ -53,7 +54,8 @@ def export(
             "dv-registry.dvpack" if everything else f"{adapters[0].name}-{adapters[0].version}.dvpack"
         )
         check_file(target, force=force)
-        size = registry.export(target, None if everything else adapters)
+        with written_aside(target, replace=force) as partial:
+            size = registry.export(partial, None if everything else adapters)
         count = len(registry.adapters()) if everything else len(adapters)
     out.note(f"{count_text(count, 'adapter')}, {bytes_text(size)}")
     out.result(str(target), {"path": str(target), "bytes": size, "adapters": count})

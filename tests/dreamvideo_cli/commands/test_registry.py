@@ -182,6 +182,25 @@ def test_adapters_travel_in_one_file(dv: Dv, publish: Publish, tmp_path: Path, m
     dv("verify", "--no-sources")
 
 
+@pytest.mark.parametrize("names", [("dog",), ("--all",)])
+def test_an_export_leaves_a_file_that_appears_meanwhile(
+    dv: Dv, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    publish("dog")
+    export = Registry.export
+
+    def slow(registry: Registry, file: Path, adapters: Any = None) -> int:
+        (tmp_path / "x.dvpack").write_text("somebody else's")
+        return export(registry, file, adapters)
+
+    monkeypatch.setattr(Registry, "export", slow)
+    assert "x.dvpack exists" in dv("export", *names, "-o", "x.dvpack", check=2).err
+    assert (tmp_path / "x.dvpack").read_text() == "somebody else's"
+    assert not list(tmp_path.glob(".*.partial*"))
+    assert dv("export", *names, "-o", "x.dvpack", "--force").out == "x.dvpack\n"
+    assert dv("import", "x.dvpack", "--dry-run").code == 0
+
+
 def test_an_export_replaces_no_device(dv: Dv, publish: Publish, tmp_path: Path) -> None:
     publish("dog")
     os.mkfifo(tmp_path / "pipe")  # a device is made by root alone
