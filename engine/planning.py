@@ -211,7 +211,7 @@ def plan_motion(
         if clip.distinct_frames > _MANY_FRAMES:
             notes.append(
                 f"{path.name} has {clip.distinct_frames:,} frames ({clip.duration:.0f} s), all to be encoded before "
-                "the first step: choose the part that shows the motion with --start and --end"
+                "the first step: choose the part that shows the motion with `start` and `end`"
             )
         length = sampling.length(clip.frames, clip.fps)
         if length == 1 < min(config.frames, clip.frames):

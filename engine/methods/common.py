@@ -115,7 +115,7 @@ class OptimizerConfig(Checked):
     beside another base than the one it is used in, and every loss is noisier."""
     gradient_checkpointing: bool = setting(False, "Recompute activations: slower, far less memory.", origin="dv")
     snapshot_every: int = setting(
-        100, "Steps between the snapshots that --resume continues from.", least=1, origin="dv"
+        100, "Steps between the snapshots that a stopped run goes on from.", least=1, origin="dv"
     )
     seed: int = setting(0, "Seed of everything random in the run.", least=0, below=MOST_SEED, origin="dv")
 

@@ -62,5 +62,5 @@ def test_a_file_in_the_way_and_a_missing_parent_are_told(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="file is a file: choose another name"):
         make_folder(tmp_path / "file")
-    with pytest.raises(InputError, match="there is no folder .*nowhere to make new in: create it first"):
+    with pytest.raises(InputError, match=r"there is no folder .*nowhere to make new in: create it first"):
         make_folder(tmp_path / "nowhere" / "new")
