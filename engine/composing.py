@@ -205,7 +205,7 @@ def _sample(
     _check_finite(latents, shots, config, used, base, "denoising")
     decoded = base.codec.decode(latents)
     _check_finite(decoded, shots, config, used, base, "decoding")
-    pixels = ((decoded + 1) * 127.5).round().to(torch.uint8)
+    pixels = ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     videos: npt.NDArray[np.uint8] = pixels.permute(0, 2, 3, 4, 1).contiguous().numpy()
     return videos
 

@@ -60,7 +60,7 @@ def autoencoder_keeps_sprites(bench: Bench) -> Figure:
     frames, areas = pixels[torch.arange(count), at], masks[torch.arange(count), at]
     base = load_base(bench.location, device=bench.device)
     latents, _ = base.codec.encode((frames * 2 - 1).unsqueeze(2))
-    passed = base.codec.decode(latents).squeeze(2)
+    passed = base.codec.decode(latents).clamp(-1, 1).squeeze(2)
     inside = (areas > 0.5).float()
     before, after = (
         mean([float(found == s.word) for found, s in zip(bench.instruments.read_frames(x), specs, strict=True)])

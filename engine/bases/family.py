@@ -195,7 +195,8 @@ class Codec(Protocol):
         """
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents `(B, C, f, h, w)` to windows `(B, 3, F, H, W)` in [-1, 1]."""
+        """Latents `(B, C, f, h, w)` to windows `(B, 3, F, H, W)`, as the autoencoder gives them: beyond [-1, 1] they
+        are cut where pixels are made, once it is known that all are numbers."""
 
     def release(self) -> None:
         """Let the weights leave the memory: nothing is encoded or decoded from then on."""

@@ -221,7 +221,7 @@ class TinyCodec:
         assert self._vae is not None
         known = self._normalisation.undone(latents).to(self._compute.device, self._compute.dtype)
         with self._compute.autocast():
-            decoded: Tensor = self._vae.decode(known).float().cpu().clamp(-1, 1)
+            decoded: Tensor = self._vae.decode(known).float().cpu()
         return decoded
 
     def release(self) -> None:
