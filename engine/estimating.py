@@ -145,7 +145,8 @@ def _stored(info: BaseInfo, part: str) -> int:
             total += path.stat().st_size // 4
             continue
         with safe_open(path, framework="pt") as file:
-            total += sum(prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+            names: list[str] = file.keys()
+            total += sum(prod(file.get_slice(name).get_shape()) for name in names)
     return total
 
 

@@ -15,7 +15,7 @@ _WORDS = {
 
 def reason(error: Any) -> str:
     """What is wrong with a value that typer refused, from its `BadParameter`."""
-    checked = getattr(error.__cause__, "errors", list)()
+    checked: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
     if checked and checked[0]["type"] in _WORDS:
         first = checked[0]
         return _WORDS[first["type"]].format(**{"input": str(first["input"]).strip(), **first.get("ctx", {})})

@@ -167,7 +167,8 @@ def _with_sorted_header(content: bytes) -> bytes:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with _opened(path) as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        keys: list[str] = file.keys()
+        tensors = {key: file.get_tensor(key) for key in keys}
         metadata = dict(file.metadata() or {})
     for key, tensor in tensors.items():
         if not tensor.isfinite().all():
