@@ -114,6 +114,8 @@ def plan_subject(
             sources.append(_mask_source(paired.used[number], image, config.size))
         notes += [f"{path.name}: {image.note}"] if image.note else []
         notes += [unusable] if unusable else []
+    if masks is not None and not config.use_masks:
+        notes.append(f"the masks in {masks} aren't used: `use_masks` is off")
     if info.image_encoder is None:
         notes.append("the base has no image encoder: nothing is stored for appearance guidance")
     if len(found.used) > 5:
