@@ -57,6 +57,8 @@ _COMMON: dict[str, object] = {"offset_noise": 0.0, "hidden_width": 64}
 _RECOMMENDED: Recommended = {
     "subject": {**_COMMON, "size": [480, 480]},
     "motion": {**_COMMON, "size": [416, 240], "frames": 33, "fps": 16.0},
+    "subject/lora": {"targets": "appearance"},
+    "motion/lora": {"attention": "query-key"},
     "compose": {
         "size": [832, 480],
         "frames": 81,
@@ -68,7 +70,8 @@ _RECOMMENDED: Recommended = {
     },
 }
 """Sizes, frames, rate, sampler and guidance are those of Wan's own examples. Of a hidden width of half of a layer's,
-as in the paper, adapters would have a billion parameters in the larger model: 64 is DualReal's (ICCV 2025)."""
+as in the paper, adapters would have a billion parameters in the larger model: 64 is DualReal's (ICCV 2025). Low-rank
+updates of a subject and of a motion are of other matrices, so that no two are added on one."""
 
 
 class Wan:
