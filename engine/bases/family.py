@@ -301,6 +301,9 @@ class Family(Protocol):
     def labels(self, denoiser: nn.Module) -> dict[str, Label]:
         """A label for every parameter. Raises `BaseError` for a name that no rule knows."""
 
+    def native_name(self, layer: str) -> str | None:
+        """What the model's own code calls a layer, as ComfyUI does; None where there is no such name."""
+
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         """What the denoiser says of noisy latents `(B, C, f, h, w)` at `timesteps` `(B,)`, of the same shape."""
 

@@ -295,6 +295,9 @@ class TinyJointFamily:
     def labels(self, denoiser: nn.Module) -> dict[str, Label]:
         return {name: _label(name) for name, _ in denoiser.named_parameters()}
 
+    def native_name(self, layer: str) -> str | None:
+        return None
+
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         prediction: Tensor = denoiser(noisy, timesteps, text.embeddings, text.mask)
         return prediction
