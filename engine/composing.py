@@ -153,7 +153,7 @@ def _record(
         "prompt": shot.prompt,
         "seed": shot.seed,
         "base": {"name": base.name, "fingerprint": base.fingerprint},
-        "dtype": str(base.dtype).removeprefix("torch."),
+        "dtype": base.precision,
         "settings": as_values(looking[0].completed(config) if looking else config.completed()),
         "adapters": [each.applied.record(each.strength(config)) for each in used],
         "appearance": appearance,

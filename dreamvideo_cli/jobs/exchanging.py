@@ -69,7 +69,7 @@ def import_lora(registry: Registry, given: ImportedLora) -> Adapter:
     location = named_base(registry, given.base) if given.base else default_base(registry)
     info = inspect_base(location)
     family = family_named(info.family)
-    weights, about = read_exchange(given.file, family, family.skeleton(info.folder))
+    weights, about = read_exchange(given.file, family, family.skeleton(info))
     known = _known(about)
     kind = given.kind or known.get("kind")
     if kind not in ("subject", "motion"):

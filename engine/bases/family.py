@@ -66,12 +66,15 @@ class Label:
 @dataclass(frozen=True)
 class Parts:
     """The folders of a base. `weights` are those that hold weights, as a fingerprint goes through them; `apart` are
-    components that may lie elsewhere and be named on their own."""
+    components that may lie elsewhere and be named on their own. Weights of `passing` ones are in memory while they are
+    needed only, which is before the first step; those of `wide` ones are float32 whatever is asked for."""
 
     denoiser: str
     folders: tuple[str, ...]
     weights: tuple[str, ...]
     apart: tuple[str, ...] = ("image_encoder",)
+    passing: tuple[str, ...] = ()
+    wide: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,10 +175,17 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class Compute:
-    """Where models run, and the precision of their weights."""
+    """Where models run, and the precision that they compute in; `stored` is that of the denoiser's matrices, where it
+    is another."""
 
     device: torch.device
     dtype: torch.dtype
+    stored: torch.dtype | None = None
+
+    @property
+    def precision(self) -> str:
+        """What tells results apart: how the denoiser's weights are stored."""
+        return str(self.stored or self.dtype).removeprefix("torch.")
 
     def autocast(self) -> torch.autocast:
         """Half precision where the weights have it; adapters keep their own float32."""

@@ -87,7 +87,7 @@ def inspect_base(location: BaseLocation) -> BaseInfo:
 
 def scheduler_config(info: BaseInfo) -> dict[str, Any]:
     """What a base's scheduler is configured as. Raises `BaseError`."""
-    return _config(info.folder / "scheduler")
+    return _config(info.places["scheduler"], "scheduler")
 
 
 def _family_at(folder: Path, location: BaseLocation) -> Family:

@@ -61,7 +61,7 @@ _NATIVE = {
     "ffn.net.2": "ffn.2",
 }
 """A block's matrices in Wan's own code, by diffusers' names."""
-_COMMON: dict[str, object] = {"offset_noise": 0.0, "hidden_width": 64}
+_COMMON: dict[str, object] = {"offset_noise": 0.0, "hidden_width": 64, "gradient_checkpointing": True}
 _RECOMMENDED: Recommended = {
     "subject": {**_COMMON, "size": [480, 480]},
     "motion": {**_COMMON, "size": [416, 240], "frames": 33, "fps": 16.0},
@@ -90,6 +90,8 @@ class Wan:
         denoiser="transformer",
         folders=("transformer", "vae", "text_encoder", "tokenizer", "scheduler"),
         weights=("transformer", "text_encoder", "vae"),
+        passing=("text_encoder",),
+        wide=("vae",),
     )
     roles: frozenset[Role] = frozenset({"identity", "motion"})
     axes: frozenset[Axis] = frozenset({"joint", "embedding"})

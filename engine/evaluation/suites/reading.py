@@ -26,7 +26,7 @@ from engine.settings import MOST_SEED, resolve, typed
 
 T = TypeVar("T")
 _PLACES = re.compile(r"\{[^{}]*\}")
-_DTYPES = ("fp32", "bf16", "fp16")
+_DTYPES = ("fp32", "bf16", "fp16", "fp8")
 _KINDS: tuple[Kind, ...] = ("subject", "motion")
 _WORDS: dict[type, str] = {
     str: "a text", int: "a whole number", float: "a number", dict: "a table", list: "a list",

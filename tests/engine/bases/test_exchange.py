@@ -70,7 +70,7 @@ def write(adapter: AdapterFiles, base: Base, tmp_path: Path) -> Callable[[Exchan
 
 
 def read(path: Path, base: Base) -> tuple[dict[str, Tensor], dict[str, str]]:
-    return read_exchange(path, base.family, base.family.skeleton(base.info.folder))
+    return read_exchange(path, base.family, base.family.skeleton(base.info))
 
 
 @each_form
