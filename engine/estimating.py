@@ -92,7 +92,7 @@ def _encoding(plan: SubjectPlan | MotionPlan, info: BaseInfo, window: int) -> En
     pixels = sum(source.width * source.height * count for source, count in zip(sources, counts, strict=True))
     coded = sum(counts)
     if isinstance(plan, MotionPlan) and info.layout.frame_step > 1:
-        coded = window * WINDOWS_AHEAD * len(sources)
+        coded = window * WINDOWS_AHEAD * len(sources) * (1 if plan.settings.config.control == "none" else 2)
     config = plan.settings.config
     appearance = plan.method.recipe(config).guidance is not None or isinstance(plan, SubjectPlan)
     return encoding_cost(

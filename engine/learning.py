@@ -126,7 +126,7 @@ def learn_motion(
     """Learn a motion by the plan's method (the paper's own: section 3.3) and write the adapter's files into
     `folder`; see `learn_subject`. `on_encoding` is told how many frames of all clips are encoded."""
     config, guidance = plan.settings.config, plan.method.recipe(plan.settings.config).guidance
-    sampling = FrameSampling(config.frames, config.fps, base.layout.frame_step)
+    sampling = FrameSampling(config.frames, config.fps, base.layout.frame_step, config.control)
     with torch.no_grad():  # Before the clips, so that a large text encoder isn't there beside them.
         texts = base.text.encode(["", *(prompt for _, prompt in _clips_of(plan))])
     base.text.unload()

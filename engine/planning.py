@@ -197,7 +197,7 @@ def plan_motion(
         )
     if not info.layout.fits(config.frames):
         raise InputError(f"`frames` is {config.frames}: {info.layout.frames_told(config.frames)}")
-    sampling = FrameSampling(config.frames, config.fps, info.layout.frame_step)
+    sampling = FrameSampling(config.frames, config.fps, info.layout.frame_step, config.control)
     sources, notes = [], []
     for path in found.used:
         clip = probe_clip(path, source_fps=source_fps, start=start, end=end)

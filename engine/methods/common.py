@@ -158,6 +158,12 @@ class MotionSettings(OptimizerConfig):
     frames: int = setting(32, "Frames of a training window.", least=2, below=10_000, origin="authors")
     fps: float = setting(8.0, "Frame rate to which clips are thinned.", least=0.001, below=1000, origin="authors")
     p_zero: float = setting(0.5, "Probability of the empty caption.", least=0, below=1, origin="authors")
+    control: Literal["none", "shuffled", "still"] = setting(
+        "none",
+        "What half of the windows hold instead: their frames shuffled, or one frame that stands still.",
+        choices=("none", "shuffled", "still"),
+        origin="dv",
+    )
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,8 @@ PAPER = {
     "subject/lora": 2 * 32 * (16 * 1024 + 12_480),
     "motion/dreamvideo": 77_966_496,
     "motion/dreamvideo-serial": 77_966_496,
+    "motion/dreamvideo-shuffled": 77_966_496,
+    "motion/dreamvideo-still": 77_966_496,
     "motion/dreamvideo-no-guidance": 38_016_096,
     "motion/dreamvideo-attention": 77_966_496 * 2 // 3,
     "motion/dreamvideo-feed-forward": 77_966_496 // 3,
