@@ -22,7 +22,7 @@ from engine.bases.load import choose_device, choose_dtype, notes_on
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.bases.weights import weights_of
 from engine.data.encoding_cost import EncodingCost, encoding_cost
-from engine.data.windows import WINDOWS_AHEAD
+from engine.data.windows import FrameSampling
 from engine.kept import counting_kept
 from engine.methods.common import Recipe
 from engine.methods.dreamvideo import ComposeConfig
@@ -90,10 +90,12 @@ def _encoding(plan: SubjectPlan | MotionPlan, info: BaseInfo, window: int) -> En
     sources = [source for source in plan.sources if source.role != "mask"]
     counts = [source.clip.distinct_frames if source.clip is not None else 1 for source in sources]
     pixels = sum(source.width * source.height * count for source, count in zip(sources, counts, strict=True))
-    coded = sum(counts)
+    config, coded = plan.settings.config, sum(counts)
     if isinstance(plan, MotionPlan) and info.layout.frame_step > 1:
-        coded = window * WINDOWS_AHEAD * len(sources) * (1 if plan.settings.config.control == "none" else 2)
-    config = plan.settings.config
+        motion = plan.settings.config
+        sampling = FrameSampling(motion.frames, motion.fps, info.layout.frame_step, motion.control)
+        clips = [source.clip for source in sources if source.clip is not None]
+        coded = window * sum(len(sampling.windows_ahead(clip.frames, clip.fps)) for clip in clips)
     appearance = plan.method.recipe(config).guidance is not None or isinstance(plan, SubjectPlan)
     return encoding_cost(
         info, config.size, sum(counts), coded=coded, window=window, source_pixels=pixels, appearance=appearance

@@ -22,6 +22,7 @@ from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.bases.wan_blocks import OpenBlock
 from engine.composing import ComposeConfig, compose
 from engine.errors import BaseError
+from engine.estimating import estimate
 from engine.hash_cache import cache_folder
 from engine.learning import learn_subject
 from engine.methods.common import Method
@@ -183,6 +184,18 @@ def test_settings_are_recommended_where_the_folder_has_none(folder: Path, tmp_pa
     own = inspect_base(BaseLocation("wan", str(copied)))
     assert own.recommended["motion"] == {"frames": 17}
     assert own.recommended["compose"] == info.recommended["compose"]
+
+
+def test_the_estimate_counts_the_windows_that_there_are(folder: Path, clip: Path) -> None:
+    location = BaseLocation("wan", str(folder))
+
+    def encoding(frames: int) -> float:
+        options = {"appearance_guidance": False, "frames": frames, "size": (128, 128), "batch_size": 1}
+        plan = plan_motion([clip], "a dog", info=inspect_base(location), options=options)
+        return estimate(plan, location, device="cpu", dtype="fp32").encoding_seconds
+
+    # Of 12 frames: 4 windows of 9, 8 of 5.
+    assert encoding(9) / encoding(5) == pytest.approx(4 * 9 / (8 * 5), rel=0.1)
 
 
 def test_adapters_are_64_wide_unless_asked_otherwise(folder: Path, photographs: list[Path]) -> None:
