@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from engine.media.video import write_video
-from engine.world import clips, scenes
+from engine.world import backgrounds, clips, pictures, scenes
+from engine.world.individuals import individual_named
 
 FPS = 8
 
@@ -43,6 +44,19 @@ def write_subject(word: str, folder: Path, *, count: int = 4, seed: int = 0) -> 
     paths = [folder / f"{i + 1}.png" for i in range(count)]
     for path, frame in zip(paths, to_uint8(pixels)[:, 0], strict=True):
         Image.fromarray(frame).save(path, optimize=True)
+    return paths
+
+
+def write_individual(name: str, folder: Path, *, count: int = 4, seed: int = 0) -> list[Path]:
+    """Write photographs of an individual (`individuals.individual_named`), each over another scene, as PNG files into
+    `folder`, which is created. Raises `ValueError` for a name that isn't one."""
+    one = individual_named(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    order = np.random.default_rng(seed).permutation(list(backgrounds.PHRASES)).tolist()
+    paths = [folder / f"{i + 1}.png" for i in range(count)]
+    for i, path in enumerate(paths):
+        taken = pictures.photograph(one, count * seed + i, scene=order[i % len(order)])
+        Image.fromarray(taken.pixels).save(path, optimize=True)
     return paths
 
 

@@ -14,12 +14,14 @@ from PIL import Image
 from engine.bases.location import EMBEDDED, inspect_base
 from engine.errors import BaseError, InputError
 from engine.evaluation import judges
+from engine.evaluation.bounds import Bounds, bounds_of
 from engine.evaluation.caching import FeatureCache
 from engine.evaluation.expected import Expected, ReferenceClip
 from engine.evaluation.judges import JudgeKind, Judges, Pictures, judges_of
 from engine.evaluation.scoring import METRICS, Metric, Scorer, Scores
 from engine.media.video import write_video
-from engine.world import clips
+from engine.world import clips, pictures
+from engine.world.individuals import individual_named, siblings
 from engine.world.material import FPS, to_uint8, write_motion, write_subject
 
 Write = Callable[..., Path]
@@ -149,7 +151,7 @@ def test_what_is_not_wanted_is_not_measured_nor_its_judge_loaded(tmp_path: Path,
     )
     scores = scorer.score(write("fox", "left"), Expected())
     absent = {name for name, value in scores.values.items() if value is None}
-    assert absent == {"clip_t", "clip_i", "dino_i", "motion_fidelity"}
+    assert absent == {"clip_t", "clip_i", "dino_i", "motion_fidelity", "top1", "rank", "colour_likeness"}
     assert not absent & set(scores.curves)
 
 
@@ -201,6 +203,34 @@ def test_a_third_judge_is_a_class_and_a_row(
         scorer.judges.texts("average", ["a fox"])
     with pytest.raises(BaseError, match="no judge dino here: there are average"):
         scorer.judges["dino"]
+
+
+def test_where_it_is_known_who_should_be_shown_it_is_measured_whether_that_is_so(tmp_path: Path) -> None:
+    scorer = Scorer(Judges({}), metrics=[metric for metric in METRICS if metric.of_truth])
+    one = individual_named("rabbit/4/settings")
+    wanted = Expected(individual="rabbit/4/settings")
+    scores = {}
+    for name, who in (("right", one), ("wrong", siblings(one)[20])):
+        write_video(pictures.clip(who, "circling", 3).frames, tmp_path / f"{name}.mp4", FPS, {})
+        scores[name] = scorer.score(tmp_path / f"{name}.mp4", wanted)
+    assert (figure(scores["right"], "top1"), figure(scores["right"], "rank")) == (1, 1)
+    assert figure(scores["wrong"], "top1") == 0 and figure(scores["wrong"], "rank") > 1
+    assert figure(scores["wrong"], "colour_likeness") < figure(scores["right"], "colour_likeness")
+    assert len(scores["right"].curves["top1"]) == pictures.FRAMES
+
+
+def test_bounds_of_scores_are_those_of_real_renderings(tmp_path: Path) -> None:
+    names = ("motion_fidelity", "top1", "rank")
+    scorer = Scorer(Judges({}), metrics=[metric for metric in METRICS if metric.name in names])
+    motion = write_motion("weaving", tmp_path / "weaving", words=["dog"])
+    expected = Expected(clips=tuple(ReferenceClip(path) for path in motion), individual="boat/2/settings")
+    found = bounds_of(expected, "weaving", scorer, tmp_path, seeds=(0, 1))
+    assert set(found) == set(names)
+    assert found["top1"] == Bounds(ceiling=1, floor=0)
+    assert found["rank"].ceiling == 1 < found["rank"].floor
+    assert found["motion_fidelity"].ceiling > found["motion_fidelity"].floor + 0.3
+    with pytest.raises(InputError, match="`individual` must name one"):
+        bounds_of(Expected(), "weaving", scorer, tmp_path)
 
 
 def test_the_page_on_figures_has_a_row_for_each() -> None:

@@ -117,7 +117,8 @@ class _Planner:
         if len(adapters) < len(found) or None in sources.values():
             return None
         pictures, clips = self._references(things["subject"], things["motion"])
-        expected = Expected(self.suite.text(cell), pictures, clips)
+        subject = self.suite.subject(cell)
+        expected = Expected(self.suite.text(cell), pictures, clips, subject.individual if subject else None)
         settings = settings_for(self.info.recommended.get("compose", {}), None, method.compose_options)
         self._check_shape(method, settings.config)
         prompt = self.suite.composed_prompt(cell)
@@ -138,7 +139,7 @@ class _Planner:
             *contents,
         ])  # fmt: skip
         has_video = newest is not None and newest.identity == identity and is_whole(newest, self.folder)
-        compared = [expected.text, *contents]
+        compared = [expected.text, *contents, *([expected.individual] if expected.individual else [])]
         unscored = tuple(missing_scores(newest, self.digests, compared)) if newest is not None and has_video else ()
         return PlannedCell(
             cell, prompt, method.compose_options, settings.config, expected, adapters, identity, newest, compared,
@@ -296,9 +297,10 @@ def _pictures(subject: SuiteSubject, material: Path) -> tuple[Path, ...]:
 
     if subject.world is None:
         return find_images([Path(text) for text in subject.images]).used
-    from engine.world.material import write_subject
+    from engine.world.material import write_individual, write_subject
 
-    return tuple(write_subject(subject.world, material / subject.name))
+    write = write_subject if subject.individual is None else write_individual
+    return tuple(write(subject.world, material / subject.name))
 
 
 def _clips(motion: SuiteMotion, material: Path) -> tuple[Path, ...]:

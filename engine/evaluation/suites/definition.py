@@ -33,14 +33,19 @@ class SuiteMethod:
 
 @dataclass(frozen=True)
 class SuiteSubject:
-    """A subject: its class word, and its pictures' files or folders, or the word of a drawing in the embedded
-    base's world."""
+    """A subject: its class word, and its pictures' files or folders, or who it is in the embedded base's world: an
+    individual, as in "dog/7" (`engine.world.individuals.individual_named`), or the word of a drawing."""
 
     name: str
     class_word: str
     images: tuple[str, ...] = ()
     masks: str | None = None
     world: str | None = None
+
+    @property
+    def individual(self) -> str | None:
+        """The name of the individual of the world that it is, if any."""
+        return self.world if self.world is not None and "/" in self.world else None
 
 
 @dataclass(frozen=True)

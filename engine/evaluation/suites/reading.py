@@ -213,17 +213,30 @@ def _subject(table: _Table, folder: Path) -> SuiteSubject:
     masks = table.text("masks")
     class_word = table.text("class")
     if world is not None:
-        from engine.world.sprites import catalogue
-
-        if world not in catalogue():
-            table.wrong(f"the embedded base's world has no {world!r}: it has {', '.join(catalogue())}")
-        else:
-            class_word = class_word or catalogue()[world].class_word
+        of_world = _class_in_world(world, table)
+        class_word = class_word or of_world
     if not class_word:
         table.wrong('class is missing: give the word for what the subject is, as in class = "dog"')
     _one_source(table, "images", images, world)
     table.done()
     return SuiteSubject(name, class_word, images, _path(masks, folder) if masks else None, world)
+
+
+def _class_in_world(world: str, table: _Table) -> str:
+    """The class word of an individual, as in "dog/7", or of a drawing."""
+    from engine.world.individuals import individual_named
+    from engine.world.sprites import catalogue
+
+    if "/" in world:
+        try:
+            return individual_named(world).class_word
+        except ValueError as error:
+            table.wrong(f"world: {error}")
+    elif world not in catalogue():
+        table.wrong(f"the embedded base's world has no {world!r}: it has {', '.join(catalogue())}")
+    else:
+        return catalogue()[world].class_word
+    return world
 
 
 def _motion(table: _Table, folder: Path) -> SuiteMotion:
