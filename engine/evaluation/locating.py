@@ -19,7 +19,7 @@ _COARSE = 20
 """Width of the frames that are searched at all places."""
 _SIZES = (0.3, 0.36, 0.43, 0.5, 0.58, 0.67, 0.78)
 _TURNS = tuple(k * pi / 8 for k in range(16))
-_KEPT, _KEPT_OF_THESE = 4, 2
+_KEPT, _KEPT_OF_THESE = 16, 2
 """How many places of the search are looked at closely beside the best of each size, and of how many of all these also
 near them."""
 _CLOSE = tuple((size, turn) for size in (0.92, 1.0, 1.08) for turn in (-0.13, 0.0, 0.13))
