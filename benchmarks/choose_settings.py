@@ -1,35 +1,36 @@
-"""Learning rates and steps that suit a base of the small world: the same search for every method, none a straw man.
+"""Learning rates and steps that suit a base of the world: the same search for every method, none a straw man.
 
     python -m benchmarks.choose_settings --kind subject --method dreamvideo lora
     python -m benchmarks.choose_settings --kind motion --steps 200 400
 
-Each method learns objects (or motions) that no table shows, with each optimizer, rate and number of steps: first one of
-them, then, with the settings that did best (`--finalists`), all. A subject is judged by the share of the way from the
-bare base to real renderings that CLIP-I and DINO-I go, a motion by its trajectory; of the settings at which what was
-asked for besides (scene, or object) is still seen, at most 10 points below the bare base, the best is chosen. Writes
-every trial to `--out`; what it chooses belongs into the base's recommended.json.
+Each method learns individuals (or motions) that no table shows, with each optimizer, rate and number of steps: first
+one of them, then, with the settings that did best (`--finalists`), all. A subject is judged by its rank among its
+siblings, by pixels; a motion by its trajectory; of the settings at which what was asked for besides (scene, or class)
+is still seen, at most 10 points below the bare base, the best is chosen. Writes every trial to `--out`; what it
+chooses belongs into the base's recommended.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures.asked import coloured, of_motion, of_subject, subjects
 from benchmarks.figures.bench import Bench, Learnt, Scale, add_options, location_of, say
-from benchmarks.figures.customizing import centred
-from benchmarks.figures.material import as_asked, motion_specs, render, split_words, subject_specs
-from benchmarks.figures.measures import correlations, followed, gap_closed, mean, means, read, references_of, score_all
+from benchmarks.figures.measures import correlations, followed, identified, mean
 from engine.errors import DivergedError
 from engine.files import written_aside
 from engine.methods.common import Kind, Method, switch_of
 from engine.methods.table import DEFAULT, method_named, methods_of, reads, recommended_for
 from engine.settings import as_values
-from engine.world import motions, sprites
+from engine.world import motions
+from engine.world.individuals import Individual
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 OPTIMIZERS = ("adamw", "muon")
@@ -38,15 +39,15 @@ _SEARCHED = {
     "adapter_learning_rate": "adapter_steps", "learning_rate": "steps", "token_learning_rate": "token_steps",
 }  # fmt: skip
 """By the option of a rate the one of its steps; of what a method has, the first."""
-PROMPTS = 9
-"""Clips of each object: every known motion once."""
-SEEDS = 2
+INDIVIDUALS, PROMPTS = 4, 6
+"""How many individuals learn, and how many clips are asked of each, and of each motion."""
+SIBLINGS = 63
 
 
 @dataclass(frozen=True)
 class Trial:
     """A method with one optimizer at one rate, for so many steps: `gain` is what it is chosen by, `kept` the share of
-    clips whose scene (or object) is seen, `kept_before` the bare base's."""
+    clips whose scene (or class) is seen, `kept_before` the bare base's."""
 
     method: str
     optimizer: str
@@ -93,57 +94,55 @@ def _trials(bench: Bench, kind: Kind, method: Method, options: argparse.Namespac
     rate_option = next(name for name in _SEARCHED if name in reads(method) and switch_of(settings, name) is None)
     steps_option = _SEARCHED[rate_option]
     recommended = {**as_values(settings), **recommended_for(method, bench.info.recommended)}
-    learn, sources = (_subject, sprites.words("tuning")) if kind == "subject" else (_motion, tuple(motions.TUNING))
+    count = INDIVIDUALS if kind == "subject" else len(motions.TUNING)
 
-    def tried(optimizer: str, rate: float, steps: int, sources: Sequence[str]) -> Trial:
+    def tried(optimizer: str, rate: float, steps: int, count: int) -> Trial:
         taught = {"optimizer": optimizer, rate_option: rate, steps_option: steps}
         try:
-            measured = learn(bench, method.name, taught, sources)
+            if kind == "subject":
+                measured = _subject(bench, method.name, taught, subjects(count, "settings"))
+            else:
+                measured = _motion(bench, method.name, taught, list(motions.TUNING)[:count])
         except DivergedError:
             measured = (0.0, 0.0, 1.0, 0.0, {})
         return Trial(method.name, optimizer, rate_option, rate, steps, *measured)
 
     heats = []
     for setting in product(options.optimizers, options.rates, options.steps or [recommended[steps_option]]):
-        heats.append(tried(*setting, sources[:1]))
+        heats.append(tried(*setting, 1))
         yield heats[-1]
     for heat in sorted(heats, key=lambda t: t.rank, reverse=True)[: options.finalists]:
-        yield tried(heat.optimizer, heat.rate, heat.steps, sources)
+        yield tried(heat.optimizer, heat.rate, heat.steps, count)
 
 
 Measured = tuple[float, float, float, float, dict[str, float]]
 """Gain, kept, kept before, seconds, and the gain by source: no source where learning diverged."""
 
 
-def _subject(bench: Bench, method: str, options: dict[str, object], sources: Sequence[str]) -> Measured:
+def _subject(bench: Bench, method: str, options: dict[str, object], ones: Sequence[Individual]) -> Measured:
     gains, kept, before, seconds = {}, [], [], []
-    for number, word in enumerate(sources):
-        taught = bench.teach_subject(word, method, **options)
-        specs, class_word = subject_specs(word, PROMPTS), sprites.catalogue()[word].class_word
-        made = bench.generate(as_asked(specs, named="*", stream=50 + number), Learnt(subject=taught.folder))
-        bare = bench.generate(as_asked(specs, named=class_word, stream=50 + number))
-        references, asked = {word: references_of(bench, word)}, centred(specs)
-        bare_means, made_means, real_means = (
-            means(score_all(bench, frames, asked, references)) for frames in (bare, made, render(specs))
-        )
-        gains[word] = mean([gap_closed(bare_means, made_means, real_means, name) for name in ("clip_i", "dino_i")])
-        kept += followed(read(bench, made), specs).scene
-        before += followed(read(bench, bare), specs).scene
+    for number, one in enumerate(ones):
+        taught = bench.teach_subject(one, method, **options)
+        asked = of_subject(one, number, PROMPTS)
+        made = bench.generate(asked, Learnt(subject=taught.folder))
+        bare = bench.generate([a.named(coloured(one)) for a in asked])
+        ranks = identified(bench, made, asked).rank
+        gains[one.class_word] = mean([1 - math.log(rank) / math.log(1 + SIBLINGS) for rank in ranks])
+        kept += followed(bench, made, asked).scene
+        before += followed(bench, bare, asked).scene
         seconds.append(taught.seconds)
     return mean(list(gains.values())), mean(kept), mean(before), max(seconds), gains
 
 
-def _motion(bench: Bench, method: str, options: dict[str, object], sources: Sequence[str]) -> Measured:
+def _motion(bench: Bench, method: str, options: dict[str, object], names: Sequence[str]) -> Measured:
     gains, kept, before, seconds = {}, [], [], []
-    words, objects = split_words(bench.scale.motion_objects, tuple(motions.TUNING))
-    for number, name in enumerate(sources):
-        taught = bench.teach_motion(name, words[name], method, **options)
-        specs = motion_specs(name, objects, SEEDS)
-        requests = as_asked(specs, stream=60 + number)
-        made, bare = bench.generate(requests, Learnt(motion=taught.folder)), bench.generate(requests)
-        gains[name] = mean(correlations(bench, made, centred(specs)))
-        kept += followed(read(bench, made), specs).object
-        before += followed(read(bench, bare), specs).object
+    for number, name in enumerate(names):
+        taught = bench.teach_motion(name, method, **options)
+        asked = of_motion(name, number, PROMPTS)
+        made, bare = bench.generate(asked, Learnt(motion=taught.folder)), bench.generate(asked)
+        gains[name] = mean(correlations(bench, made, asked))
+        kept += followed(bench, made, asked).class_word
+        before += followed(bench, bare, asked).class_word
         seconds.append(taught.seconds)
     return mean(list(gains.values())), mean(kept), mean(before), max(seconds), gains
 

@@ -1,6 +1,6 @@
-"""The figures of the embedded base, or of another base that was pretrained on the same small world.
+"""The figures of the embedded base, or of another base that was pretrained on the same world.
 
-    python -m benchmarks.embedded_base --out docs/embedded-base
+    python -m benchmarks.embedded_base --figures --out docs/embedded-base
 
 Measures what `--out` does not hold yet, prints a table, and writes figures.json, a page and contact sheets there.
 On two CPU cores the whole takes some hours; it may be stopped at any time and goes on where it was.
@@ -20,19 +20,18 @@ from typing import Any
 import torch
 
 from benchmarks.figures.bench import QUICK, Bench, Figure, FigureRow, Scale, add_options, as_plain, location_of, say
-from benchmarks.figures.customizing import both_together, new_motion, new_subject
-from benchmarks.figures.parts import each_part_matters
-from benchmarks.figures.text import autoencoder_keeps_sprites, text_is_followed
+from benchmarks.figures.customizing import both_together, learning_time, new_motion, new_subject
+from benchmarks.figures.text import autoencoder_keeps_individuals, text_is_followed
 from engine.files import written_aside
 from engine.settings import as_values
 
 FIGURES: dict[str, Callable[[Bench], Figure]] = {
     "1": text_is_followed,
-    "2": autoencoder_keeps_sprites,
+    "2": autoencoder_keeps_individuals,
     "3": new_subject,
-    "4": new_motion,
-    "5": both_together,
-    "6": each_part_matters,
+    "4": learning_time,
+    "5": new_motion,
+    "6": both_together,
 }
 
 _VERDICTS = {True: "met", False: "NOT MET", None: ""}
@@ -45,8 +44,8 @@ def main() -> None:
     bench = Bench(location_of(options.base), scale, options.out, options.work, options.device)
     store = options.out / "figures.json"
     bench.figures = _kept(store, bench, scale)
-    checked = bench.instruments.check(scale.check_clips)
-    for number in options.only:
+    checked = bench.readers.check(scale.check_clips)
+    for number in options.figures:
         if number not in bench.figures:
             say(f"figure {number}")
             bench.figures[number] = FIGURES[number](bench)
@@ -58,7 +57,10 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
-    parser.add_argument("--only", type=_numbers, default=list(FIGURES), metavar="1,2,...", help="figures to measure")
+    parser.add_argument(
+        "--figures", type=_numbers, nargs="?", const=list(FIGURES), required=True, metavar="1,2,...",
+        help="the figures to measure (no numbers: all)",
+    )  # fmt: skip
     parser.add_argument("--clips", type=int, default=Scale().clips, help="clips of figure 1 (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="few clips, subjects and motions: for trying things out")
     parser.add_argument(
@@ -108,7 +110,7 @@ def _keep(store: Path, bench: Bench, checked: dict[str, float]) -> None:
             "torch": version("torch"),
             "diffusers": version("diffusers"),
         },
-        "instruments": checked,
+        "readers": checked,
         "figures": {number: as_plain(bench.figures[number]) for number in sorted(bench.figures)},
     }
     with written_aside(store) as partial:
@@ -118,8 +120,8 @@ def _keep(store: Path, bench: Bench, checked: dict[str, float]) -> None:
 def _write_page(page: Path, bench: Bench, checked: dict[str, float]) -> None:
     """The same as Markdown, sheets included: what docs/embedded-base.md points at."""
     lines = ["# The embedded base in figures", ""]
-    lines += [f"Written by `benchmarks/embedded_base.py`; base `{bench.fingerprint[:12]}`.", ""]
-    lines += ["## Instruments, on rendered clips that training never saw", "", "| what | value |", "| --- | --- |"]
+    lines += [f"Written by `python -m benchmarks.embedded_base --figures`; base `{bench.fingerprint[:12]}`.", ""]
+    lines += ["## Readers, on rendered clips that training never saw", "", "| what | value |", "| --- | --- |"]
     lines += [f"| {name.replace('_', ' ')} | {value:.4f} |" for name, value in checked.items()]
     for number, figure in sorted(bench.figures.items()):
         lines += ["", f"## {number}. {figure.title}", "", "| what | value | target | |", "| --- | --- | --- | --- |"]
@@ -134,7 +136,7 @@ def _table(bench: Bench, checked: dict[str, float]) -> str:
     lines = [f"base {bench.location.name} ({bench.fingerprint[:12]})"]
     if bench.scale == QUICK:
         lines.append("QUICK: few clips, subjects and motions; not the figures to report")
-    lines.append("instruments on rendered clips that training never saw:")
+    lines.append("readers on rendered clips that training never saw:")
     lines += [f"    {name.replace('_', ' '):<64}{value:>9.4f}" for name, value in checked.items()]
     for number, figure in sorted(bench.figures.items()):
         lines.append(f"\n{number}. {figure.title}")

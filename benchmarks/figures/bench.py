@@ -1,4 +1,4 @@
-"""What all figures share: the base, its instruments and judges, and everything made before, kept on disk."""
+"""What all figures share: the base, the readers, and everything made before, kept on disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +16,13 @@ from typing import Any, TypeVar
 import numpy as np
 from platformdirs import user_cache_path
 
-from benchmarks.figures.instruments.reading import Instruments
-from benchmarks.figures.material import SEED, SUBJECT_IMAGES, Frames, Request, reference_specs, render
+from benchmarks.figures.asked import SEED, Asked, Frames, taught_by
+from benchmarks.figures.readers.reading import Readers
 from engine.bases.base import Base
 from engine.bases.fingerprint import fingerprint
 from engine.bases.load import load_base
 from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
 from engine.composing import AppliedAdapter, Shot, compose_batch
-from engine.evaluation.judges import Judges, judges_of
 from engine.files import written_aside
 from engine.learning import Learned, learn_motion, learn_subject
 from engine.media.sheets import contact_sheet, write_sheet
@@ -33,8 +32,8 @@ from engine.methods.table import DEFAULT
 from engine.planning import MotionPlan, SubjectPlan, plan_motion, plan_subject
 from engine.settings import as_values, resolve
 from engine.training import Progress
-from engine.world import sprites
-from engine.world.material import write_motion, write_subject
+from engine.world import material
+from engine.world.individuals import Individual
 
 BATCH = 8
 
@@ -59,16 +58,15 @@ _Plan = TypeVar("_Plan", SubjectPlan, MotionPlan)
 class Scale:
     """How much is measured."""
 
-    clips: int = 500
-    subjects: int = 6
+    clips: int = 200
+    subjects: int = 12
     motions: int = 3
-    subject_prompts: int = 18
-    motion_objects: int = 6
-    motion_seeds: int = 2
-    check_clips: int = 1000
+    subject_prompts: int = 8
+    motion_prompts: int = 8
+    check_clips: int = 500
 
 
-QUICK = Scale(clips=48, subjects=2, motions=1, subject_prompts=4, motion_objects=2, motion_seeds=1, check_clips=200)
+QUICK = Scale(clips=24, subjects=2, motions=1, subject_prompts=4, motion_prompts=2, check_clips=100)
 
 
 @dataclass(frozen=True)
@@ -111,19 +109,27 @@ class Bench:
         self.figures: dict[str, Figure] = {}
 
     @cached_property
-    def instruments(self) -> Instruments:
+    def readers(self) -> Readers:
         def told(name: str, progress: Progress) -> None:
             if progress.step % 100 == 0:
-                say(f"training the {name} instrument: step {progress.step} of {progress.steps}")
+                say(f"training the {name} reader: step {progress.step} of {progress.steps}")
 
-        return Instruments.load(told=told)
+        return Readers.load(told=told)
 
-    @cached_property
-    def judges(self) -> Judges:
-        return judges_of(self.info, device="cpu")
+    def once(self, kind: str, key: tuple[bytes | str, ...], make: Callable[[], list[float]]) -> list[float]:
+        """What `make` gives, or gave for this key before."""
+        name = hashlib.sha256(b"/".join(k if isinstance(k, bytes) else k.encode() for k in key)).hexdigest()[:20]
+        path = self.work.parent / kind / f"{name}.json"
+        if not path.exists():
+            made = make()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with written_aside(path) as partial:
+                partial.write_text(json.dumps(made), encoding="utf-8")
+        kept: list[float] = json.loads(path.read_text(encoding="utf-8"))
+        return kept
 
     def generate(
-        self, requests: list[Request], learnt: Learnt | None = None, config: ComposeConfig | None = None
+        self, requests: Sequence[Asked], learnt: Learnt | None = None, config: ComposeConfig | None = None
     ) -> Frames:
         """Clips `(N, F, H, W, 3)`, batch by batch, those kept from before read back."""
         learnt, config = learnt or Learnt(), config or self.config
@@ -144,16 +150,16 @@ class Bench:
             chunks.append(np.load(path))
         return np.concatenate(chunks)
 
-    def teach_subject(self, word: str, method: str = DEFAULT, **options: object) -> Taught:
+    def teach_subject(self, one: Individual, method: str = DEFAULT, **options: object) -> Taught:
         """Learn a subject from its photographs, with the recommended settings but for `options`."""
-        photographs = write_subject(word, self.work / "photographs" / word, count=SUBJECT_IMAGES, seed=SEED)
-        class_word = sprites.catalogue()[word].class_word
-        plan = plan_subject(photographs, class_word, info=self.info, options=options, method=method)
-        return self._taught(word, plan, learn_subject)
+        name = f"{one.class_word}-{_digest(repr(one))}"
+        paths = material.write_photographs(one, self.work / "photographs" / name, seed=SEED)
+        plan = plan_subject(paths, one.class_word, info=self.info, options=options, method=method)
+        return self._taught(name, plan, learn_subject)
 
-    def teach_motion(self, motion: str, words: tuple[str, ...], method: str = DEFAULT, **options: object) -> Taught:
-        """Learn a motion from clips of `words`, with the recommended settings but for `options`."""
-        clips = write_motion(motion, self.work / "training clips" / motion, words=words, seed=SEED)
+    def teach_motion(self, motion: str, method: str = DEFAULT, **options: object) -> Taught:
+        """Learn a motion from clips of others, with the recommended settings but for `options`."""
+        clips = material.write_clips(motion, taught_by(motion), self.work / "training clips" / motion, seed=SEED)
         plan = plan_motion(clips, None, info=self.info, options=options, method=method)
         return self._taught(motion, plan, learn_motion)
 
@@ -178,9 +184,18 @@ class Bench:
         write_sheet(sheet, self.out / f"{name}.png", {"base": self.fingerprint, "figure": name})
         return f"{name}.png"
 
-    def photographs(self, word: str) -> Frames:
-        """The photographs of a subject, `(R, H, W, 3)`."""
-        return render(reference_specs(word))[:, 0]
+    def photographs(self, one: Individual) -> Frames:
+        """The photographs that a subject is learnt from, `(R, H, W, 3)`."""
+        return np.stack([taken.pixels for taken in material.photographs_of(one, seed=SEED)])
+
+    def teaching_clips(self, motion: str) -> Frames:
+        """The clips that a motion is learnt from, `(R, F, H, W, 3)`."""
+        return np.stack([filmed.frames for filmed in material.clips_of(motion, taught_by(motion), seed=SEED)])
+
+    @staticmethod
+    def join(parts: Sequence[Frames]) -> Frames:
+        """Clips made one by one as one array."""
+        return np.concatenate(parts)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

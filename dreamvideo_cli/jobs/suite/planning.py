@@ -297,10 +297,12 @@ def _pictures(subject: SuiteSubject, material: Path) -> tuple[Path, ...]:
 
     if subject.world is None:
         return find_images([Path(text) for text in subject.images]).used
-    from engine.world.material import write_individual, write_subject
+    from engine.world.individuals import individual_named
+    from engine.world.material import write_photographs, write_subject
 
-    write = write_subject if subject.individual is None else write_individual
-    return tuple(write(subject.world, material / subject.name))
+    if subject.individual is None:
+        return tuple(write_subject(subject.world, material / subject.name))
+    return tuple(write_photographs(individual_named(subject.individual), material / subject.name))
 
 
 def _clips(motion: SuiteMotion, material: Path) -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""The nets: one reads a frame (object, scene, where the sprite is), one a clip (motion)."""
+"""The nets: one reads a frame (class, scene, where the individual is), one a clip (motion)."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class FrameReading:
-    """Logits for objects `(B, 33)` and scenes `(B, 8)`, centres `(B, 2)` in [0, 1], area logits `(B, h, w)`."""
+    """Logits for classes `(B, C)` and scenes `(B, S)`, centres `(B, 2)` in [0, 1], area logits `(B, h, w)`."""
 
-    objects: Tensor
+    classes: Tensor
     scenes: Tensor
     centres: Tensor
     areas: Tensor
 
 
 class FrameNet(nn.Module):
-    """Convolutions on 64 x 64 frames. The object is read where the net itself finds the sprite."""
+    """Convolutions on 64 x 64 frames. The class is read where the net itself finds the individual."""
 
-    def __init__(self, widths: tuple[int, int, int], objects: int, scenes: int) -> None:
+    def __init__(self, widths: tuple[int, int, int], classes: int, scenes: int) -> None:
         super().__init__()
         first, second, third = widths
         self.trunk = nn.Sequential(
             _stage(3, first, stride=2), _stage(first, second, stride=2), _stage(second, third), _stage(third, third)
         )
-        # Sprites are 25 to 50 pixels wide: the object needs a view wider than the trunk's.
+        # Individuals are 25 to 50 pixels wide: their class needs a view wider than the trunk's.
         self.around = nn.Sequential(_stage(third, third, stride=2), _stage(third, third))
         self.heat = nn.Sequential(_stage(third, third, stride=1), nn.Conv2d(third, 1, 1))
         self.area = nn.Conv2d(third, 1, 1)
-        self.object = nn.Linear(2 * third, objects)
+        self.kind = nn.Linear(2 * third, classes)
         self.scene = nn.Linear(third * 4, scenes)
 
     def forward(self, pixels: Tensor) -> FrameReading:
@@ -45,7 +45,7 @@ class FrameNet(nn.Module):
         inside = torch.cat([(near * weight).sum(dim=(2, 3)), (raised * weight).sum(dim=(2, 3))], dim=1)
         # The scene stands at the edges: a 2 x 2 grid of means keeps top and bottom apart.
         corners = nn.functional.adaptive_avg_pool2d(near, 2).flatten(1)
-        return FrameReading(self.object(inside), self.scene(corners), _soft_argmax(heat), area)
+        return FrameReading(self.kind(inside), self.scene(corners), _soft_argmax(heat), area)
 
 
 class MotionNet(nn.Module):
@@ -66,7 +66,7 @@ class MotionNet(nn.Module):
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Clips `(B, F, 3, 64, 64)` in [0, 1] to logits `(B, 9)`."""
+        """Clips `(B, F, 3, 64, 64)` in [0, 1] to logits `(B, M)`."""
         picture = torch.cat([pixels[:, :1] - 0.5, 3 * pixels.diff(dim=1)], dim=1).flatten(1, 2)
         logits: Tensor = self.layers(picture)
         return logits
