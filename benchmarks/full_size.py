@@ -1,10 +1,11 @@
 """The whole path at full size: two learning steps of each kind and a two-step composition, on a CPU or a GPU.
 
-Writes a base of ModelScope's exact configuration with random weights (it makes noise, but it weighs the
+Writes a base of ModelScope's or Wan 2.1's exact configuration with random weights (it makes noise, but it weighs the
 same), then runs `dv` on it as a person would and reports time, dtype and peak memory of each command: of the
-process, or on a GPU what CUDA's allocator held.
+process, or on a GPU what CUDA's allocator held; and what the plan of a learning command says it will be.
 
     python -m benchmarks.full_size --work /tmp/full-size --out docs/full-size.json
+    python -m benchmarks.full_size --model wan --work /tmp/full-size-wan --dtype bf16 --frames 17
 
 The paper's sizes on a GPU of 80 GB:
 
@@ -30,11 +31,12 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from benchmarks.wan_base import write_wan
 from engine.pretraining import tokenizer
 
 
 def write_base(folder: Path) -> None:
-    """ModelScope's configuration (ali-vilab/text-to-video-ms-1.7b) and OpenCLIP ViT-H/14, random, in bfloat16."""
+    """ModelScope's configuration (ali-vilab/text-to-video-ms-1.7b), random, in bfloat16."""
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
     UNet3DConditionModel(
@@ -54,16 +56,23 @@ def write_base(folder: Path) -> None:
         bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id,
     )  # fmt: skip
     CLIPTextModel(text).save_pretrained(folder / "text_encoder")
+    torch.set_default_dtype(torch.float32)
+    DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False,
+        steps_offset=1,
+    ).save_pretrained(folder / "scheduler")  # fmt: skip
+
+
+def write_vision(folder: Path) -> None:
+    """OpenCLIP ViT-H/14, the image encoder of appearance guidance, random, in bfloat16."""
+    torch.manual_seed(1)
+    torch.set_default_dtype(torch.bfloat16)
     vision = CLIPVisionConfig(
         hidden_size=1280, intermediate_size=5120, num_hidden_layers=32, num_attention_heads=16, image_size=224,
         patch_size=14, projection_dim=1024, hidden_act="gelu",
     )  # fmt: skip
     CLIPVisionModelWithProjection(vision).save_pretrained(folder / "image_encoder")
     torch.set_default_dtype(torch.float32)
-    DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False,
-        steps_offset=1,
-    ).save_pretrained(folder / "scheduler")  # fmt: skip
 
 
 def write_sources(folder: Path, frames: int) -> None:
@@ -104,6 +113,13 @@ def run(command: list[str], environment: dict[str, str], peak: Path | None) -> t
     return seconds, usage.ru_maxrss / 2**20 if peak is None else int(peak.read_text()) / 2**30
 
 
+def predicted(command: list[str], environment: dict[str, str]) -> float:
+    """The peak memory in GiB that the plan of a learning command foretells."""
+    asked = [sys.executable, "-m", "dreamvideo_cli", *command, "--dry-run", "--json"]
+    told = subprocess.run(asked, env=environment, check=True, capture_output=True, text=True).stdout
+    return round(int(json.loads(told)["expected_peak_bytes"]) / 2**30, 2)
+
+
 def main() -> None:
     """Write the base once, run the commands, write the rows."""
     options = _options()
@@ -111,7 +127,11 @@ def main() -> None:
     base, sources = work / "base", work / "sources"
     torch.set_default_device(options.device)
     if not (base / "scheduler").exists():
-        write_base(base)
+        write_vision(base)
+        if options.model == "wan":
+            write_wan(base, options.text_layers)
+        else:
+            write_base(base)
     torch.set_default_device("cpu")
     for part in base.rglob("*.safetensors"):
         part.read_bytes()  # so that the first command pays for no cold disk
@@ -145,6 +165,8 @@ def main() -> None:
     ):
         seconds, memory = run(command(2), home, peak)
         row: dict[str, Any] = {"what": what, "seconds": round(seconds, 1), "peak_gib": round(memory, 2)}
+        if command is not compose:
+            row["predicted_gib"] = predicted(command(2), home)
         if options.more_steps:
             longer, _ = run(command(2 + options.more_steps), home, peak)
             row["seconds_a_step"] = round((longer - seconds) / options.more_steps, 3)
@@ -169,9 +191,11 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="a folder with 6 GB of room; kept for a next run")
+    parser.add_argument("--model", default="modelscope", choices=["modelscope", "wan"])
+    parser.add_argument("--text-layers", type=int, default=24, help="of Wan's text encoder; fewer need less disk")
     parser.add_argument("--out", type=Path, help="where to write the rows as JSON")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--dtype", default="fp32", choices=["fp32", "bf16", "fp16"])
+    parser.add_argument("--dtype", default="fp32", choices=["fp32", "bf16", "fp16", "fp8"])
     parser.add_argument("--frames", type=int, default=8, help="frames of a clip and of the video (the paper's: 32)")
     parser.add_argument("--batch-size", type=int, default=1, help="pictures a step; clips a step are half as many")
     parser.add_argument("--gradient-checkpointing", action=argparse.BooleanOptionalAction, default=True)

@@ -87,7 +87,7 @@ def compose_batch(
     """Make a video of each shot, denoised together, with the adapters that are applied.
 
     Each is the video that its shot gives alone, up to the order in which a device adds.
-    A `*` in a prompt stands for the subject, and is said as it was while learning. The image embedding of
+    A `*` in a prompt stands for the subject, and is written as it was while learning. The image embedding of
     appearance guidance comes from the picture `appearance`, else from a stored one of the first subject, else of
     the first motion, that has any, chosen by the seed. Where `config` sets no strengths of appearance guidance,
     each motion has those that it was learnt for.
@@ -153,7 +153,7 @@ def _record(
         "prompt": shot.prompt,
         "seed": shot.seed,
         "base": {"name": base.name, "fingerprint": base.fingerprint},
-        "dtype": str(base.dtype).removeprefix("torch."),
+        "dtype": base.precision,
         "settings": as_values(looking[0].completed(config) if looking else config.completed()),
         "adapters": [each.applied.record(each.strength(config)) for each in used],
         "appearance": appearance,
@@ -181,7 +181,7 @@ def _sample(
     branches = 1 if config.guidance_scale == 1 else 2
     prompts = [config.negative_prompt] * len(shots) * (branches - 1) + [shot.prompt for shot in shots]
     token = next((each.stored.token.to(base.device) for each in used if each.stored.token is not None), None)
-    text = base.text.encode([_said(prompt, used) for prompt in prompts], token)
+    text = base.text.encode([_placed(prompt, used) for prompt in prompts], token)
     base.text.unload()
     shape = (1, *base.layout.shape(config.frames, config.size))
     generators = [generator_at(shot.seed, 0, "sampling") for shot in shots]
@@ -205,7 +205,7 @@ def _sample(
     _check_finite(latents, shots, config, used, base, "denoising")
     decoded = base.codec.decode(latents)
     _check_finite(decoded, shots, config, used, base, "decoding")
-    pixels = ((decoded + 1) * 127.5).round().to(torch.uint8)
+    pixels = ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     videos: npt.NDArray[np.uint8] = pixels.permute(0, 2, 3, 4, 1).contiguous().numpy()
     return videos
 
@@ -236,7 +236,7 @@ def _attached(
         yield weights
 
 
-def _said(prompt: str, used: Sequence[_Used]) -> str:
+def _placed(prompt: str, used: Sequence[_Used]) -> str:
     """The prompt with each subject as it was called while learning."""
     for each in _of_role(used, "subject"):
         prompt = with_subject_word(prompt, each.stored.word, each.applied.token)
@@ -257,7 +257,7 @@ def _read(applied: AppliedAdapter, base: Base, allow_other_base: bool) -> Adapte
 
 
 def _check(prompt: str, config: ComposeConfig, base: Base, used: Sequence[_Used]) -> None:
-    placed, learnt = _said(prompt, used), any(each.stored.token is not None for each in used)
+    placed, learnt = _placed(prompt, used), any(each.stored.token is not None for each in used)
     if PLACEHOLDER in placed and not learnt:
         raise InputError(f'the prompt "{prompt}" has a * and nothing that was learnt stands for it')
     for each in _of_role(used, "subject"):

@@ -10,18 +10,20 @@ from functools import cache
 from math import prod
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.adapters.choosing import FullWeights
 from engine.adapters.forms import fresh
+from engine.bases.eight_bits import narrowable
 from engine.bases.families import family_named
-from engine.bases.family import Conditioning, Family
+from engine.bases.family import Conditioning, Family, Parts
 from engine.bases.load import choose_device, choose_dtype, notes_on
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.bases.weights import weights_of
 from engine.data.encoding_cost import EncodingCost, encoding_cost
-from engine.data.windows import WINDOWS_AHEAD
+from engine.data.windows import FrameSampling
+from engine.kept import counting_kept
 from engine.methods.common import Recipe
 from engine.methods.dreamvideo import ComposeConfig
 from engine.planning import MotionPlan, SubjectPlan
@@ -65,9 +67,9 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
     if isinstance(plan, MotionPlan):
         frames = info.layout.trimmed(plan.longest_window)
     latents = _latents(location, config.batch_size, frames, config.size)
-    flops, saved = _cost(location, latents, config.gradient_checkpointing)
+    flops, saved = _cost(location, latents, precision, config.gradient_checkpointing)
     bytes_each = torch.finfo(precision).bits // 8
-    weights = sum(_stored(info, part) for part in family.parts.weights) * bytes_each
+    weights, passing = _weights(info, model, family.parts, dtype)
     trained = sum(parameters.values()) * 4 * 4  # weight, gradient and AdamW's two averages, in float32
     if isinstance(recipe.weights, FullWeights):
         weights += sum(parameters.values()) * bytes_each  # the frozen ones stay beside their trained selves
@@ -75,7 +77,8 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
     seconds = 3 * flops * micro * sum(steps.values()) / (_speed(where, precision) * _EFFICIENCY)
     encoding = _encoding(plan, info, frames)
     encoding_seconds = encoding.flops / (_speed(where, precision) * _ENCODING_EFFICIENCY) + encoding.host_seconds
-    peak = weights + max(trained + saved * bytes_each, encoding.alive * bytes_each)
+    encoding_bytes = 4 if family.parts.wide else bytes_each
+    peak = weights + max(trained + saved, encoding.alive * encoding_bytes, passing)
     if where.type == "cpu":
         peak += _in_use() + encoding.kept * 4
     notes = notes_on(where, precision)
@@ -87,14 +90,27 @@ def _encoding(plan: SubjectPlan | MotionPlan, info: BaseInfo, window: int) -> En
     sources = [source for source in plan.sources if source.role != "mask"]
     counts = [source.clip.distinct_frames if source.clip is not None else 1 for source in sources]
     pixels = sum(source.width * source.height * count for source, count in zip(sources, counts, strict=True))
-    coded = sum(counts)
+    config, coded = plan.settings.config, sum(counts)
     if isinstance(plan, MotionPlan) and info.layout.frame_step > 1:
-        coded = window * WINDOWS_AHEAD * len(sources)
-    config = plan.settings.config
+        motion = plan.settings.config
+        sampling = FrameSampling(motion.frames, motion.fps, info.layout.frame_step, motion.control)
+        clips = [source.clip for source in sources if source.clip is not None]
+        coded = window * sum(len(sampling.windows_ahead(clip.frames, clip.fps)) for clip in clips)
     appearance = plan.method.recipe(config).guidance is not None or isinstance(plan, SubjectPlan)
     return encoding_cost(
         info, config.size, sum(counts), coded=coded, window=window, source_pixels=pixels, appearance=appearance
     )
+
+
+def _weights(info: BaseInfo, denoiser: nn.Module, parts: Parts, dtype: str) -> tuple[int, int]:
+    """Bytes of the weights that stay, and of those that are there for a while."""
+    bytes_each = torch.finfo(choose_dtype(dtype)).bits // 8
+    sizes = {part: _stored(info, part) * (4 if part in parts.wide else bytes_each) for part in parts.weights}
+    if dtype == "fp8":
+        narrow = sum(layer.weight.numel() for layer in narrowable(denoiser).values())
+        sizes[parts.denoiser] -= narrow * (bytes_each - 1)
+    passing = sum(sizes.pop(part) for part in parts.passing)
+    return sum(sizes.values()), passing
 
 
 def _in_use() -> int:
@@ -109,7 +125,8 @@ def composing_seconds(config: ComposeConfig, location: BaseLocation, *, device: 
     """What one video will take, guessed as `estimate` guesses: denoising alone, which is nearly all of it."""
     where, precision = choose_device(device), choose_dtype(dtype)
     branches = 1 if config.guidance_scale == 1 else 2
-    flops, _ = _cost(location, _latents(location, branches, config.frames, config.size), checkpointing=False)
+    latents = _latents(location, branches, config.frames, config.size)
+    flops, _ = _cost(location, latents, precision, checkpointing=False)
     return flops * config.steps / (_speed(where, precision) * _EFFICIENCY)
 
 
@@ -145,7 +162,8 @@ def _stored(info: BaseInfo, part: str) -> int:
             total += path.stat().st_size // 4
             continue
         with safe_open(path, framework="pt") as file:
-            total += sum(prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+            names: list[str] = file.keys()
+            total += sum(prod(file.get_slice(name).get_shape()) for name in names)
     return total
 
 
@@ -163,32 +181,23 @@ def _latents(location: BaseLocation, batch: int, frames: int, size: tuple[int, i
 
 
 @cache
-def _cost(location: BaseLocation, latents: tuple[int, ...], checkpointing: bool) -> tuple[int, int]:
-    """Operations of one forward pass, and the number of values that it keeps for the backward pass."""
+def _cost(
+    location: BaseLocation, latents: tuple[int, ...], precision: torch.dtype, checkpointing: bool
+) -> tuple[int, int]:
+    """Operations of one forward pass, and the bytes that it keeps for the backward pass."""
     info, model, family = _counted(location)
-    seen: set[int] = set()
-    kept = 0
-    alive: list[Tensor] = []
-
-    def pack(tensor: Tensor) -> Tensor:
-        nonlocal kept
-        if not isinstance(tensor, nn.Parameter) and id(tensor) not in seen:
-            seen.add(id(tensor))
-            alive.append(tensor)
-            kept += tensor.numel()
-        return tensor
-
-    inputs = torch.empty(latents, device="meta")
+    model.to(precision)
+    inputs = torch.empty(latents, device="meta", dtype=precision)
     shape = (latents[0], info.text_tokens, info.cross_attention_dim)
-    text = Conditioning(torch.empty(shape, device="meta", requires_grad=True))
+    text = Conditioning(torch.empty(shape, device="meta", dtype=precision, requires_grad=True))
     timesteps = torch.empty((latents[0],), device="meta")
     with ExitStack() as stack:
         counter = stack.enter_context(FlopCounterMode(display=False))
-        stack.enter_context(torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t))
+        kept = stack.enter_context(counting_kept())
         if checkpointing:
             stack.enter_context(family.checkpointed(model))
         family.predict(model, inputs, timesteps, text)
-    return counter.get_total_flops(), kept
+    return counter.get_total_flops(), kept.bytes
 
 
 @cache

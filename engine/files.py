@@ -24,6 +24,13 @@ def check_replaceable(path: Path) -> None:
         raise InputError(f"{path} is no file that can be replaced. Name another.")
 
 
+def check_may_write(path: Path) -> None:
+    """Raise InputError where `path`, a folder or a file that is there, may not be written into."""
+    if not os.access(path, os.W_OK | os.X_OK if path.is_dir() else os.W_OK):
+        thing = "folder" if path.is_dir() else "file"
+        raise InputError(f"you may not write into the {thing} {path}: choose another, or change its permissions")
+
+
 @contextmanager
 def written_aside(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.

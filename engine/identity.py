@@ -30,8 +30,8 @@ _FIRST = frozenset({
 _NEUTRAL: Mapping[str, object] = {"time_embedding": False}
 """What a later setting must be to count as not there, where that is no longer its default."""
 
-
 _FIRST_FORMS = frozenset({"bottlenecks", "serial-bottlenecks", "low-rank", "weight-deltas"})
+"""The forms of trained weights of the first version, in which settings alone told them. Never to be added to."""
 
 
 def deciding(settings: Mapping[str, object], config: type[Any]) -> dict[str, object]:

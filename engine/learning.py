@@ -19,6 +19,7 @@ from engine.adapters.learnt import Learnt
 from engine.adapters.storage import AdapterFiles, write_adapter
 from engine.bases.base import Base
 from engine.bases.family import Conditioning
+from engine.data.clips import ClipInfo
 from engine.data.encoding import EncodedClip, EncodedImages, OnFrames, encode_clip, encode_images
 from engine.data.windows import FrameSampling
 from engine.dropout import dropping, seeded
@@ -125,12 +126,13 @@ def learn_motion(
     """Learn a motion by the plan's method (the paper's own: section 3.3) and write the adapter's files into
     `folder`; see `learn_subject`. `on_encoding` is told how many frames of all clips are encoded."""
     config, guidance = plan.settings.config, plan.method.recipe(plan.settings.config).guidance
-    sampling = FrameSampling(config.frames, config.fps, base.layout.frame_step)
+    sampling = FrameSampling(config.frames, config.fps, base.layout.frame_step, config.control)
+    with torch.no_grad():  # Before the clips, so that a large text encoder isn't there beside them.
+        texts = base.text.encode(["", *(prompt for _, prompt in _clips_of(plan))])
+    base.text.unload()
     clips = _encoded(lambda: _encoded_clips(plan, base, sampling, on_encoding, appearance=guidance is not None))
     for clip in clips:
         _check_finite(clip.windows.latents.mean, clip.windows.latents.std, clip.embeddings)
-    with torch.no_grad():
-        texts = base.text.encode(["", *(clip.prompt for clip in clips)])
     width = clips[0].embeddings.shape[1] if clips[0].embeddings is not None else None
     base.release_encoders()
     session = _Session(base, plan, run, on_progress)
@@ -144,11 +146,16 @@ def learn_motion(
     return session.written(folder, None, weights, torch.cat(embeddings) if embeddings else None)
 
 
+def _clips_of(plan: MotionPlan) -> list[tuple[ClipInfo, str]]:
+    """A plan's clips, each with its prompt."""
+    return [(source.clip, source.prompt or plan.prompt) for source in plan.sources if source.clip is not None]
+
+
 def _encoded_clips(
     plan: MotionPlan, base: Base, sampling: FrameSampling, on_encoding: OnFrames | None, *, appearance: bool
 ) -> list[EncodedClip]:
     """All clips of a plan, one after the other; progress is that of all of them."""
-    planned = [(source.clip, source.prompt or plan.prompt) for source in plan.sources if source.clip is not None]
+    planned = _clips_of(plan)
     total = sum(clip.distinct_frames for clip, _ in planned)
     encoded: list[EncodedClip] = []
     before = 0
@@ -179,7 +186,7 @@ class _Session:
         self.parameters: dict[str, int] = {}
         self.identity = {
             "base": base.fingerprint,
-            "dtype": str(base.dtype),
+            "dtype": f"torch.{base.precision}",
             "method": plan.method.name,
             "settings": deciding(settings_of(self.config), type(self.config)),
             "sources": [(s.role, s.sha256, s.prompt) for s in plan.sources],

@@ -114,6 +114,8 @@ def plan_subject(
             sources.append(_mask_source(paired.used[number], image, config.size))
         notes += [f"{path.name}: {image.note}"] if image.note else []
         notes += [unusable] if unusable else []
+    if masks is not None and not config.use_masks:
+        notes.append(f"the masks in {masks} aren't used: `use_masks` is off")
     if info.image_encoder is None:
         notes.append("the base has no image encoder: nothing is stored for appearance guidance")
     if len(found.used) > 5:
@@ -195,7 +197,7 @@ def plan_motion(
         )
     if not info.layout.fits(config.frames):
         raise InputError(f"`frames` is {config.frames}: {info.layout.frames_told(config.frames)}")
-    sampling = FrameSampling(config.frames, config.fps, info.layout.frame_step)
+    sampling = FrameSampling(config.frames, config.fps, info.layout.frame_step, config.control)
     sources, notes = [], []
     for path in found.used:
         clip = probe_clip(path, source_fps=source_fps, start=start, end=end)
@@ -211,7 +213,7 @@ def plan_motion(
         if clip.distinct_frames > _MANY_FRAMES:
             notes.append(
                 f"{path.name} has {clip.distinct_frames:,} frames ({clip.duration:.0f} s), all to be encoded before "
-                "the first step: choose the part that shows the motion with --start and --end"
+                "the first step: choose the part that shows the motion with `start` and `end`"
             )
         length = sampling.length(clip.frames, clip.fps)
         if length == 1 < min(config.frames, clip.frames):

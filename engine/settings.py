@@ -7,11 +7,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from types import UnionType
-from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from engine.errors import InputError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 MOST_SEED = 2**63 - 1
 """Seeds are kept in databases, whose whole numbers end here."""
 _MOST_WHOLE, _MOST = 2**31 - 1, 1e30
@@ -31,9 +34,9 @@ class Resolved(Generic[T]):
         return as_values(self.config)
 
 
-def as_values(config: object) -> dict[str, Any]:
+def as_values(config: DataclassInstance) -> dict[str, Any]:
     """A config dataclass as plain values, tuples as lists, so that JSON gives back what it was given."""
-    values = asdict(config)  # type: ignore[call-overload]
+    values = asdict(config)
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
@@ -42,8 +45,8 @@ def resolve(defaults: T, recommended: Mapping[str, object], options: Mapping[str
 
     Raises `InputError` for a key that the config does not have, and for a value that it refuses.
     """
-    known = {f.name: getattr(defaults, f.name) for f in fields(defaults)}  # type: ignore[arg-type]
-    origins = {f.name: str(f.metadata["origin"]) for f in fields(defaults)}  # type: ignore[arg-type]
+    known = {f.name: getattr(defaults, f.name) for f in fields(defaults)}
+    origins = {f.name: str(f.metadata["origin"]) for f in fields(defaults)}
     chosen: dict[str, object] = {}
     for origin, layer in (("base", recommended), ("option", options)):
         for name, value in layer.items():
@@ -52,7 +55,7 @@ def resolve(defaults: T, recommended: Mapping[str, object], options: Mapping[str
             if value is not None:
                 chosen[name] = tuple(value) if isinstance(value, list) else value
                 origins[name] = origin
-    return Resolved(replace(defaults, **chosen), origins)  # type: ignore[type-var]
+    return Resolved(replace(defaults, **chosen), origins)
 
 
 def check_number(option: str, value: float, *, least: float | None = None, most: float | None = None) -> None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from accelerate import Accelerator
@@ -24,6 +24,9 @@ from engine.errors import DivergedError, OutOfMemoryError, ResumeError
 from engine.files import written_aside
 from engine.identity import hashed
 from engine.muon import Muon
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 LESS_MEMORY = (
     "`gradient_checkpointing` needs far less and may be turned on for a run that goes on; a run that starts anew may "
@@ -336,6 +339,6 @@ class _State:
         return int(state["step"]), float(state["loss"])
 
 
-def settings_of(config: object) -> dict[str, object]:
+def settings_of(config: DataclassInstance) -> dict[str, object]:
     """A frozen dataclass as plain values, for a snapshot's identity or an adapter's row."""
-    return asdict(config)  # type: ignore[call-overload,no-any-return]
+    return asdict(config)

@@ -20,12 +20,17 @@ def found(session: Session, name: str) -> BaseRow:
     return _base(_row(session, name))
 
 
-def add(session: Session, base: BaseRow) -> BaseRow:
-    name = check_name(base.name)
+def check_new(session: Session, name: str) -> str:
+    name = check_name(name)
     if name == EMBEDDED:
         raise NameTakenError(f"{EMBEDDED!r} is the base that dv brings along. Choose another name.")
     if session.get(BaseTableRow, name) is not None:
         raise NameTakenError(f"There is a base named {name!r} already. Choose another name, or remove that one first.")
+    return name
+
+
+def add(session: Session, base: BaseRow) -> BaseRow:
+    name = check_new(session, base.name)
     row = BaseTableRow(
         name=name,
         model=_storable(base.model),

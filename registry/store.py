@@ -311,6 +311,11 @@ class Registry:
         with self._database.writing() as session:
             return bases.add(session, base)
 
+    def check_new_base(self, name: str) -> None:
+        """Raise InvalidNameError or NameTakenError where a base can't be called so."""
+        with self._database.reading() as session:
+            bases.check_new(session, name)
+
     def use_base(self, name: str) -> None:
         """Make a base the default; with "embedded" none of the added ones is. Raises UnknownNameError."""
         with self._database.writing() as session:

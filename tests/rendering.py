@@ -1,4 +1,4 @@
-"""Clips of the embedded base's world for tests: an individual such as "dog-7" in a motion and a scene."""
+"""Clips of the embedded base's world for tests: an individual such as "dog/7" in a motion and a scene."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.world import pictures
-from engine.world.material import individual_called, write_clips, write_photographs
+from engine.world.individuals import individual_named
+from engine.world.material import write_clips, write_photographs
 
 
 def rendered(
     name: str, motion: str, scene: str = "grass", *, seed: int = 0, frames: int = pictures.FRAMES
 ) -> NDArray[np.uint8]:
     """Frames `(F, 64, 64, 3)`."""
-    return pictures.clip(individual_called(name), motion, seed, frames=frames, scene=scene).frames
+    return pictures.clip(individual_named(name), motion, seed, frames=frames, scene=scene).frames
 
 
 def _material() -> Path:
@@ -25,8 +26,8 @@ def _material() -> Path:
     kept = TemporaryDirectory(prefix="dv-material-")
     atexit.register(kept.cleanup)
     folder = Path(kept.name)
-    write_photographs(individual_called("dog-1"), folder / "rex", count=4)
-    write_clips("zigzag", [individual_called(name) for name in ("dog-2", "car-3", "bird-4")], folder / "zigzag")
+    write_photographs(individual_named("dog/1"), folder / "rex", count=4)
+    write_clips("zigzag", [individual_named(name) for name in ("dog/2", "car/3", "bird/4")], folder / "zigzag")
     return folder
 
 

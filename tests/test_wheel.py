@@ -15,9 +15,7 @@ READ = (
     "engine/bases/embedded/model_index.json",
     "engine/bases/embedded/unet/diffusion_pytorch_model.safetensors",
     "engine/evaluation/pages/templates/report.html",
-    "engine/world/assets/sprites.png",
     "dreamvideo_cli/suites/small.toml",
-    "dreamvideo_cli/material/fox/1.png",
     "registry/migrations/env.py",
     "registry/migrations/versions/revision_0001.py",
 )

@@ -1,9 +1,9 @@
-"""`dv export`: adapters in one portable file, or the whole registry."""
+"""`dv export`: adapters in one portable file, or the whole registry; or one adapter for another program."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,8 +13,10 @@ from dreamvideo_cli.terminal.options import JsonOption, QuietOption
 from dreamvideo_cli.terminal.output import Out
 from dreamvideo_cli.wording import bytes_text, count_text
 from engine.errors import InputError
+from engine.files import written_aside
 
 if TYPE_CHECKING:
+    from engine.adapters.exchange import Exchange
     from registry import Adapter, Registry
 
 
@@ -26,8 +28,15 @@ def export(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to.", show_default="NAME-N.dvpack")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where to.", show_default="NAME-N.dvpack, or NAME-N.safetensors"
+        ),
     ] = None,
+    form: Annotated[
+        Literal["dvpack", "diffusers", "comfyui"],
+        typer.Option("--format", help="For dv, or one LoRA for diffusers' load_lora_weights or for ComfyUI."),
+    ] = "dvpack",
     all_versions: Annotated[bool, typer.Option("--all-versions", help="Every version of the names given.")] = False,
     everything: Annotated[
         bool, typer.Option("--all", help="The whole registry: adapters, bases, videos' history.")
@@ -38,6 +47,7 @@ def export(
 ) -> None:  # fmt: skip
     """Write adapters into one file that any dv can import, and print its path.
 
+    With --format, write one adapter that was learnt by --method lora for another program.
     Example: dv export chowchow guitar -o for-a-friend.dvpack
     """
     from registry import Registry
@@ -49,14 +59,32 @@ def export(
     out = Out(json=json, quiet=quiet)
     with Registry.open() as registry:
         adapters = _meant(registry, names or [], all_versions=all_versions)
+        if form != "dvpack":
+            _export_lora(registry, adapters, form, output, force, out)
+            return
         target = output or Path(
             "dv-registry.dvpack" if everything else f"{adapters[0].name}-{adapters[0].version}.dvpack"
         )
         check_file(target, force=force)
-        size = registry.export(target, None if everything else adapters)
+        with written_aside(target, replace=force) as partial:
+            size = registry.export(partial, None if everything else adapters)
         count = len(registry.adapters()) if everything else len(adapters)
     out.note(f"{count_text(count, 'adapter')}, {bytes_text(size)}")
     out.result(str(target), {"path": str(target), "bytes": size, "adapters": count})
+
+
+def _export_lora(
+    registry: Registry, adapters: list[Adapter], form: Exchange, output: Path | None, force: bool, out: Out
+) -> None:
+    from dreamvideo_cli.jobs.exchanging import export_lora
+
+    if len(adapters) != 1:
+        raise InputError(f"a LoRA's file is of one adapter: name one with --format {form}")
+    target = output or Path(f"{adapters[0].name}-{adapters[0].version}.safetensors")
+    check_file(target, force=force)
+    size = export_lora(registry, adapters[0], form, target, force=force)
+    out.note(f"{adapters[0].id} for {form}, {bytes_text(size)}")
+    out.result(str(target), {"path": str(target), "bytes": size, "adapters": 1})
 
 
 def _meant(registry: Registry, names: list[str], *, all_versions: bool) -> list[Adapter]:

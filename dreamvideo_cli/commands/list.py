@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,10 +17,6 @@ from dreamvideo_cli.terminal.output import Column, Out
 from dreamvideo_cli.terminal.rows import adapter_data, label_data
 from dreamvideo_cli.wording import age_text, bytes_text
 from engine.prompts import check_text
-
-if TYPE_CHECKING:
-    pass
-
 
 _PAGE = 50
 

@@ -44,7 +44,7 @@ def _sections(
         "Prompt": adapter.prompt,
         "Method": adapter.method,
         "Base": f"{adapter.base_name} ({adapter.base_fingerprint})",
-        "Steps": f"{adapter.steps:,}, final loss {adapter.final_loss:.4f}",
+        "Steps": _steps(adapter),
         "Learnt": f"{age_text(adapter.ended_at)}, in {duration_between(adapter.started_at, adapter.ended_at)}",
         "Device": f"{adapter.device}, {adapter.dtype}",
         "Made by": ", ".join(
@@ -63,6 +63,12 @@ def _sections(
     }
     known = {name: value for name, value in about.items() if value is not None}
     return [(adapter.id, known), ("Settings", settings), ("Sources", files)]
+
+
+def _steps(adapter: Adapter) -> str:
+    """Of what was imported from VGen nobody knows the loss."""
+    told = "" if "vgen_files" in adapter.hyperparameters else f", final loss {adapter.final_loss:.4f}"
+    return f"{adapter.steps:,}{told}"
 
 
 def _with_origin(value: Any, origin: str | None) -> str:

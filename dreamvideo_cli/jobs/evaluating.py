@@ -162,7 +162,11 @@ def _notes(plan: EvalPlan) -> Iterator[str]:
         yield f"Judged by {_listed([f'{title} ({named_judge(model)})' for title, model in titles.items()])}"
     lacking = (
         ("CLIP-T", "no prompt is known: give it with `prompt`", lambda expected: expected.text is None),
-        ("CLIP-I and DINO-I", "no subject is known: give `subject` or `references`", lambda w: not w.references),
+        (
+            "CLIP-I and DINO-I",
+            "no subject is known: give `subject` or `references`",
+            lambda expected: not expected.references,
+        ),
         ("motion fidelity", "no motion is known: give `motion` or `clips`", lambda expected: not expected.clips),
     )
     for figures, why, absent in lacking:

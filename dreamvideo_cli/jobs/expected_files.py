@@ -13,7 +13,7 @@ from engine.errors import EngineError
 from engine.identity import deciding
 from engine.methods.dreamvideo import ComposeConfig
 
-_DTYPES = {None: "float32", "fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+_DTYPES = {None: "float32", "fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "fp8": "float8_e4m3fn"}
 
 
 @dataclass(frozen=True)

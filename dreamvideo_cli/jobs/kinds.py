@@ -6,5 +6,5 @@ from typing import Literal
 
 AdapterKind = Literal["subject", "motion"]
 Device = Literal["cuda", "mps", "cpu"]
-Dtype = Literal["fp32", "bf16", "fp16"]
-"""Precision of the frozen base."""
+Dtype = Literal["fp32", "bf16", "fp16", "fp8"]
+"""Precision of the frozen base. With fp8 its denoiser's matrices are stored in 8 bits, and all is computed in bf16."""

@@ -19,6 +19,7 @@ from dreamvideo_cli.jobs.requests import LearnRequest, has_diverged, load_reques
 from engine.bases.location import BaseInfo, inspect_base
 from engine.errors import DivergedError, EngineError, InputError
 from engine.prompts import check_text
+from registry.errors import RegistryError
 
 if TYPE_CHECKING:
     from engine.bases.base import Base
@@ -230,7 +231,7 @@ class _Run:
             diverged = True
             error.add_note(f"Going on would come there again. {_GO_LOWER}: repeat the command with `restart`.")
             raise
-        except (EngineError, OSError) as error:
+        except (EngineError, RegistryError, OSError) as error:
             if self._record.reached is not None:
                 error.add_note(f"The run stopped {self._where}{self._way_on}")
                 error.add_note("Or with other settings: repeat the command with `restart`.")

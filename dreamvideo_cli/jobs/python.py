@@ -109,12 +109,13 @@ def run_batch(
     *,
     jobs: int = 1,
     force: bool = False,
+    device: Device | None = None,
     on_event: OnEvent = ignore,
     home: Path | None = None,
 ) -> tuple[PlannedRow, ...]:
     """Compose a video for every row, of a batch file or as dictionaries, and give the rows with how each went.
 
-    A row's `state` is "made", "kept" or "failed", and then it has an `error`.
+    A row's `state` is "made", "kept" or "failed", and then it has an `error`. `device` is for rows that name none.
     """
     from registry import Registry
 
@@ -123,7 +124,7 @@ def run_batch(
     else:
         read = [Row(number, values) for number, values in enumerate(rows, 1)]
     with Registry.open(home) as registry:
-        return run_rows(read, folder, registry, force=force, jobs=jobs, on_event=on_event).rows
+        return run_rows(read, folder, registry, force=force, jobs=jobs, device=device, on_event=on_event).rows
 
 
 def run_suite(

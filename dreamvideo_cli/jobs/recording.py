@@ -13,6 +13,7 @@ from dreamvideo_cli.jobs.requests import LearnRequest
 
 if TYPE_CHECKING:
     from registry import Registry
+    from registry.records import Outcome
 
 
 class Record:
@@ -75,10 +76,10 @@ class Record:
         self._log_progress()
         stopped = isinstance(error, KeyboardInterrupt)
         message = None if error is None or stopped else f"{error}" or type(error).__name__
-        outcome = "finished" if error is None else "interrupted" if stopped else "failed"
+        outcome: Outcome = "finished" if error is None else "interrupted" if stopped else "failed"
         self.log(outcome + (f": {message}" if message else "") + (f": {self.adapter}" if self.adapter else ""))
         try:
-            self._runs.end(self._id, outcome, message=message, reached=self.reached, adapter=self.adapter)  # type: ignore[arg-type]
+            self._runs.end(self._id, outcome, message=message, reached=self.reached, adapter=self.adapter)
         except RegistryError as trouble:
             # The row then tells of an interrupted run, which is what it looks like from outside.
             self.log(f"the end could not be noted: {trouble}")

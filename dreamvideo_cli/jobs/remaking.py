@@ -18,7 +18,7 @@ from engine.methods.dreamvideo import ComposeConfig
 if TYPE_CHECKING:
     from registry import Registry
 
-_PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+_PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "float8_e4m3fn": "fp8"}
 
 
 def request_of(file: Path, registry: Registry, picture: Path | None) -> ComposeRequest:

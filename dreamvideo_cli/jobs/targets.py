@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Protocol
 
 from dreamvideo_cli.jobs.events import OnEvent, Warned
 from engine.errors import InputError
-from engine.files import FileThereError, check_replaceable
+from engine.files import FileThereError, check_may_write, check_replaceable
 
 _LONGEST = 60
 _SEED = "{seed}"
@@ -58,8 +57,7 @@ def check_file(path: Path, *, force: bool) -> None:
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"{path} can't be written: {'it is a folder' if path.is_dir() else 'its folder is missing'}")
     check_replaceable(path)
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"you may not write into the folder {path.parent}: choose another, or change its permissions")
+    check_may_write(path.parent)
     if path.exists() and not force:
         raise InputError(f"{path} exists: choose another name, or replace it with `force`")
 

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from dreamvideo_cli.terminal.errors import shown_stop
+from dreamvideo_cli.terminal.refused_values import reason
 from dreamvideo_cli.terminal.spelling import name_options_of
 
 
@@ -132,6 +133,10 @@ def _processed(process: Callable[[Any, Any], Any], parameter: Any, context: Any,
         # A tab press wants to know where the line is, not whether it is right.
         return value
     if value is not None or parameter.required:
-        return process(context, value)
+        try:
+            return process(context, value)
+        except typer.BadParameter as error:
+            error.message = reason(error)
+            raise
     nothing = () if parameter.multiple or parameter.nargs == -1 else None
     return nothing if parameter.callback is None else parameter.callback(context, parameter, nothing)

@@ -9,7 +9,6 @@ from dreamvideo_cli.terminal.reporting import Reporter
 
 if TYPE_CHECKING:
     from dreamvideo_cli.jobs.events import Event
-    from dreamvideo_cli.jobs.learning import LearningPlan
     from dreamvideo_cli.jobs.requests import LearnRequest
 
 
@@ -18,7 +17,7 @@ def run_learning(
 ) -> None:
     """Learn, and print the adapter's id; of a dry run with --json, the plan."""
     from dreamvideo_cli.jobs.events import Planned
-    from dreamvideo_cli.jobs.learning import learn
+    from dreamvideo_cli.jobs.learning import LearningPlan, learn
     from dreamvideo_cli.terminal.rows import adapter_data
     from registry import Registry
 
@@ -27,8 +26,8 @@ def run_learning(
     with Registry.open() as registry, Reporter(out) as reporter:
 
         def show(event: Event) -> None:
-            if isinstance(event, Planned):
-                plans.append(event.plan)  # type: ignore[arg-type]
+            if isinstance(event, Planned) and isinstance(event.plan, LearningPlan):
+                plans.append(event.plan)
             reporter(event)
 
         adapter = learn(request, registry, resume=resume, restart=restart, dry_run=dry_run, on_event=show)

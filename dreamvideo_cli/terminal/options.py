@@ -25,7 +25,8 @@ DeviceOption = Annotated[
     Device | None, typer.Option("--device", help="Where to compute.", show_default="the best there is")
 ]
 DtypeOption = Annotated[
-    Dtype | None, typer.Option("--dtype", help="Precision of the frozen base.", show_default="fp32")
+    Dtype | None,
+    typer.Option("--dtype", help="Precision of the frozen base; fp8 is stored so only, and bf16.", show_default="fp32"),
 ]
 BaseOption = Annotated[
     str | None,

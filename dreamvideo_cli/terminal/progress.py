@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.text import Text
@@ -32,6 +34,20 @@ class Meter:
         """Leave the bars as they are."""
         if self._bars is not None:
             self._bars.stop()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the bars off the screen while something else is printed, which would be put at the end of their line."""
+        if self._bars is None:
+            yield
+            return
+        self._bars.live.transient = True
+        self._bars.stop()
+        try:
+            yield
+        finally:
+            self._bars.live.transient = False
+            self._bars.start()
 
     def show(self, step: Step, unit: str = "step") -> None:
         """Show how far the job is; its speed is told in `unit`s."""

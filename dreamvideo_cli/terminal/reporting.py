@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -40,9 +41,11 @@ class Reporter:
                 self._show_step(Step("encoding", frames, total, seconds), unit="frame")
             case FileMade(path=path):
                 if not self._out.json:
-                    self._out.result(str(path), None)
+                    with self._aside():
+                        self._out.result(str(path), None)
             case Warned(text=text):
-                self._out.warn(text)
+                with self._aside():
+                    self._out.warn(text)
             case Note(text=text):
                 self._close_bars()
                 self._out.note(text)
@@ -55,6 +58,9 @@ class Reporter:
 
             self._meter = Meter(self._out)
         self._meter.show(step, unit)
+
+    def _aside(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._meter is None else self._meter.aside()
 
     def _close_bars(self) -> None:
         if self._meter is not None:

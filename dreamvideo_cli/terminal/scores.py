@@ -33,7 +33,8 @@ def show_scores(scored: Sequence[VideoScores], file: Path | None, out: Out, *, f
     rows: list[dict[str, object]] = [{"video": str(s.video.path), **s.values} for s in scores]
     if len(rows) > 1:
         rows.append({"video": f"mean of {count_text(len(rows), 'video')}", **mean})
-    columns = [Column("video", "Video"), *(Column(m.name, m.title, _figure, "right") for m in METRICS)]
+    metrics = [m for m in METRICS if not m.of_truth or mean[m.name] is not None]
+    columns = [Column("video", "Video"), *(Column(m.name, m.title, _figure, "right") for m in metrics)]
     out.table(rows, columns, id_key="video", empty="")
 
 

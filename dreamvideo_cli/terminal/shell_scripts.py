@@ -17,6 +17,7 @@ from engine.errors import InputError
 from engine.files import written_aside
 
 Shell = Literal["bash", "zsh", "fish"]
+SHELLS: tuple[Shell, ...] = get_args(Shell)
 ASKING = "_DV_COMPLETE"
 """The environment variable that makes `dv` answer a tab press instead of running a command."""
 
@@ -108,7 +109,7 @@ def script(shell: Shell) -> str:
 def write_scripts(folder: Path) -> list[Path]:
     """Write the scripts of all shells into a folder."""
     written = []
-    for shell in get_args(Shell):
+    for shell in SHELLS:
         path = folder / _FILES[shell]
         with written_aside(path) as partial:
             partial.write_text(script(shell), encoding="utf-8")
@@ -119,10 +120,10 @@ def write_scripts(folder: Path) -> list[Path]:
 def shell_in_use() -> Shell:
     """The user's login shell. Raises `InputError` where it is another than those three."""
     name = Path(os.environ.get("SHELL", "")).name
-    for shell in get_args(Shell):
+    for shell in SHELLS:
         if shell == name:
-            return shell  # type: ignore[no-any-return]
-    known = ", ".join(get_args(Shell))
+            return shell
+    known = ", ".join(SHELLS)
     raise InputError(f"your shell is {name or 'not known'}: name one of {known}, as in: dv completion install bash")
 
 

@@ -19,13 +19,15 @@ Form = Literal["bottlenecks", "residual-serial-bottlenecks", "serial-bottlenecks
 class Where:
     """A choice among a base's sites and parameters. No `axes`, `kinds` or `projections`: all of them.
 
-    With a `role`, it is the sites where the family has adapters of that role.
+    With a `role`, it is the sites where the family has adapters of that role. `also` are other choices of parameters
+    that are chosen beside these.
     """
 
     axes: tuple[Axis, ...] = ()
     kinds: tuple[LayerKind, ...] = ()
     projections: tuple[Projection, ...] = ()
     role: Role | None = None
+    also: tuple[Where, ...] = ()
 
     def sites(self, sites: Iterable[Site]) -> list[Site]:
         """The layers chosen."""
@@ -33,11 +35,7 @@ class Where:
 
     def names(self, labels: Mapping[str, Label]) -> list[str]:
         """The names of the parameters chosen."""
-        return [
-            name
-            for name, label in labels.items()
-            if self._holds(label) and (not self.projections or label.projection in self.projections)
-        ]
+        return [name for name, label in labels.items() if any(where._names(label) for where in (self, *self.also))]
 
     def lacks(self, family: Family) -> str | None:
         """What a family would need for anything to be chosen; None where it has it."""
@@ -46,6 +44,9 @@ class Where:
         if self.axes and not family.axes & set(self.axes):
             return f"{' or '.join(self.axes)} layers"
         return None
+
+    def _names(self, label: Label) -> bool:
+        return self._holds(label) and (not self.projections or label.projection in self.projections)
 
     def _holds(self, place: Site | Label) -> bool:
         return (not self.axes or place.axis in self.axes) and (not self.kinds or place.kind in self.kinds)
@@ -61,6 +62,17 @@ MOTION_FEED_FORWARD = Where(role="motion", kinds=("feed_forward",))
 SPATIAL_CROSS_ATTENTION_KV = Where(("spatial", "joint"), ("cross_attention",), ("key", "value"))
 TEMPORAL_ATTENTION_KV = Where(("temporal", "joint"), ("self_attention",), ("key", "value"))
 ATTENTION_KV = Where((), ("cross_attention", "self_attention"), ("key", "value"))
+# Where layers are joint, these two share no matrix: who looks at what is a motion's, what is seen there a subject's.
+TEMPORAL_ATTENTION_QK = Where(("temporal", "joint"), ("self_attention",), ("query", "key"))
+APPEARANCE = Where(
+    ("spatial", "joint"),
+    ("cross_attention",),
+    ("key", "value"),
+    also=(
+        Where(("spatial", "joint"), ("self_attention",), ("value",)),
+        Where(("spatial", "joint"), ("feed_forward",)),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +110,7 @@ class Bottlenecks:
 
 @dataclass(frozen=True)
 class LowRank:
-    """A low-rank update of matrices (LoRA, arXiv 2106.09685)."""
+    """A low-rank update of those of the parameters chosen that are matrices (LoRA, arXiv 2106.09685)."""
 
     where: Where
     rank: int

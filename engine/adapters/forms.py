@@ -48,7 +48,8 @@ def fresh(
         )
     names = trained.where.names(labels)
     if isinstance(trained, LowRank):
-        return LowRankSet.create(names, denoiser, trained.rank, seed=seed)
+        matrices = [name for name in names if denoiser.get_parameter(name).ndim == 2]
+        return LowRankSet.create(matrices, denoiser, trained.rank, seed=seed)
     return WeightDeltas.create(names, denoiser)
 
 

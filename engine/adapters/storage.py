@@ -87,7 +87,7 @@ def read_adapter(folder: Path) -> AdapterFiles:
 
     Raises `AdapterError` for files that are missing, damaged, or of a format newer than this.
     """
-    weights, metadata = _read(folder / WEIGHTS)
+    weights, metadata = read_file(folder / WEIGHTS)
     try:
         version = int(metadata["format_version"])
         if version > FORMAT_VERSION:
@@ -143,7 +143,7 @@ def _read_one(path: Path, key: str, dimensions: int) -> Tensor | None:
     """The one tensor of a file, or None where there is no file."""
     if not path.exists():
         return None
-    tensor = _read(path)[0].get(key)
+    tensor = read_file(path)[0].get(key)
     if tensor is None or tensor.ndim != dimensions:
         raise AdapterError(f"{path} is not an adapter's file of dv's: it has no {key} of {dimensions} dimensions")
     return tensor
@@ -152,22 +152,25 @@ def _read_one(path: Path, key: str, dimensions: int) -> Tensor | None:
 def _save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None) -> None:
     if bad := [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]:
         raise JobError(f"what was learnt is not written: {bad[0]} holds values that are no numbers")
-    plain = {name: t.detach().to("cpu", torch.float32).contiguous() for name, t in tensors.items()}
     with written_aside(path) as partial:
-        partial.write_bytes(_with_sorted_header(save(plain, metadata=metadata)))
+        partial.write_bytes(file_of(tensors, metadata))
 
 
-def _with_sorted_header(content: bytes) -> bytes:
-    """The same file with its header's keys in order: safetensors writes its metadata in a random one."""
+def file_of(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None) -> bytes:
+    """A file of tensors in float32, the same bytes for the same values: safetensors writes metadata in random order."""
+    plain = {name: t.detach().to("cpu", torch.float32).contiguous() for name, t in tensors.items()}
+    content = save(plain, metadata=metadata)
     length = int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file and what its header says. Raises `AdapterError` for a file that is missing or damaged."""
     with _opened(path) as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        keys: list[str] = file.keys()
+        tensors = {key: file.get_tensor(key) for key in keys}
         metadata = dict(file.metadata() or {})
     for key, tensor in tensors.items():
         if not tensor.isfinite().all():

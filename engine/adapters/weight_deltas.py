@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from engine.adapters.choosing import Form
 from engine.adapters.learnt import Learnt
 from engine.bases.base import Base
+from engine.bases.eight_bits import STORED
 from engine.errors import AdapterError
 
 
@@ -105,6 +106,10 @@ class WeightDeltas(Learnt):
                 raise AdapterError(
                     f"the adapter does not fit the base {base.name}: its change of {name} has shape "
                     f"{tuple(delta.shape)}, the base has {found}"
+                )
+            if there.dtype == STORED:
+                raise AdapterError(
+                    f"weights that are stored in 8 bits can't be changed themselves, as {name}: use `dtype` bf16"
                 )
             if not isinstance(there, nn.Parameter):
                 raise AdapterError(f"two adapters change the weights {name} themselves: they do not go together")

@@ -142,6 +142,9 @@ class AnimateDiff:
     def labels(self, denoiser: nn.Module) -> dict[str, Label]:
         return labels_of(denoiser, _RULES, self.name)
 
+    def native_name(self, layer: str) -> str | None:
+        return None
+
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         frames = noisy.shape[2]
         with nullcontext() if frames > 1 else _without_motion(denoiser):

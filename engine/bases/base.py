@@ -47,6 +47,11 @@ class Base:
         return self.compute.dtype
 
     @property
+    def precision(self) -> str:
+        """How the denoiser's weights are stored, as records have it: `float32`, `bfloat16`, ..."""
+        return self.compute.precision
+
+    @property
     def layout(self) -> Layout:
         """How windows of frames lie in latents."""
         return self.info.layout

@@ -95,7 +95,7 @@ class PictureCodec:
             known = self._normalisation.undone(part.to(self._compute.device)).to(self._compute.dtype)
             with self._compute.autocast():
                 pictures.append(self.vae.decode(known).sample.float().cpu())
-        decoded: Tensor = torch.cat(pictures).clamp(-1, 1).unflatten(0, (-1, latents.shape[2])).transpose(1, 2)
+        decoded: Tensor = torch.cat(pictures).unflatten(0, (-1, latents.shape[2])).transpose(1, 2)
         return decoded
 
     def release(self) -> None:

@@ -66,12 +66,15 @@ class Label:
 @dataclass(frozen=True)
 class Parts:
     """The folders of a base. `weights` are those that hold weights, as a fingerprint goes through them; `apart` are
-    components that may lie elsewhere and be named on their own."""
+    components that may lie elsewhere and be named on their own. Weights of `passing` ones are in memory while they are
+    needed only, which is before the first step; those of `wide` ones are float32 whatever is asked for."""
 
     denoiser: str
     folders: tuple[str, ...]
     weights: tuple[str, ...]
     apart: tuple[str, ...] = ("image_encoder",)
+    passing: tuple[str, ...] = ()
+    wide: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,10 +175,17 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class Compute:
-    """Where models run, and the precision of their weights."""
+    """Where models run, and the precision that they compute in; `stored` is that of the denoiser's matrices, where it
+    is another."""
 
     device: torch.device
     dtype: torch.dtype
+    stored: torch.dtype | None = None
+
+    @property
+    def precision(self) -> str:
+        """What tells results apart: how the denoiser's weights are stored."""
+        return str(self.stored or self.dtype).removeprefix("torch.")
 
     def autocast(self) -> torch.autocast:
         """Half precision where the weights have it; adapters keep their own float32."""
@@ -195,7 +205,8 @@ class Codec(Protocol):
         """
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents `(B, C, f, h, w)` to windows `(B, 3, F, H, W)` in [-1, 1]."""
+        """Latents `(B, C, f, h, w)` to windows `(B, 3, F, H, W)`, as the autoencoder gives them: beyond [-1, 1] they
+        are cut where pixels are made, once it is known that all are numbers."""
 
     def release(self) -> None:
         """Let the weights leave the memory: nothing is encoded or decoded from then on."""
@@ -299,6 +310,9 @@ class Family(Protocol):
 
     def labels(self, denoiser: nn.Module) -> dict[str, Label]:
         """A label for every parameter. Raises `BaseError` for a name that no rule knows."""
+
+    def native_name(self, layer: str) -> str | None:
+        """What the model's own code calls a layer, as ComfyUI does; None where there is no such name."""
 
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         """What the denoiser says of noisy latents `(B, C, f, h, w)` at `timesteps` `(B,)`, of the same shape."""

@@ -65,5 +65,5 @@ def _tensor_digests(path: Path) -> list[bytes]:
             raise ValueError("it must be a plain table of names and tensors, without tables inside")
         return [digest(t) for t in state.values() if t.is_floating_point()]
     with safe_open(path, framework="pt") as file:
-        tensors = (file.get_tensor(name) for name in file.keys())  # noqa: SIM118
-        return [digest(t) for t in tensors if t.is_floating_point()]
+        names: list[str] = file.keys()
+        return [digest(t) for t in map(file.get_tensor, names) if t.is_floating_point()]

@@ -16,6 +16,7 @@ from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection, P
 from transformers.utils import logging as transformers_logging
 
 from engine.bases.base import Base
+from engine.bases.eight_bits import STORED, stored_in_8_bits
 from engine.bases.families import family_named
 from engine.bases.family import Compute, Prompts
 from engine.bases.fingerprint import fingerprint
@@ -25,7 +26,8 @@ from engine.bases.weights import Library, as_the_only_ones, weights_of
 from engine.errors import BaseError, InputError
 from engine.training import raise_if_out_of_memory
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.bfloat16}
+"""What is computed in. With fp8 the denoiser's matrices are stored in 8 bits, see `engine.bases.eight_bits`."""
 
 
 def best_device() -> str:
@@ -77,7 +79,7 @@ def load_base(
     `deterministic` makes CUDA's kernels repeatable (on a CPU they are, for a number of threads).
     Raises `BaseError` for a base that is missing or damaged, `InputError` for an unknown device or dtype.
     """
-    compute = Compute(choose_device(device), choose_dtype(dtype))
+    compute = Compute(choose_device(device), choose_dtype(dtype), STORED if dtype == "fp8" else None)
     if deterministic:
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True)
@@ -89,6 +91,8 @@ def load_base(
         if info.image_encoder is not None:
             model = _load(CLIPVisionModelWithProjection, info.image_encoder, compute)
             image_encoder = ImageEncoder(model, _image_processor(info), compute)
+    if compute.stored is not None:
+        stored_in_8_bits(loaded.denoiser, compute.dtype)
     return Base(
         info=info,
         fingerprint=fingerprint(info),

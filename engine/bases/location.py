@@ -85,6 +85,11 @@ def inspect_base(location: BaseLocation) -> BaseInfo:
     )
 
 
+def scheduler_config(info: BaseInfo) -> dict[str, Any]:
+    """What a base's scheduler is configured as. Raises `BaseError`."""
+    return _config(info.places["scheduler"], "scheduler")
+
+
 def _family_at(folder: Path, location: BaseLocation) -> Family:
     """The family whose denoiser lies in `folder`, by the class that its config names."""
     places = sorted({family.parts.denoiser for family in FAMILIES.values()})

@@ -120,6 +120,9 @@ class UNet3D:
         """Norms of a transformer block count with the layer that they feed."""
         return labels_of(denoiser, _RULES, self.name)
 
+    def native_name(self, layer: str) -> str | None:
+        return None
+
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         prediction: Tensor = denoiser(noisy, timesteps, text.embeddings).sample
         return prediction

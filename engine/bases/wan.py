@@ -53,10 +53,20 @@ _LAYERS: dict[str, LayerKind] = {
     "scale_shift_table": "other",
 }
 _PROJECTIONS: dict[str, Projection] = {"q": "query", "k": "key", "v": "value", "out": "output"}
-_COMMON: dict[str, object] = {"offset_noise": 0.0, "hidden_width": 64}
+_MATRICES = {"to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "o"}
+_NATIVE = {
+    **{f"attn1.{ours}": f"self_attn.{theirs}" for ours, theirs in _MATRICES.items()},
+    **{f"attn2.{ours}": f"cross_attn.{theirs}" for ours, theirs in _MATRICES.items()},
+    "ffn.net.0.proj": "ffn.0",
+    "ffn.net.2": "ffn.2",
+}
+"""A block's matrices in Wan's own code, by diffusers' names."""
+_COMMON: dict[str, object] = {"offset_noise": 0.0, "hidden_width": 64, "gradient_checkpointing": True}
 _RECOMMENDED: Recommended = {
     "subject": {**_COMMON, "size": [480, 480]},
     "motion": {**_COMMON, "size": [416, 240], "frames": 33, "fps": 16.0},
+    "subject/lora": {"targets": "appearance"},
+    "motion/lora": {"attention": "query-key"},
     "compose": {
         "size": [832, 480],
         "frames": 81,
@@ -68,7 +78,8 @@ _RECOMMENDED: Recommended = {
     },
 }
 """Sizes, frames, rate, sampler and guidance are those of Wan's own examples. Of a hidden width of half of a layer's,
-as in the paper, adapters would have a billion parameters in the larger model: 64 is DualReal's (ICCV 2025)."""
+as in the paper, adapters would have a billion parameters in the larger model: 64 is DualReal's (ICCV 2025). Low-rank
+updates of a subject and of a motion are of other matrices, so that no two are added on one."""
 
 
 class Wan:
@@ -79,6 +90,8 @@ class Wan:
         denoiser="transformer",
         folders=("transformer", "vae", "text_encoder", "tokenizer", "scheduler"),
         weights=("transformer", "text_encoder", "vae"),
+        passing=("text_encoder",),
+        wide=("vae",),
     )
     roles: frozenset[Role] = frozenset({"identity", "motion"})
     axes: frozenset[Axis] = frozenset({"joint", "embedding"})
@@ -190,6 +203,11 @@ class Wan:
     def labels(self, denoiser: nn.Module) -> dict[str, Label]:
         """Norms count with the layer that they feed; the projection of the text counts with cross-attention."""
         return {name: _label(name) for name, _ in denoiser.named_parameters()}
+
+    def native_name(self, layer: str) -> str | None:
+        place = re.fullmatch(r"(blocks\.\d+)\.(\w+\..+)", layer)
+        native = _NATIVE.get(place.group(2)) if place is not None else None
+        return f"{place.group(1)}.{native}" if place is not None and native is not None else None
 
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         prediction: Tensor = denoiser(noisy, timesteps, text.embeddings, return_dict=False)[0]

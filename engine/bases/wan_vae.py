@@ -50,7 +50,7 @@ class WanCodec:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         known = self._normalisation.undone(latents.to(self._device, torch.float32))
-        return torch.cat([self.vae.decode(one).sample.cpu() for one in known.split(1)]).clamp(-1, 1)
+        return torch.cat([self.vae.decode(one).sample.cpu() for one in known.split(1)])
 
     def release(self) -> None:
         self._vae = None

@@ -75,6 +75,9 @@ class CutWindows:
         available = len(self.latents.mean)
         start = int(torch.randint(self.sampling.windows(available, self.source_fps), (), generator=generator))
         frames = torch.from_numpy(self.sampling.indices(start, available, self.source_fps))
+        if self.sampling.control != "none" and torch.rand((), generator=generator) < 0.5:
+            seed = int(torch.randint(2**31, (), generator=generator))
+            frames = frames[torch.from_numpy(self.sampling.disturbed(len(frames), seed))]
         return self.latents.sample(frames, generator).transpose(0, 1)
 
 
@@ -176,8 +179,7 @@ def encode_clip(
     if base.layout.frame_step == 1:
         encoder = _FrameEncoder(base, once.frames, size)
     else:
-        starts = sampling.starts_ahead(clip.frames, clip.fps)
-        encoder = _WindowEncoder(base, [frame_of[sampling.indices(at, clip.frames, clip.fps)] for at in starts])
+        encoder = _WindowEncoder(base, [frame_of[window] for window in sampling.windows_ahead(clip.frames, clip.fps)])
     embeddings: list[Tensor] = []
     frames = stream_clip(once, size)
     done = 0
@@ -228,10 +230,10 @@ class _WindowEncoder:
 
     def add(self, first: int, chunk: Sequence[Pixels]) -> None:
         self._frames |= {number: frame for number, frame in enumerate(chunk, first) if number in self._wanted}
-        while self._waiting and int(self._waiting[0][-1]) in self._frames:
+        while self._waiting and int(self._waiting[0].max()) in self._frames:
             window = np.stack([self._frames[int(number)] for number in self._waiting.popleft()])
             self._encoded.append(self._base.codec.encode(to_window(window)[None]))
-            needed = int(self._waiting[0][0]) if self._waiting else first + len(chunk)
+            needed = int(self._waiting[0].min()) if self._waiting else first + len(chunk)
             self._frames = {number: frame for number, frame in self._frames.items() if number >= needed}
 
     def latents(self) -> Latents:

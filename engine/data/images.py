@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from engine.data.files import sha256_of
 from engine.media.pictures import decoded, frames_in
 
 Pixels = npt.NDArray[np.uint8]
-_Array = TypeVar("_Array", bound=npt.NDArray[Any])
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,16 @@ def fit(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     return np.array(covered(Image.fromarray(pixels), size, Image.Resampling.BICUBIC))
 
 
-def shifted(pixels: _Array, x: int, y: int) -> _Array:
+def shifted(pixels: npt.NDArray[_Scalar], x: int, y: int) -> npt.NDArray[_Scalar]:
     """`pixels` (H, W, ...) moved `x` to the right and `y` down; what comes in at the edges is their reflection."""
     height, width = pixels.shape[:2]
-    around = [(abs(y), abs(y)), (abs(x), abs(x)), *[(0, 0)] * (pixels.ndim - 2)]
-    top, left = abs(y) - y, abs(x) - x
-    return np.pad(pixels, around, mode="symmetric")[top : top + height, left : left + width]  # type: ignore[return-value]
+    return pixels[_reflected(height, y)][:, _reflected(width, x)]
+
+
+def _reflected(length: int, by: int) -> npt.NDArray[np.intp]:
+    """Which of `length` pixels in a row stand where, once they are moved `by`."""
+    start = abs(by) - by
+    return np.pad(np.arange(length), abs(by), mode="symmetric")[start : start + length]
 
 
 def covered(image: Image.Image, size: tuple[int, int], resampling: Image.Resampling) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,8 @@ import numpy.typing as npt
 from engine.data.clips import ClipInfo
 
 WINDOWS_AHEAD = 16
+Control = Literal["none", "shuffled", "still"]
+"""What half of the windows hold, as a control of what a method learns of the order of frames."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +21,14 @@ class FrameSampling:
 
     The paper's are 32 frames at 8 fps (section 4.1). As the authors do, a clip with no more frames than are asked
     for is taken at stride 1. A longer one keeps its speed: where it is too short for all frames at `fps`, a window
-    has fewer. A window holds `frame_step` * k + 1 frames, as the base asks for: at 1 any number.
+    has fewer. A window holds `frame_step` * k + 1 frames, as the base asks for: at 1 any number. With a `control` half
+    of the windows hold their frames in random order, or one of them again and again.
     """
 
     frames: int
     fps: float
     frame_step: int = 1
+    control: Control = "none"
 
     def stride(self, source_fps: float, available: int) -> int:
         """Every how many frames of the clip one is taken."""
@@ -52,6 +57,19 @@ class FrameSampling:
         windows = self.windows(available, source_fps)
         return [round(start) for start in np.linspace(0, windows - 1, min(WINDOWS_AHEAD, windows))]
 
+    def windows_ahead(self, available: int, source_fps: float) -> list[npt.NDArray[np.int64]]:
+        """The frames of the windows that are encoded ahead; with a control, each is followed by its own."""
+        windows = []
+        for start in self.starts_ahead(available, source_fps):
+            frames = self.indices(start, available, source_fps)
+            windows += [frames] if self.control == "none" else [frames, frames[self.disturbed(len(frames), start)]]
+        return windows
+
+    def disturbed(self, length: int, seed: int) -> npt.NDArray[np.int64]:
+        """The places of a window's frames in its control."""
+        draw = np.random.default_rng(seed)
+        return draw.permutation(length) if self.control == "shuffled" else np.full(length, draw.integers(length))
+
     def describe(self, info: ClipInfo) -> tuple[str, str]:
         """What is used of a clip, and what is dropped and why, in a few words each."""
         stride, length = self.stride(info.fps, info.frames), self.length(info.frames, info.fps)
@@ -65,7 +83,7 @@ class FrameSampling:
         if stride < self._wanted_stride(info.fps):
             used += f"; too short for {self.fps:g} fps"
         if self.frame_step > 1:
-            used += f"; {_count(len(self.starts_ahead(info.frames, info.fps)), 'window')} encoded ahead"
+            used += f"; {_count(len(self.windows_ahead(info.frames, info.fps)), 'window')} encoded ahead"
         dropped = []
         outside = info.frames_in_file - info.frames
         if outside:

@@ -23,9 +23,11 @@ class ReferenceClip:
 class Expected:
     """What a video is measured against; what isn't given isn't measured.
 
-    `text` is the prompt with the subject's class word for the pseudo-word, `references` are pictures.
+    `text` is the prompt with the subject's class word for the pseudo-word, `references` are pictures. `individual` is
+    the name of the subject, where it is one of the embedded base's world (`engine.world.individuals.individual_named`).
     """
 
     text: str | None = None
     references: tuple[Path, ...] = ()
     clips: tuple[ReferenceClip, ...] = ()
+    individual: str | None = None

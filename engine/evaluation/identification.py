@@ -30,13 +30,13 @@ class Identification:
     """Who is shown. `errors` `(1 + siblings + 1,)` has the individual first, last itself out of focus; `rank` is its
     place among all these, from 1.
 
-    `frame_errors` `(F, 1 + siblings + 1)` are those whose mean `errors` is. `colour` in [0, 1] is what colours under
-    the individual's outline have in common with its own. `centres` `(F, 2)`, `sizes` `(F,)` in frame widths and
-    `turns` `(F,)` in radians, clockwise, are those of the best fit.
+    `frame_errors` `(F, 1 + siblings + 1)` are those whose mean `errors` is. `frame_colours` `(F,)` in [0, 1] are what
+    colours under the individual's outline have in common with its own; `colour` is their mean. `centres` `(F, 2)` and
+    `sizes` `(F,)` in frame widths and `turns` `(F,)` in radians, clockwise, are those of the best fit.
     """
 
     frame_errors: Tensor
-    colour: float
+    frame_colours: Tensor
     centres: Tensor
     sizes: Tensor
     turns: Tensor
@@ -44,6 +44,10 @@ class Identification:
     @property
     def errors(self) -> Tensor:
         return self.frame_errors.mean(dim=0)
+
+    @property
+    def colour(self) -> float:
+        return float(self.frame_colours.mean())
 
     @property
     def rank(self) -> int:
@@ -67,7 +71,7 @@ def identify(frames: Tensor, one: Individual, count: int = 63) -> Identification
     places = torch.tensor([fit.place for fit in fits])
     return Identification(
         frame_errors=torch.stack([fit.errors for fit in fits]),
-        colour=sum(fit.colour for fit in fits) / len(fits),
+        frame_colours=torch.tensor([fit.colour for fit in fits]),
         centres=places[:, :2],
         sizes=places[:, 2],
         turns=places[:, 3],

@@ -19,9 +19,13 @@ _COARSE = 20
 """Width of the frames that are searched at all places."""
 _SIZES = (0.3, 0.36, 0.43, 0.5, 0.58, 0.67, 0.78)
 _TURNS = tuple(k * pi / 8 for k in range(16))
-_KEPT, _KEPT_OF_THESE = 4, 2
-"""How many places of the search are looked at closely beside the best of each size, and of how many of all these also
-near them."""
+_SPOTS = 4
+"""How many spots of a frame, well apart, are looked at closely, in the best turn of each size: a moon may look more
+like somebody than somebody in the dark does, at all sizes and turns."""
+_APART = 0.15
+"""Frame widths between these spots."""
+_REFINED = 2
+"""Of how many of all these places what is near is tried, too."""
 _CLOSE = tuple((size, turn) for size in (0.92, 1.0, 1.08) for turn in (-0.13, 0.0, 0.13))
 """Factors of the size and differences of the turn at which drawings are tried there."""
 _NOISE = 0.03
@@ -53,12 +57,23 @@ def _search(frames: Tensor, panel: tuple[Individual, ...]) -> list[list[Place]]:
     small = F.interpolate(frames, size=(_COARSE, _COARSE), mode="area")
     poses = [(size, turn) for size in _SIZES for turn in _TURNS]
     scores = torch.stack([_evidence_anywhere(small, bank) for bank in _search_banks(panel)]).flatten(2)
-    best, where = scores.max(dim=2)  # (sizes * turns, F) each
-    found = []
-    for column, spots in zip(best.T, where.T, strict=True):
-        each = column.view(len(_SIZES), len(_TURNS)).argmax(dim=1) + torch.arange(len(_SIZES)) * len(_TURNS)
-        top = dict.fromkeys([*each.tolist(), *column.topk(_KEPT).indices.tolist()])
-        found.append([(*_middle(int(spots[k])), *poses[k]) for k in top])
+    return [_well_apart(scores[:, k], poses) for k in range(len(frames))]
+
+
+def _well_apart(scores: Tensor, poses: Sequence[tuple[float, float]]) -> list[Place]:
+    """The best spots of a frame by their scores `(sizes * turns, spots)`, at each the best turn of each size."""
+    middles = torch.tensor([_middle(spot) for spot in range(scores.shape[1])])
+    left, found = scores.max(dim=0).values, []
+    for _ in range(_SPOTS):
+        spot = int(left.argmax())
+        distance = (middles - middles[spot]).norm(dim=1)
+        near = scores[:, distance < 1.5 / _COARSE]
+        turns = near.max(dim=1).values.view(len(_SIZES), len(_TURNS)).argmax(dim=1).tolist()
+        for size, turn in enumerate(turns):
+            k = size * len(_TURNS) + turn
+            x, y = middles[distance < 1.5 / _COARSE][int(near[k].argmax())].tolist()
+            found.append((x, y, *poses[k]))
+        left = left.masked_fill(distance < _APART, -torch.inf)
     return found
 
 
@@ -117,7 +132,7 @@ def _evidence_anywhere(frames: Tensor, drawings: Tensor) -> Tensor:
 
 def _closer(frame: Tensor, places: Sequence[Place], bank: Bank) -> Place:
     """The one of the places, or near them, for which there is most evidence."""
-    best = _evidence_at(frame, places, bank).amax(dim=1).topk(_KEPT_OF_THESE).indices.tolist()
+    best = _evidence_at(frame, places, bank).amax(dim=1).topk(_REFINED).indices.tolist()
     few = [places[k] for k in best]
     tried = [(x, y, size * by, turn + more) for x, y, size, turn in few for by, more in _CLOSE]
     crop, step = divmod(int(_evidence_at(frame, tried, bank).argmax()), STEPS * STEPS)

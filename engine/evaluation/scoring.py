@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from engine.data.clips import ClipInfo, probe_clip, read_clip, stream_clip
 from engine.data.files import sha256_of
@@ -23,10 +24,13 @@ from engine.errors import InputError
 from engine.evaluation.caching import FeatureCache
 from engine.evaluation.expected import Expected, ReferenceClip
 from engine.evaluation.flow import Flow, flow_of
+from engine.evaluation.identification import Identification, identify
 from engine.evaluation.judges import Judges
 from engine.evaluation.metrics import likeness_of_neighbours, likeness_to_images, likeness_to_text
 from engine.evaluation.motion import motion_amount_curve, motion_fidelity_curve, motion_signature
 from engine.identity import hashed
+from engine.world.individuals import individual_named
+from engine.world.pictures import SIZE
 
 _MOST_WINDOWS = 4
 """Windows of a longer reference clip that a video is compared with, evenly spread."""
@@ -66,6 +70,17 @@ class Evidence:
         return self._once("references", judge, lambda: self._scorer.of_pictures(judge, pictures))
 
     @cached_property
+    def identified(self) -> Identification | None:
+        """Who the video shows, by pixels; None where it isn't known who it should be, and unless it is square."""
+        name, (height, width) = self.expected.individual, self.frames.shape[1:3]
+        if name is None or height != width:
+            return None
+        pixels = torch.from_numpy(self.frames).permute(0, 3, 1, 2).float() / 255
+        if width > SIZE:
+            pixels = interpolate(pixels, size=(SIZE, SIZE), mode="area")
+        return identify(pixels, individual_named(name))
+
+    @cached_property
     def flow(self) -> Flow | None:
         """The video's optical flow; None for a single frame."""
         return flow_of(self.frames) if len(self.frames) > 1 else None
@@ -89,6 +104,7 @@ class Metric:
     """One figure: `curve` gives one value a frame, or a step between frames, or None where there is nothing to measure.
 
     `judges` are the names of those it needs. `version` goes up when the same video would be given another figure.
+    One `of_truth` needs to know who is shown, which is so in the embedded base's world alone.
     """
 
     name: str
@@ -96,6 +112,7 @@ class Metric:
     curve: Curve
     judges: tuple[str, ...] = ()
     version: int = 1
+    of_truth: bool = False
 
 
 def _text(seen: Evidence) -> Tensor | None:
@@ -122,6 +139,18 @@ def _fidelity(seen: Evidence) -> Tensor | None:
     return motion_fidelity_curve(motion_signature(seen.flow), seen.reference_motions)
 
 
+def _found(seen: Evidence) -> Tensor | None:
+    return None if seen.identified is None else torch.full((len(seen.frames),), float(seen.identified.found))
+
+
+def _rank(seen: Evidence) -> Tensor | None:
+    return None if seen.identified is None else torch.full((len(seen.frames),), float(seen.identified.rank))
+
+
+def _colour(seen: Evidence) -> Tensor | None:
+    return None if seen.identified is None else seen.identified.frame_colours
+
+
 METRICS: tuple[Metric, ...] = (
     Metric("clip_t", "CLIP-T", _text, ("clip",)),
     Metric("clip_i", "CLIP-I", partial(_likeness, "clip"), ("clip",)),
@@ -129,6 +158,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("temporal_consistency", "T.Cons", _consistency, ("clip",)),
     Metric("motion_fidelity", "Motion fidelity", _fidelity),
     Metric("motion_amount", "Motion amount", _amount),
+    Metric("top1", "Top-1", _found, of_truth=True),
+    Metric("rank", "Rank", _rank, of_truth=True),
+    Metric("colour_likeness", "Colour likeness", _colour, of_truth=True),
 )
 
 

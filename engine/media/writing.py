@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import InputError, JobError
-from engine.files import check_replaceable, written_aside
+from engine.files import check_may_write, check_replaceable, written_aside
 from engine.media.ffmpeg import FfmpegError
 
 OUTPUT_SUFFIXES = (".mp4", ".gif", ".webp", ".png")
@@ -31,8 +31,7 @@ def check_target(path: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path} is a folder. Name a file to write.")
     check_replaceable(path)
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"You may not write into the folder {path.parent}. Choose another, or change its permissions.")
+    check_may_write(path.parent)
 
 
 @contextmanager

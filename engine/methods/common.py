@@ -115,7 +115,7 @@ class OptimizerConfig(Checked):
     beside another base than the one it is used in, and every loss is noisier."""
     gradient_checkpointing: bool = setting(False, "Recompute activations: slower, far less memory.", origin="dv")
     snapshot_every: int = setting(
-        100, "Steps between the snapshots that --resume continues from.", least=1, origin="dv"
+        100, "Steps between the snapshots that a stopped run goes on from.", least=1, origin="dv"
     )
     seed: int = setting(0, "Seed of everything random in the run.", least=0, below=MOST_SEED, origin="dv")
 
@@ -158,6 +158,12 @@ class MotionSettings(OptimizerConfig):
     frames: int = setting(32, "Frames of a training window.", least=2, below=10_000, origin="authors")
     fps: float = setting(8.0, "Frame rate to which clips are thinned.", least=0.001, below=1000, origin="authors")
     p_zero: float = setting(0.5, "Probability of the empty caption.", least=0, below=1, origin="authors")
+    control: Literal["none", "shuffled", "still"] = setting(
+        "none",
+        "What half of the windows hold instead: their frames shuffled, or one frame that stands still.",
+        choices=("none", "shuffled", "still"),
+        origin="dv",
+    )
 
 
 @dataclass(frozen=True)

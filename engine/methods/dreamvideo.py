@@ -179,6 +179,8 @@ METHODS = (
     MOTION.ablation("serial", "adapters after the layers, not beside them", "Table A5", placement="serial"),
     MOTION.ablation("attention", "adapters at temporal attention only", "Table A5", layers="attention"),
     MOTION.ablation("feed-forward", "adapters at temporal feed-forward only", "Table A5", layers="feed-forward"),
+    MOTION.ablation("shuffled", "half of the windows with their frames shuffled", "ours", control="shuffled"),
+    MOTION.ablation("still", "half of the windows with one frame that stands still", "ours", control="still"),
     MOTION.ablation(
         "width-32", "adapters, 32 wide, without appearance guidance", _A4,
         hidden_width=32, appearance_guidance=False,

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.adapters.choosing import ATTENTION_KV, SPATIAL_CROSS_ATTENTION_KV, TEMPORAL_ATTENTION_KV, LowRank
+from engine.adapters.choosing import (
+    APPEARANCE,
+    ATTENTION_KV,
+    SPATIAL_CROSS_ATTENTION_KV,
+    TEMPORAL_ATTENTION_KV,
+    TEMPORAL_ATTENTION_QK,
+    LowRank,
+)
 from engine.methods.common import Checked, IdentifierSettings, Method, MotionSettings, Part, Recipe, called, setting
 
 
@@ -22,6 +29,13 @@ class LoraSubjectConfig(RankSettings, IdentifierSettings):
 
     steps: int = setting(800, "Steps of training.", least=1)
     learning_rate: float = setting(1e-5, "Learning rate.", least=0)
+    targets: Literal["cross-attention", "appearance"] = setting(
+        "cross-attention",
+        "What gets an update: cross-attention (keys and values), or also self-attention (values) and feed-forward.",
+        choices=("cross-attention", "appearance"),
+        origin="dv",
+    )
+    """With `appearance`, and a motion's updates at `query-key`, no two updates are added on one matrix."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +46,10 @@ class LoraMotionConfig(RankSettings, MotionSettings):
     word: on ModelScope these are 6,770,688 parameters; the temporal layers' alone are 3,325,952.
     """
 
-    attention: Literal["all", "temporal"] = setting(
-        "all", "Attention layers that get an update.", choices=("all", "temporal")
+    attention: Literal["all", "temporal", "query-key"] = setting(
+        "all",
+        "What gets an update: keys and values of all or of temporal attention, or the latter's queries and keys.",
+        choices=("all", "temporal", "query-key"),
     )
 
 
@@ -42,20 +58,30 @@ def _for_clips(count: int) -> LoraMotionConfig:
 
 
 def subject_recipe(config: LoraSubjectConfig) -> Recipe:
-    """Keys and values of spatial cross-attention."""
+    """Keys and values of spatial cross-attention, or all that decides what things look like."""
+    where = APPEARANCE if config.targets == "appearance" else SPATIAL_CROSS_ATTENTION_KV
     part = Part("lora", ("weights",), config.steps, config.learning_rate, f"a {called(config.identifier)}")
-    return Recipe((part,), weights=LowRank(SPATIAL_CROSS_ATTENTION_KV, config.rank), word=called(config.identifier))
+    return Recipe((part,), weights=LowRank(where, config.rank), word=called(config.identifier))
 
 
-_ATTENTION = {"all": ATTENTION_KV, "temporal": TEMPORAL_ATTENTION_KV}
+_ATTENTION = {"all": ATTENTION_KV, "temporal": TEMPORAL_ATTENTION_KV, "query-key": TEMPORAL_ATTENTION_QK}
 
 
 def motion_recipe(config: LoraMotionConfig) -> Recipe:
-    """Keys and values of every attention, or of those over frames."""
+    """Keys and values of every attention, or of those over frames, or these ones' queries and keys."""
     part = Part("lora", ("weights",), config.steps, config.learning_rate)
     return Recipe((part,), weights=LowRank(_ATTENTION[config.attention], config.rank))
 
 
+MOTION = Method(
+    "lora",
+    "motion",
+    LoraMotionConfig,
+    motion_recipe,
+    "low-rank updates of keys and values of every attention",
+    "A.3",
+    _for_clips,
+)
 METHODS = (
     Method(
         "lora",
@@ -66,13 +92,8 @@ METHODS = (
         "A.3, C.2",
         lambda _images: LoraSubjectConfig(),
     ),
-    Method(
-        "lora",
-        "motion",
-        LoraMotionConfig,
-        motion_recipe,
-        "low-rank updates of keys and values of every attention",
-        "A.3",
-        _for_clips,
+    MOTION,
+    MOTION.ablation(
+        "query-key", "low-rank updates of queries and keys of attention over frames", "ours", attention="query-key"
     ),
 )

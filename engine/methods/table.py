@@ -25,7 +25,7 @@ METHODS: tuple[Method, ...] = (
 # it is done. A method's rates, steps and optimizer are its own.
 _SHARED = frozenset({
     "size", "frames", "fps", "shift", "batch_size", "offset_noise", "noise_bias", "p_zero", "learning_rate_decay",
-    "beta2", "token_steps", "token_learning_rate",
+    "beta2", "token_steps", "token_learning_rate", "gradient_checkpointing",
 })  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
@@ -17,6 +18,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from engine.files import written_aside
 from engine.training import LoopConfig, Progress, Snapshots, settings_of, train
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class OutOfTime(KeyboardInterrupt):
@@ -66,7 +70,7 @@ def run_stage(
     run: Run,
     *,
     ema_decay: float,
-    settings: object,
+    settings: DataclassInstance,
     extra_state: Mapping[str, Tensor] | None = None,
     after_step: Callable[[int], None] | None = None,
     trained: Mapping[str, nn.Parameter] | None = None,

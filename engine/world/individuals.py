@@ -170,6 +170,17 @@ def individual(class_word: str, seed: int, split: str = "figures") -> Individual
             return drawn
 
 
+def individual_named(name: str) -> Individual:
+    """The individual of a class, a seed and perhaps a split, as "dog/7" (of figures) or "dog/7/settings".
+
+    Raises `ValueError` for a name that isn't one.
+    """
+    class_word, *rest = name.split("/")
+    if len(rest) not in (1, 2) or not rest[0].isdecimal():
+        raise ValueError(f"{name!r} names no individual: name one by its class and seed, as in {next(iter(FORMS))}/7")
+    return individual(class_word, int(rest[0]), *rest[1:])
+
+
 def split_of(one: Individual) -> str | None:
     """The split that the parameters belong to; None for those between a held-out region and the rest.
 

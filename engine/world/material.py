@@ -10,25 +10,11 @@ from PIL import Image
 
 from engine.media.video import write_video
 from engine.world import backgrounds, pictures
-from engine.world.individuals import FORMS, SPLITS, Individual, individual
+from engine.world.individuals import Individual
 
 FPS = 8
 PHOTOGRAPHS = 5
 """How many photographs a subject is learnt from (3 to 5, section 4.1 of arXiv 2312.04433)."""
-
-
-def individual_called(name: str) -> Individual:
-    """The individual that a name such as "dog-7" stands for, of those kept for figures; or "dog-7-settings", another
-    split's. Raises `ValueError` with what is wrong with the name."""
-    word, _, rest = name.partition("-")
-    seed, _, split = rest.partition("-")
-    if word not in FORMS:
-        raise ValueError(f"the embedded base's world has no {word!r}: it has {', '.join(FORMS)}")
-    if not (seed.isascii() and seed.isdigit()):
-        raise ValueError(f'a number is missing in {name!r}: any will do, as in "{word}-7"')
-    if split and split not in SPLITS:
-        raise ValueError(f"{split!r} in {name!r} is no split of the world's individuals: {', '.join(SPLITS)}")
-    return individual(word, int(seed), split or "figures")
 
 
 def photographs_of(one: Individual, *, count: int = PHOTOGRAPHS, seed: int = 0) -> list[pictures.Picture]:

@@ -15,6 +15,7 @@ from engine.evaluation.suites.results import Cell, CellAdapter, CellResult, appe
 from engine.media.video import write_video
 from engine.methods.common import Kind
 from engine.world import material
+from engine.world.individuals import individual_named
 from tests.rendering import rendered
 
 OURS = ("dreamvideo", "dreamvideo")
@@ -34,7 +35,7 @@ LEARNT_BY: dict[str, tuple[str | None, str | None]] = {
 """By a method of the suite: how its subjects and its motions are learnt."""
 PARAMETERS = {"lora": 180_224, "modelscope": 9_482_112, "dreamix": 9_482_112, "textual-inversion": 128}
 QUALITY = {"dreamvideo": 0.06, "modelscope": 0.02, "lora": -0.01}
-SHOWN = {"fox": "dog-1", "tiger": "cat-1", "owl": "bird-1", "taxi": "car-1"}
+SHOWN = {"fox": "dog/1", "tiger": "cat/1", "owl": "bird/1", "taxi": "car/1"}
 """Who stands for each subject; poor methods show another of the class."""
 
 
@@ -121,7 +122,7 @@ def _result(folder: Path, number: int, cell: Cell, *, failed: bool) -> CellResul
 
 def _rendered(cell: Cell, chance: random.Random) -> np.ndarray:
     """Frames (F, H, W, 3) such as the method might make: poor ones blur, or show another object or motion."""
-    name, motion = SHOWN.get(cell.subject or "", "dog-2"), cell.motion or "still"
+    name, motion = SHOWN.get(cell.subject or "", "dog/2"), cell.motion or "still"
     if cell.method == "lora":
         name = name.replace("-1", "-9")
     if cell.method in ("modelscope", "no-motion-adapter"):
@@ -138,12 +139,12 @@ def _references(folder: Path, cell: Cell) -> tuple[tuple[str, ...], tuple[str, .
     if cell.subject is not None:
         place = folder / "references" / cell.subject
         if not place.exists():
-            material.write_photographs(material.individual_called(SHOWN.get(cell.subject, "dog-2")), place, count=3)
+            material.write_photographs(individual_named(SHOWN.get(cell.subject, "dog/2")), place, count=3)
         pictures = tuple(path.relative_to(folder).as_posix() for path in sorted(place.glob("*.png")))
     if cell.motion is not None:
         place = folder / "references" / cell.motion
         if not place.exists():
-            others = [material.individual_called(name) for name in ("bear-3", "frog-4")]
+            others = [individual_named(name) for name in ("bear/3", "frog/4")]
             material.write_clips(cell.motion, others, place)
         moving = tuple(path.relative_to(folder).as_posix() for path in sorted(place.glob("*.mp4")))
     return pictures, moving

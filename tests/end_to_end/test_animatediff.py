@@ -10,9 +10,10 @@ import pytest
 
 from engine.bases.location import EMBEDDED
 from engine.evaluation.suites.results import read_results
-from tests.end_to_end.conftest import MATERIAL, Dv
+from tests.end_to_end.conftest import Dv
 from tests.engine.bases.tiny_animatediff import POSITIONS, write_image_model, write_motion_module
 from tests.engine.conftest import write_base
+from tests.rendering import MATERIAL
 
 SUITE = """
 base = "ad"
@@ -39,7 +40,7 @@ steps = 2
 [[subjects]]
 name = "fox"
 class = "dog"
-images = "MATERIAL/fox"
+images = "MATERIAL/rex"
 [[motions]]
 name = "zigzag"
 doing = "zigzagging"

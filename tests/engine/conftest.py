@@ -82,6 +82,36 @@ def motion(base: Base, tmp_path: Path) -> Path:
     return tmp_path / "motion"
 
 
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A folder of three photographs."""
+    from PIL import Image
+
+    from tests.engine.learning_samples import pixels
+
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for i in range(3):
+        Image.fromarray(pixels(i, 20, 24)).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """A video of 9 frames, and a folder of 3."""
+    from PIL import Image
+
+    from engine.media.video import write_video
+    from tests.engine.learning_samples import pixels
+
+    folder = tmp_path / "clips"
+    (folder / "short").mkdir(parents=True)
+    write_video(pixels(5, 9, 16, 16), folder / "long.mp4", 8.0, {})
+    for i, frame in enumerate(pixels(6, 3, 16, 16)):
+        Image.fromarray(frame).save(folder / "short" / f"{i}.png")
+    return folder
+
+
 def write_base(folder: Path, prediction_type: str = "epsilon", seed: int = 0) -> None:
     """A base of the family `unet3d` in miniature."""
     import torch

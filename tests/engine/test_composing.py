@@ -18,6 +18,7 @@ from engine.bases.base import Base
 from engine.composing import Composition, Shot, compose_batch
 from engine.errors import AdapterError, InputError, JobError
 from tests.engine.sample_adapters import CONFIG, applied, made, motion_of, random, same, subject_of
+from tests.engine.unet3d_parts import vae_of
 
 LoadBase = Callable[..., Base]
 
@@ -159,16 +160,17 @@ def test_a_video_that_is_not_finite_is_an_error_that_says_what_to_lower(base: Ba
     assert "motion_strength" not in str(caught.value) and "fp16" not in str(caught.value)
 
 
-def test_only_the_video_that_is_not_finite_is_named(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
-    decode = base.codec.decode
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_only_the_video_that_is_not_finite_is_named(base: Base, value: float) -> None:
+    def break_one(_module: object, _inputs: object, pictures: torch.Tensor) -> torch.Tensor:
+        if len(pictures) > CONFIG.frames:
+            pictures[CONFIG.frames, 0, 0, 0] = value  # in the first frame of the second video
+        return pictures
 
-    def broken(latents: torch.Tensor) -> torch.Tensor:
-        decoded = decode(latents)
-        decoded[1, 0, 0, 0, 0] = torch.nan
-        return decoded
-
-    monkeypatch.setattr(base.codec, "decode", broken)
-    with pytest.raises(JobError, match=r"seed 11, has .* after decoding, .*: check the files of the base"):
+    with (
+        vae_of(base).decoder.register_forward_hook(break_one),
+        pytest.raises(JobError, match=r"seed 11, has .* after decoding, .*: check the files of the base"),
+    ):
         compose_batch(base, [Shot("a dog", 10), Shot("a dog", 11), Shot("a dog", 12)], config=CONFIG)
 
 

@@ -33,5 +33,5 @@ def test_encoding_a_long_clip_is_in_the_estimate(clip: Path) -> None:
 
 
 def test_a_part_is_suggested_for_a_long_clip(clip: Path) -> None:
-    assert any("1,200 frames (20 s)" in note and "--start and --end" in note for note in planned(clip)[0].notes)
+    assert any("1,200 frames (20 s)" in note and "`start` and `end`" in note for note in planned(clip)[0].notes)
     assert planned(clip, end=2.0)[0].notes == ()

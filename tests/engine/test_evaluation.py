@@ -190,7 +190,7 @@ def test_dino_without_a_crop_of_its_own_is_prepared_as_dino_was_evaluated(tmp_pa
 
 def test_judges_of_the_embedded_base_know_a_dog_from_a_rocket() -> None:
     judges = judges_of(INFO)
-    frames = [rendered(name, "still", frames=1)[0] for name in ("dog-1", "rocket-1")]
+    frames = [rendered(name, "still", frames=1)[0] for name in ("dog/1", "rocket/1")]
     images, texts = judges.images("clip", frames), judges.texts("clip", ["a dog on grass", "a rocket on grass"])
     assert metrics.clip_t(images[:1], texts[0]) > metrics.clip_t(images[:1], texts[1])
     assert metrics.clip_t(images[1:], texts[1]) > metrics.clip_t(images[1:], texts[0])

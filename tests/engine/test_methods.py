@@ -54,6 +54,8 @@ PAPER = {
     "subject/lora": 2 * 32 * (16 * 1024 + 12_480),
     "motion/dreamvideo": 77_966_496,
     "motion/dreamvideo-serial": 77_966_496,
+    "motion/dreamvideo-shuffled": 77_966_496,
+    "motion/dreamvideo-still": 77_966_496,
     "motion/dreamvideo-no-guidance": 38_016_096,
     "motion/dreamvideo-attention": 77_966_496 * 2 // 3,
     "motion/dreamvideo-feed-forward": 77_966_496 // 3,
@@ -61,6 +63,7 @@ PAPER = {
     "motion/dreamvideo-width-32": 3 * (2 * 32 * 12_992 + 17 * 32 + 12_992),
     # Two attentions a temporal block, one self- and one cross-attention a spatial one.
     "motion/lora": 2 * 2 * 32 * 2 * 12_992 + 2 * 32 * 2 * 12_480 + 2 * 32 * (16 * 1024 + 12_480),
+    "motion/lora-query-key": 2 * 2 * 32 * 2 * 12_992,
     # All but the spatial parameters: the authors' code counts the time embedding with the temporal ones.
     "motion/modelscope": 1_411_233_860 - 863_860_164,
     # All of Stable Diffusion 1.5's denoiser, and all of its motion module.

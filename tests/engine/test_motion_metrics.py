@@ -12,7 +12,8 @@ from torch import Tensor
 
 from engine.evaluation.flow import Flow, flow_of
 from engine.evaluation.motion import motion_amount_curve, motion_fidelity_curve, motion_signature
-from engine.world.material import FPS, individual_called
+from engine.world.individuals import individual_named
+from engine.world.material import FPS
 from engine.world.pictures import FRAMES, Clip, clip
 
 MOTIONS = ("left", "zigzag", "circling", "bouncing", "growing")
@@ -21,8 +22,8 @@ MOTIONS = ("left", "zigzag", "circling", "bouncing", "growing")
 @cache
 def filmed(word: str, motion: str, frames: int = FRAMES) -> Clip:
     """Each individual at a place and size of its own, over a scene of its own."""
-    name, seed, scene = ("dog-6", 1, "grass") if word == "dog" else ("fish-3", 2, "sea")
-    return clip(individual_called(name), motion, seed, frames=frames, scene=scene)
+    name, seed, scene = ("dog/6", 1, "grass") if word == "dog" else ("fish/3", 2, "sea")
+    return clip(individual_named(name), motion, seed, frames=frames, scene=scene)
 
 
 @cache

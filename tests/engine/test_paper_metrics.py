@@ -65,7 +65,7 @@ def dino_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[Path]]:
     """Videos as folders of frames, which may have odd sizes, and reference pictures."""
     folder = tmp_path_factory.mktemp("material")
-    shown = [("dog-1", "zigzag", "beach"), ("bird-1", "left", "sea"), ("rocket-1", "growing", "street")]
+    shown = [("dog/1", "zigzag", "beach"), ("bird/1", "left", "sea"), ("rocket/1", "growing", "street")]
     videos, references = [], []
     for (name, motion, scene), video_size, size in zip(shown, VIDEO_SIZES, REFERENCE_SIZES, strict=True):
         frames, video = rendered(name, motion, scene, frames=4), folder / name

@@ -34,6 +34,16 @@ def planned(*given: Path, **options: object) -> SubjectPlan:
     return plan_subject(given, "dog", info=inspect_base(EMBEDDED), options={"size": (64, 64), **options})
 
 
+def test_masks_that_are_given_and_not_used_are_told(tmp_path: Path) -> None:
+    image, masks = photograph(tmp_path / "a.png"), mask(tmp_path / "areas/a.png", 0, 48).parent
+    info, options = inspect_base(EMBEDDED), {"size": (64, 64)}
+    told = f"the masks in {masks} aren't used: `use_masks` is off"
+    used = plan_subject([image], "dog", info=info, masks=masks, options=options)
+    assert used.of_role("mask") and told not in used.notes
+    unused = plan_subject([image], "dog", info=info, masks=masks, options={**options, "use_masks": False})
+    assert not unused.of_role("mask") and told in unused.notes
+
+
 def test_the_share_of_the_trained_picture_that_a_mask_leaves_is_shown(tmp_path: Path) -> None:
     photograph(tmp_path / "a.png")
     mask(tmp_path / "masks/a.png", 0, 48)

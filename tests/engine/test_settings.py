@@ -57,7 +57,7 @@ def test_an_unknown_key_is_named_with_where_it_stands(recommended: dict[str, int
         (SubjectConfig, "beta2", 1.0, "between 0 and 1"),
         (MotionConfig, "p_zero", 1.5, "between 0 and 1"),
         (MotionConfig, "p_image_zero", -0.1, "between 0 and 1"),
-        (MotionConfig, "frames", 0, "between 1 and 10000"),
+        (MotionConfig, "frames", 0, "between 2 and 10000"),
         (MotionConfig, "fps", 0.0, "between 0.001 and 1000"),
         (ComposeConfig, "steps", 1001, "between 1 and 1000"),
         (ComposeConfig, "guidance_scale", -1.0, "at least 0"),
@@ -139,7 +139,7 @@ def test_only_what_the_paper_says_is_called_the_papers(config: type[Any]) -> Non
     }  # fmt: skip
     dv = {
         "noise_bias", "max_grad_norm", "gradient_accumulation", "gradient_checkpointing", "snapshot_every", "seed",
-        "shift", "subject_delay", "motion_until", "dropout",
+        "shift", "subject_delay", "motion_until", "dropout", "targets", "control",
     }  # fmt: skip
     if config is ComposeConfig:
         authors -= {"size", "frames", "fps"}

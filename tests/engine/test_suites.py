@@ -51,7 +51,10 @@ class = "dog"
 images = "photos"
 [[subjects]]
 name = "vulpes"
-world = "dog-7"
+world = "dog/7"
+[[subjects]]
+name = "bruin"
+world = "bear/7/settings"
 [[motions]]
 name = "guitar"
 doing = "playing guitar"
@@ -61,7 +64,7 @@ end = 4
 [[motions]]
 name = "turn"
 world = "circling"
-objects = ["dog-1", "car-2"]
+objects = ["dog/1", "car/2"]
 """
 
 
@@ -86,20 +89,21 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert without.motion_options == {"steps": 5}
     assert no_token.subject_options == {"adapter_steps": 30}
     assert no_token.compose_options == {"guidance_scale": 6, "steps": 9}
-    rex, vulpes = suite.subjects
+    rex, vulpes, bruin = suite.subjects
     assert (rex.class_word, rex.images) == ("dog", (str(tmp_path / "photos"),))
-    assert (vulpes.class_word, vulpes.world) == ("dog", "dog-7")
+    assert (vulpes.class_word, vulpes.world) == ("dog", "dog/7")
+    assert (bruin.class_word, bruin.world) == ("bear", "bear/7/settings")
     guitar, turn = suite.motions
     assert guitar.clips == (str(tmp_path / "one.mp4"), str(tmp_path / "sub/../photos"))
-    assert (guitar.end, turn.doing, turn.objects) == (4.0, "circling", ("dog-1", "car-2"))
+    assert (guitar.end, turn.doing, turn.objects) == (4.0, "circling", ("dog/1", "car/2"))
 
 
 def test_cells_are_every_combination_and_say_what_the_motion_does(tmp_path: Path) -> None:
     suite = read_suite(written(tmp_path, WHOLE))
     cells = suite.cells()
-    assert len(cells) == len({cell.key for cell in cells}) == 4 * 2 * 2 * 2 * 2
+    assert len(cells) == len({cell.key for cell in cells}) == 4 * 3 * 2 * 2 * 2
     assert cells[0] == Cell("lora", "rex", "guitar", "a * playing guitar", 3)
-    assert cells[-1] == Cell("no token", "vulpes", "turn", "a * circling on the beach", 7)
+    assert cells[-1] == Cell("no token", "bruin", "turn", "a * circling on the beach", 7)
     assert suite.composed_prompt(cells[0]) == "a * playing guitar"
     nobody = Cell("no identity", "rex", "guitar", "a * playing guitar", 3)
     assert suite.composed_prompt(nobody) == suite.text(nobody) == "a dog playing guitar"
@@ -163,6 +167,12 @@ name = "moon"
 world = "moon"
 class = "moon"
 images = "photos"
+[[subjects]]
+name = "comet"
+world = "rocket/seven"
+[[subjects]]
+name = "ghost"
+world = "ghost/7"
 [[motions]]
 name = "turn"
 clips = "gone"
@@ -173,7 +183,7 @@ world = "zigzag"
 [[motions]]
 name = "../up"
 world = "zigzag"
-objects = ["dog-1"]
+objects = ["dog/1"]
 """
     with pytest.raises(InputError) as caught:
         read_suite(written(tmp_path, wrong))
@@ -202,6 +212,8 @@ objects = ["dog-1"]
         "subject Rex: images is missing",
         "the name 'rex' is there 3 times",
         "the embedded base's world has no 'moon'",
+        "'rocket/seven' names no individual: name one by its class and seed, as in dog/7",
+        "no 'ghost' in 'figures'",
         f"motion turn: clips: there is no file or folder {tmp_path / 'gone'}",
         "images and world are two sources",
         "motion turn: start is 'soon'",

@@ -19,6 +19,7 @@ from engine.world.individuals import (
     Individual,
     colour_word,
     individual,
+    individual_named,
     siblings,
     split_of,
 )
@@ -41,6 +42,14 @@ def test_the_parameters_decide_the_split_and_train_never_comes_near_a_held_out_o
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_split_has_bodies_of_every_colour(split: str) -> None:
     assert {colour_word(individual("bear", seed, split)) for seed in range(120)} == set(colours.WORDS)
+
+
+def test_a_name_is_of_one_individual() -> None:
+    assert individual_named("car/7") == individual("car", 7) == individual_named("car/7/figures")
+    assert individual_named("car/7/settings") == individual("car", 7, "settings")
+    for wrong in ("car", "car/x", "car/-1", "car/7/figures/2", "car/7/elsewhere", "/7"):
+        with pytest.raises(ValueError, match=r"no individual|classes are"):
+            individual_named(wrong)
 
 
 def test_a_class_held_out_whole_has_no_train_individuals() -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dreamvideo_cli.commands.base.rows import base_rows
 from dreamvideo_cli.terminal.options import JsonOption
 from dreamvideo_cli.terminal.output import Column, Out
-
-if TYPE_CHECKING:
-    pass
 
 
 def _shortened(fingerprint: object) -> str:

@@ -70,8 +70,8 @@ def _sections(info: BaseInfo, fingerprint: str) -> list[tuple[str, dict[str, obj
     parts: dict[str, object] = {part: bytes_text(size) for part, size in info.components.items()}
     if info.image_encoder is None:
         parts["image_encoder"] = "none: no appearance guidance"
-    recommended = [
+    recommended: list[tuple[str, dict[str, object]]] = [
         (f"Recommended for {task}", {option_name(k): value_text(v) for k, v in values.items()})
         for task, values in info.recommended.items()
     ]
-    return [(info.location.name, about), ("Parts", parts), *recommended]  # type: ignore[list-item]
+    return [(info.location.name, about), ("Parts", parts), *recommended]

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dreamvideo_cli.terminal.options import BaseArgument
 from dreamvideo_cli.terminal.output import Out
-
-if TYPE_CHECKING:
-    pass
 
 
 def use(name: BaseArgument) -> None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dreamvideo_cli.commands.runs.options import RunArgument
 from dreamvideo_cli.terminal.output import Out
 from engine.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 
 def log(run: RunArgument) -> None:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dreamvideo_cli.commands.runs.options import RunArgument
 from dreamvideo_cli.terminal.options import JsonOption, QuietOption
 from dreamvideo_cli.terminal.output import Out
 from engine.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 
 def resume(run: RunArgument, json: JsonOption = False, quiet: QuietOption = False) -> None:

@@ -53,7 +53,7 @@ def make(
     check_file(key, force=force)
     study = draw_study(results, folder.resolve().name, method=method, against=against or (), most=most, seed=seed)
     page = study_page(study, results, folder)
-    save_study(study, key)
+    save_study(study, key, replace=force)
     size = write_page(target, page, replace=force)
     out.note(f"{count_text(len(study.ballots), 'pair')} of videos; {bytes_text(size)}")
     out.note(f"Keep {key}: it says whose videos they are, and dv study tally needs it")

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dreamvideo_cli.terminal.completion import suite_names
-
-if TYPE_CHECKING:
-    pass
-
 
 SuiteArgument = Annotated[
     str,

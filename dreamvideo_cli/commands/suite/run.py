@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -12,9 +11,6 @@ from dreamvideo_cli.commands.suite.options import FolderOption, SuiteArgument
 from dreamvideo_cli.terminal.exit_codes import ExitCode
 from dreamvideo_cli.terminal.options import DeviceOption, DryRunOption, JsonOption, QuietOption
 from dreamvideo_cli.terminal.output import Out
-
-if TYPE_CHECKING:
-    pass
 
 
 def run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,10 +14,6 @@ from dreamvideo_cli.terminal.options import JsonOption
 from dreamvideo_cli.terminal.output import Column, Out
 from dreamvideo_cli.wording import age_text
 from engine.errors import InputError
-
-if TYPE_CHECKING:
-    pass
-
 
 _COLUMNS = (
     Column("name", "Suite", style="bold"),

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from engine.errors import InputError
 
 Format = Literal["csv", "jsonl", "toml"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 STDIN = "-"
 _TABLES = ("defaults", "job", "grid")
 _MOST_ROWS = 100_000
@@ -54,9 +55,9 @@ def read_rows(file: str, format: Format | None) -> list[Row]:
 
 def _format_of(file: str) -> Format:
     suffix = Path(file).suffix.lower().removeprefix(".")
-    for format in get_args(Format):
+    for format in FORMATS:
         if suffix == format:
-            return format  # type: ignore[no-any-return]
+            return format
     if file == STDIN:
         raise InputError("rows from stdin need `format`: csv, jsonl or toml")
     raise InputError(f"{file} is no .csv, .jsonl or .toml: say what it is with `format`")

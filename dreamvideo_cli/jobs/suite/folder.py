@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 CELLS = "cells.csv"
 REFERENCES = "references"
-_LEARNING = "learning"
+LEARNING = "learning"
 _WRITE_EVERY = 30.0
 """Seconds after which the table of cells, which may have many thousand rows, is written anew while a suite runs."""
 _MOST_POINTS = 100
@@ -154,7 +154,7 @@ def _thinned(curve: list[tuple[int, float]]) -> list[tuple[int, float]]:
 
 
 def _curve_file(folder: Path, adapter: PlannedAdapter) -> Path:
-    return folder / _LEARNING / f"{adapter.request.name}-{adapter.identity[:8]}.jsonl"
+    return folder / LEARNING / f"{adapter.request.name}-{adapter.identity[:8]}.jsonl"
 
 
 def references_of(folder: Path, cell: PlannedCell) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -117,7 +117,8 @@ class _Planner:
         if len(adapters) < len(found) or None in sources.values():
             return None
         pictures, clips = self._references(things["subject"], things["motion"])
-        expected = Expected(self.suite.text(cell), pictures, clips)
+        subject = self.suite.subject(cell)
+        expected = Expected(self.suite.text(cell), pictures, clips, subject.world if subject else None)
         settings = settings_for(self.info.recommended.get("compose", {}), None, method.compose_options)
         self._check_shape(method, settings.config)
         prompt = self.suite.composed_prompt(cell)
@@ -138,7 +139,7 @@ class _Planner:
             *contents,
         ])  # fmt: skip
         has_video = newest is not None and newest.identity == identity and is_whole(newest, self.folder)
-        compared = [expected.text, *contents]
+        compared = [expected.text, *contents, *([expected.individual] if expected.individual else [])]
         unscored = tuple(missing_scores(newest, self.digests, compared)) if newest is not None and has_video else ()
         return PlannedCell(
             cell, prompt, method.compose_options, settings.config, expected, adapters, identity, newest, compared,
@@ -296,9 +297,10 @@ def _pictures(subject: SuiteSubject, material: Path) -> tuple[Path, ...]:
 
     if subject.world is None:
         return find_images([Path(text) for text in subject.images]).used
-    from engine.world.material import individual_called, write_photographs
+    from engine.world.individuals import individual_named
+    from engine.world.material import write_photographs
 
-    return tuple(write_photographs(individual_called(subject.world), material / subject.name))
+    return tuple(write_photographs(individual_named(subject.world), material / subject.name))
 
 
 def _clips(motion: SuiteMotion, material: Path) -> tuple[Path, ...]:
@@ -306,7 +308,8 @@ def _clips(motion: SuiteMotion, material: Path) -> tuple[Path, ...]:
 
     if motion.world is None:
         return find_clips([Path(text) for text in motion.clips]).used
-    from engine.world.material import individual_called, write_clips
+    from engine.world.individuals import individual_named
+    from engine.world.material import write_clips
 
-    moving = [individual_called(name) for name in motion.objects]
+    moving = [individual_named(name) for name in motion.objects]
     return tuple(write_clips(motion.world, moving, material / motion.name))

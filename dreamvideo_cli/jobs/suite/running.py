@@ -15,8 +15,8 @@ from dreamvideo_cli.jobs.folders import working_in
 from dreamvideo_cli.jobs.learning import learn
 from dreamvideo_cli.jobs.progress import TotalProgress
 from dreamvideo_cli.jobs.requests import LearnRequest, load_request
-from dreamvideo_cli.jobs.suite.cells import CellMaker, cell_text, rescored
-from dreamvideo_cli.jobs.suite.folder import REFERENCES, ResultsWriter, learning_curve
+from dreamvideo_cli.jobs.suite.cells import VIDEOS, CellMaker, cell_text, rescored
+from dreamvideo_cli.jobs.suite.folder import LEARNING, REFERENCES, ResultsWriter, learning_curve
 from dreamvideo_cli.jobs.suite.planning import plan_suite
 from dreamvideo_cli.jobs.suite.plans import PlannedAdapter, SuitePlan
 from dreamvideo_cli.wording import duration_text
@@ -47,7 +47,7 @@ def run_cells(
     other = suite_in(folder)
     if other is not None and other.name != suite.name:
         raise InputError(f"{folder} holds the suite {other.name}: choose another folder with `folder`")
-    with working_in(folder, "suite"):
+    with working_in(folder, "suite", writes=(RESULTS, REFERENCES, LEARNING, VIDEOS)):
         results = newest_results(folder) if (folder / RESULTS).exists() else []
         with TemporaryDirectory() if dry_run else nullcontext(folder / REFERENCES) as material:
             plan = plan_suite(suite, folder, results, registry, material=Path(material), device=device)

@@ -99,10 +99,10 @@ def draw_study(
     return Study(hashlib.sha256(told.encode()).hexdigest()[:16], suite, method, seed, ballots, tuple(others))
 
 
-def save_study(study: Study, path: Path) -> None:
-    """Write the key."""
+def save_study(study: Study, path: Path, *, replace: bool = True) -> None:
+    """Write the key. Without `replace`, raises `FileThereError` for a file that is there."""
     text = json.dumps({"dv_study_key": _FORMAT, **asdict(study)}, indent=2, ensure_ascii=False) + "\n"
-    with written_aside(path) as partial:
+    with written_aside(path, replace=replace) as partial:
         partial.write_text(text, encoding="utf-8")
 
 

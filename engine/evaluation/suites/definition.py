@@ -33,8 +33,8 @@ class SuiteMethod:
 
 @dataclass(frozen=True)
 class SuiteSubject:
-    """A subject: its class word, and its pictures' files or folders, or an individual of the embedded base's world,
-    such as "dog-7"."""
+    """A subject: its class word, and its pictures' files or folders, or who it is in the embedded base's world: an
+    individual, as in "dog/7" (`engine.world.individuals.individual_named`)."""
 
     name: str
     class_word: str

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PLACES = re.compile(r"\{[^{}]*\}")
-_DTYPES = ("fp32", "bf16", "fp16")
+_DTYPES = ("fp32", "bf16", "fp16", "fp8")
 _KINDS: tuple[Kind, ...] = ("subject", "motion")
 _WORDS: dict[type, str] = {
     str: "a text", int: "a whole number", float: "a number", dict: "a table", list: "a list",
@@ -238,7 +238,7 @@ def _motion(table: _Table, folder: Path) -> SuiteMotion:
         else:
             doing = doing or ALL[world].phrase
         if not objects:
-            table.wrong('objects is missing: say what moves in its clips, as in objects = ["dog-1", "car-2"]')
+            table.wrong('objects is missing: say what moves in its clips, as in objects = ["dog/1", "car/2"]')
         for one in objects:
             _individual(table, one)
     elif objects:
@@ -252,12 +252,12 @@ def _motion(table: _Table, folder: Path) -> SuiteMotion:
 
 def _individual(table: _Table, name: str) -> Individual | None:
     """The individual of the embedded base's world that `name` stands for; None, and a complaint, where it's nobody."""
-    from engine.world.material import individual_called
+    from engine.world.individuals import individual_named
 
     try:
-        return individual_called(name)
+        return individual_named(name)
     except ValueError as error:
-        table.wrong(str(error))
+        table.wrong(f"world: {error}")
         return None
 
 

@@ -24,9 +24,12 @@ TITLES = {
     "temporal_consistency": "T.Cons",
     "motion_fidelity": "Motion fidelity",
     "motion_amount": "Motion amount",
+    "top1": "Top-1",
+    "rank": "Rank",
+    "colour_likeness": "Colour likeness",
 }
 """Column titles, those of `engine.evaluation.scoring.METRICS`, which loads torch."""
-UNRANKED = frozenset({"motion_amount"})
+UNRANKED = frozenset({"motion_amount", "rank"})
 """More of it isn't better."""
 _DECIMALS = 3
 Group = tuple[str, str, str, int]

@@ -196,6 +196,17 @@ def test_a_suite_loads_its_base_once(dv: Any, write: Write, monkeypatch: pytest.
     assert loads == ["embedded"]
 
 
+def test_of_an_individual_of_the_world_it_is_told_whether_it_is_shown(dv: Any, write: Write, tmp_path: Path) -> None:
+    someone = '[[subjects]]\nname = "someone"\nworld = "{}"\n'
+    assert dv("suite", "run", write(BARE, more=someone.format("dog/7"))).code == 0
+    first = by_method(tmp_path / "trial")["bare"]
+    assert first.scores["top1"] in (0, 1) and first.scores["rank"] is not None
+    assert len(first.references) == 4
+    assert dv("suite", "run", write(BARE, more=someone.format("dog/8"))).code == 0
+    second = by_method(tmp_path / "trial")["bare"]
+    assert second.score_identities["top1"] != first.score_identities["top1"]
+
+
 def test_what_fails_stops_nothing_else_and_is_tried_again(
     dv: Any, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

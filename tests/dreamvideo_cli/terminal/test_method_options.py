@@ -38,7 +38,7 @@ def test_completion_offers_methods_by_kind() -> None:
         "dreamvideo", "dreamvideo-no-token", "dreamvideo-no-adapter", "dreamvideo-width-32", "dreamix",
     ]  # fmt: skip
     assert "dreamix" not in method_names("motion")("")
-    assert method_names("motion")("l") == ["lora"]
+    assert method_names("motion")("l") == ["lora", "lora-query-key"]
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,7 @@ def test_windows_become_latents_of_the_shape_announced_and_come_back(family_base
         assert (std >= 0).all()
         decoded = family_base.codec.decode(mean)
         assert decoded.shape == (2, 3, frames, 16, 24)
-        assert decoded.abs().max() <= 1
+        assert decoded.isfinite().all()
     alone, _ = family_base.codec.encode(windows[1:])
     torch.testing.assert_close(mean[1:], alone, atol=1e-5, rtol=1e-4)
     assert layout.size_multiple % layout.scale == 0

@@ -14,19 +14,24 @@ from diffusers import UniPCMultistepScheduler, WanPipeline, WanTransformer3DMode
 from torch import Tensor
 from transformers import UMT5EncoderModel
 
+from engine.adapters.forms import fresh
 from engine.bases import umt5
 from engine.bases.base import Base
 from engine.bases.load import load_base
-from engine.bases.location import BaseLocation, inspect_base
+from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.bases.wan_blocks import OpenBlock
 from engine.composing import ComposeConfig, compose
 from engine.errors import BaseError
+from engine.estimating import estimate
 from engine.hash_cache import cache_folder
 from engine.learning import learn_subject
+from engine.methods.common import Method
+from engine.methods.table import method_named, recommended_for
 from engine.planning import plan_motion, plan_subject
 from engine.sampling.guidance import guided
 from engine.sampling.levels import Level
 from engine.sampling.samplers import sampler_named
+from engine.settings import resolve
 from tests.engine.bases.tiny_wan import write_tiny_wan
 
 PROMPTS = ["a dog runs  on &amp; on", ""]
@@ -181,6 +186,18 @@ def test_settings_are_recommended_where_the_folder_has_none(folder: Path, tmp_pa
     assert own.recommended["compose"] == info.recommended["compose"]
 
 
+def test_the_estimate_counts_the_windows_that_there_are(folder: Path, clip: Path) -> None:
+    location = BaseLocation("wan", str(folder))
+
+    def encoding(frames: int) -> float:
+        options = {"appearance_guidance": False, "frames": frames, "size": (128, 128), "batch_size": 1}
+        plan = plan_motion([clip], "a dog", info=inspect_base(location), options=options)
+        return estimate(plan, location, device="cpu", dtype="fp32").encoding_seconds
+
+    # Of 12 frames: 4 windows of 9, 8 of 5.
+    assert encoding(9) / encoding(5) == pytest.approx(4 * 9 / (8 * 5), rel=0.1)
+
+
 def test_adapters_are_64_wide_unless_asked_otherwise(folder: Path, photographs: list[Path]) -> None:
     info = inspect_base(BaseLocation("wan", str(folder)))
 
@@ -219,3 +236,27 @@ def test_half_precision_is_for_the_denoiser_and_the_text_alone(folder: Path) -> 
     exact = load_base(BaseLocation("wan", str(folder)), device="cpu").codec.encode(window)[0]
     assert torch.equal(base.codec.encode(window)[0], exact)
     assert base.denoiser.blocks[0].attn1.to_q.weight.dtype == torch.bfloat16  # type: ignore[index, union-attr]
+
+
+# --- low-rank updates ---
+
+
+def updates_of(load: Callable[[], Base], method: Method, info: BaseInfo) -> set[str]:
+    """The matrices that a method updates in the base, as it recommends."""
+    config = resolve(method.settings(), recommended_for(method, info.recommended), {}).config
+    trained = method.recipe(config).weights
+    assert trained is not None
+    base = load()
+    return set(fresh(trained, base.sites, base.labels, base.denoiser, condition_width=None, seed=0).widths)
+
+
+def test_low_rank_updates_of_a_subject_and_a_motion_share_no_matrix(load: Callable[[], Base]) -> None:
+    info = load().info
+    subject, motion = (updates_of(load, method_named(kind, "lora"), info) for kind in ("subject", "motion"))
+    block = {name.removeprefix("blocks.0.") for name in motion | subject if name.startswith("blocks.0.")}
+    assert not subject & motion
+    assert {name.removeprefix("blocks.0.") for name in motion} & block == {"attn1.to_q", "attn1.to_k"}
+    assert block - {"attn1.to_q", "attn1.to_k"} == {
+        "attn1.to_v", "attn2.to_k", "attn2.to_v", "ffn.net.0.proj", "ffn.net.2",
+    }  # fmt: skip
+    assert updates_of(load, method_named("motion", "lora-query-key"), info) == motion

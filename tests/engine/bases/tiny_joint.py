@@ -221,7 +221,7 @@ class TinyCodec:
         assert self._vae is not None
         known = self._normalisation.undone(latents).to(self._compute.device, self._compute.dtype)
         with self._compute.autocast():
-            decoded: Tensor = self._vae.decode(known).float().cpu().clamp(-1, 1)
+            decoded: Tensor = self._vae.decode(known).float().cpu()
         return decoded
 
     def release(self) -> None:
@@ -294,6 +294,9 @@ class TinyJointFamily:
 
     def labels(self, denoiser: nn.Module) -> dict[str, Label]:
         return {name: _label(name) for name, _ in denoiser.named_parameters()}
+
+    def native_name(self, layer: str) -> str | None:
+        return None
 
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         prediction: Tensor = denoiser(noisy, timesteps, text.embeddings, text.mask)

@@ -8,7 +8,14 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel
-from transformers import T5TokenizerFast, UMT5Config, UMT5EncoderModel
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    T5TokenizerFast,
+    UMT5Config,
+    UMT5EncoderModel,
+)
 
 CHANNELS, TEXT = 4, 12
 
@@ -25,7 +32,7 @@ def write_tiny_wan(folder: Path, *, dtype: torch.dtype = torch.bfloat16) -> None
         scheduler=_scheduler(),
         transformer=transformer.to(dtype),
     )
-    pipeline.save_pretrained(folder, max_shard_size="6KB")
+    pipeline.save_pretrained(folder, max_shard_size="4KB")
 
 
 def _transformer() -> Any:
@@ -73,3 +80,15 @@ def _tokenizer() -> Any:
 
 def _scheduler() -> Any:
     return UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
+
+
+def write_tiny_image_encoder(folder: Path) -> None:
+    """A CLIP image encoder, as it lies in a folder of its own."""
+    config = CLIPVisionConfig(
+        image_size=16, patch_size=8, projection_dim=24, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+        num_attention_heads=2,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        CLIPVisionModelWithProjection(config).save_pretrained(folder)
+    CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size=16).save_pretrained(folder)

@@ -14,9 +14,9 @@ from PIL import Image
 
 from engine.bases.base import Base
 from engine.data.clips import ClipInfo, probe_clip
-from engine.data.encoding import FRAMES_AT_ONCE, encode_clip, encode_images, to_window
+from engine.data.encoding import FRAMES_AT_ONCE, CutWindows, Latents, encode_clip, encode_images, to_window
 from engine.data.images import shifted
-from engine.data.windows import FrameSampling
+from engine.data.windows import Control, FrameSampling
 
 
 def test_shifted_views_take_their_masks_along(base: Base, tmp_path: Path) -> None:
@@ -119,3 +119,32 @@ def test_a_view_without_its_subject_is_not_trained_on(base: Base, tmp_path: Path
     assert (seen.masks.amax(dim=(1, 2, 3)) > 0).all()
     assert 1 < len(seen.masks) < 17
     assert len(seen.masks) == len(seen.latents.mean) == len(seen.image_of)
+
+
+@pytest.mark.parametrize("control", ["none", "shuffled", "still"])
+def test_half_of_the_windows_are_the_control(base: Base, tmp_path: Path, control: Control) -> None:
+    """Of a codec of single frames: each frame's latents tell which it is."""
+    sampling = FrameSampling(8, 8, control=control)
+    encoded = encode_clip(
+        base, clip_of(noise(8), tmp_path / "clip"), sampling, prompt="x", size=(16, 16), appearance=False
+    )  # fmt: skip
+    means, generator = encoded.windows.latents.mean, torch.Generator().manual_seed(0)
+    exact = CutWindows(Latents(means, torch.zeros_like(means)), sampling, 8)
+    plain = 0
+    for _ in range(40):
+        window = exact.draw(generator).transpose(0, 1)
+        seen = torch.cdist(window.flatten(1), means.flatten(1)).argmin(dim=1).tolist()
+        plain += seen == list(range(8))
+        assert sorted(seen) == list(range(8)) or (control == "still" and len(set(seen)) == 1)
+    assert plain == 40 if control == "none" else 10 <= plain <= 30
+
+
+@pytest.mark.parametrize("control", ["shuffled", "still"])
+def test_windows_that_are_encoded_whole_have_their_control_beside_them(base: Base, control: Control) -> None:
+    windows = FrameSampling(5, 8, frame_step=4, control=control).windows_ahead(12, 8)
+    plain, others = windows[::2], windows[1::2]
+    assert [w.tolist() for w in plain] == [w.tolist() for w in FrameSampling(5, 8, frame_step=4).windows_ahead(12, 8)]
+    for window, other in zip(plain, others, strict=True):
+        assert set(other) == set(window) if control == "shuffled" else len(set(other)) == 1
+        assert set(other) <= set(window) and len(other) == 5
+    assert any(other.tolist() != window.tolist() for window, other in zip(plain, others, strict=True))
