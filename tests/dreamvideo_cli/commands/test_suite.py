@@ -202,7 +202,7 @@ def test_of_an_individual_of_the_world_it_is_told_whether_it_is_shown(dv: Any, w
     assert dv("suite", "run", write(BARE, more=someone.format("dog/7"))).code == 0
     first = by_method(tmp_path / "trial")["bare"]
     assert first.scores["top1"] in (0, 1) and first.scores["rank"] is not None
-    assert len(first.references) == 4
+    assert len(first.references) == 5
     assert dv("suite", "run", write(BARE, more=someone.format("dog/8"))).code == 0
     second = by_method(tmp_path / "trial")["bare"]
     assert second.score_identities["top1"] != first.score_identities["top1"]
@@ -296,7 +296,7 @@ def test_everything_wrong_is_said_before_anything_is_begun(dv: Any, write: Write
     done = dv("suite", "run", write('"dreamvideo"', more=FOX.replace('"fox"\nclass', '"fox red"\nclass')))
     assert (done.code, "'trial-fox red-dreamvideo' can't be a name" in done.err) == (2, True)
     assert dv("suite", "run", "nothing").code == 2
-    assert "embedded-base, paper, small" in dv("suite", "run", "nothing").err
+    assert "embedded-base, paper, paper-animatediff, small" in dv("suite", "run", "nothing").err
 
 
 def test_one_process_a_folder_and_one_suite_a_folder(dv: Any, write: Write, tmp_path: Path) -> None:
