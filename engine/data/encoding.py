@@ -233,7 +233,8 @@ class _WindowEncoder:
         while self._waiting and int(self._waiting[0].max()) in self._frames:
             window = np.stack([self._frames[int(number)] for number in self._waiting.popleft()])
             self._encoded.append(self._base.codec.encode(to_window(window)[None]))
-            needed = int(self._waiting[0].min()) if self._waiting else first + len(chunk)
+            # A control that holds one frame again and again may begin behind where the next window does.
+            needed = min((int(window.min()) for window in self._waiting), default=first + len(chunk))
             self._frames = {number: frame for number, frame in self._frames.items() if number >= needed}
 
     def latents(self) -> Latents:

@@ -6,6 +6,8 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import torch
 from PIL import Image
 
 from engine.bases.base import Base
+from engine.bases.family import Layout
 from engine.data.clips import ClipInfo, probe_clip
 from engine.data.encoding import FRAMES_AT_ONCE, CutWindows, Latents, encode_clip, encode_images, to_window
 from engine.data.images import shifted
@@ -148,3 +151,15 @@ def test_windows_that_are_encoded_whole_have_their_control_beside_them(base: Bas
         assert set(other) == set(window) if control == "shuffled" else len(set(other)) == 1
         assert set(other) <= set(window) and len(other) == 5
     assert any(other.tolist() != window.tolist() for window, other in zip(plain, others, strict=True))
+
+
+@pytest.mark.parametrize("control", ["none", "shuffled", "still"])
+def test_every_window_is_encoded_of_its_own_frames(tmp_path: Path, control: Control) -> None:
+    """By a codec of whole windows, whose latents are the pixels themselves."""
+    codec = SimpleNamespace(encode=lambda windows: (windows, torch.zeros_like(windows)))
+    base: Any = SimpleNamespace(layout=Layout(3, 1, 1, frame_step=4), codec=codec)
+    frames, sampling = noise(FRAMES_AT_ONCE + 20), FrameSampling(9, 8, frame_step=4, control=control)
+    clip = clip_of(frames, tmp_path / "clip")
+    encoded = encode_clip(base, clip, sampling, prompt="x", size=(16, 16), appearance=False)
+    windows = sampling.windows_ahead(len(frames), 8)
+    assert torch.equal(encoded.windows.latents.mean, torch.stack([to_window(frames[window]) for window in windows]))
