@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from engine.learning import learn_subject
 from engine.methods.common import Method
 from engine.methods.table import method_named, recommended_for
 from engine.planning import plan_motion, plan_subject
+from engine.prompts import TOKEN
 from engine.sampling.guidance import guided
 from engine.sampling.levels import Level
 from engine.sampling.samplers import sampler_named
@@ -130,6 +132,15 @@ def test_what_was_encoded_once_needs_no_encoder_again(
     other = later.encode(["a new * walks"], torch.zeros(text.token_width)).embeddings
     changed = (other != first).any(dim=-1)[0]
     assert changed.sum() == 1 and (first[0][changed] == 1).all() and (other[0][changed] == 0).all()
+
+
+def test_our_word_for_the_token_is_ordinary_words_however_it_is_written(load: Callable[[], Base]) -> None:
+    text = load().text
+    assert isinstance(text, umt5.Umt5Text)
+    prompts = text.prompts
+    assert prompts.token_id in prompts.ids("a * runs", token=True)
+    for written in (TOKEN, TOKEN.upper(), html.escape(TOKEN), html.escape(html.escape(TOKEN))):
+        assert prompts.token_id not in prompts.ids(f"a {written} runs", token=True)
 
 
 @torch.no_grad()
