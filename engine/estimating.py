@@ -22,11 +22,10 @@ from engine.bases.load import choose_device, choose_dtype, notes_on
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.bases.weights import weights_of
 from engine.data.encoding_cost import EncodingCost, encoding_cost
-from engine.data.windows import FrameSampling
 from engine.kept import counting_kept
 from engine.methods.common import Recipe
 from engine.methods.dreamvideo import ComposeConfig
-from engine.planning import MotionPlan, SubjectPlan
+from engine.planning import MotionPlan, SubjectPlan, sampling_of
 
 if sys.platform != "win32":
     import resource
@@ -65,7 +64,8 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
     steps = {part.name: part.steps for part in recipe.parts}
     frames = 1
     if isinstance(plan, MotionPlan):
-        frames = info.layout.trimmed(plan.longest_window)
+        sampling = sampling_of(plan.settings.config, info.layout)
+        frames = max(sampling.length(clip.frames, clip.fps) for clip, _ in plan.clips)
     latents = _latents(location, config.batch_size, frames, config.size)
     flops, saved = _cost(location, latents, precision, config.gradient_checkpointing)
     bytes_each = torch.finfo(precision).bits // 8
@@ -92,10 +92,9 @@ def _encoding(plan: SubjectPlan | MotionPlan, info: BaseInfo, window: int) -> En
     pixels = sum(source.width * source.height * count for source, count in zip(sources, counts, strict=True))
     config, coded = plan.settings.config, sum(counts)
     if isinstance(plan, MotionPlan) and info.layout.frame_step > 1:
-        motion = plan.settings.config
-        sampling = FrameSampling(motion.frames, motion.fps, info.layout.frame_step, motion.control)
-        clips = [source.clip for source in sources if source.clip is not None]
-        coded = window * sum(len(sampling.windows_ahead(clip.frames, clip.fps)) for clip in clips)
+        sampling = sampling_of(plan.settings.config, info.layout)
+        ahead = [frames for clip, _ in plan.clips for frames in sampling.windows_ahead(clip.frames, clip.fps)]
+        coded = sum(map(len, ahead))
     appearance = plan.method.recipe(config).guidance is not None or isinstance(plan, SubjectPlan)
     return encoding_cost(
         info, config.size, sum(counts), coded=coded, window=window, source_pixels=pixels, appearance=appearance

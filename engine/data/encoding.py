@@ -99,11 +99,10 @@ class StoredWindows:
 
 @dataclass(frozen=True)
 class EncodedClip:
-    """A training clip: its windows, the image embeddings `(N, C')` of its frames, its prompt."""
+    """A training clip: its windows, and the image embeddings `(N, C')` of its frames."""
 
     windows: CutWindows | StoredWindows
     embeddings: Tensor | None
-    prompt: str
 
 
 def to_window(frames: npt.NDArray[np.uint8]) -> Tensor:
@@ -162,7 +161,6 @@ def encode_clip(
     clip: ClipInfo,
     sampling: FrameSampling,
     *,
-    prompt: str,
     size: tuple[int, int],
     appearance: bool,
     on_frames: OnFrames | None = None,
@@ -192,13 +190,13 @@ def encode_clip(
             on_frames(done, once.frames)
     latents, every = encoder.latents(), torch.cat(embeddings) if embeddings else None
     if isinstance(encoder, _WindowEncoder):
-        return EncodedClip(StoredWindows(latents), every, prompt)
+        return EncodedClip(StoredWindows(latents), every)
     if once.frames < clip.frames:
         latents, every = (
             Latents(latents.mean[frame_of], latents.std[frame_of]),
             None if every is None else every[frame_of],
         )
-    return EncodedClip(CutWindows(latents, sampling, clip.fps), every, prompt)
+    return EncodedClip(CutWindows(latents, sampling, clip.fps), every)
 
 
 class _FrameEncoder:

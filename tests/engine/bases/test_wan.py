@@ -197,16 +197,19 @@ def test_settings_are_recommended_where_the_folder_has_none(folder: Path, tmp_pa
     assert own.recommended["compose"] == info.recommended["compose"]
 
 
-def test_the_estimate_counts_the_windows_that_there_are(folder: Path, clip: Path) -> None:
+def test_the_estimate_counts_the_windows_that_there_are(folder: Path, clip: Path, tmp_path: Path) -> None:
     location = BaseLocation("wan", str(folder))
 
-    def encoding(frames: int) -> float:
+    def encoding(frames: int, *more: Path) -> float:
         options = {"appearance_guidance": False, "frames": frames, "size": (128, 128), "batch_size": 1}
-        plan = plan_motion([clip], "a dog", info=inspect_base(location), options=options)
+        plan = plan_motion([clip, *more], "a dog", info=inspect_base(location), options=options)
         return estimate(plan, location, device="cpu", dtype="fp32").encoding_seconds
 
     # Of 12 frames: 4 windows of 9, 8 of 5.
     assert encoding(9) / encoding(5) == pytest.approx(4 * 9 / (8 * 5), rel=0.1)
+    short = shutil.copytree(clip, tmp_path / "short", ignore=lambda _folder, names: sorted(names)[5:])
+    # Of 5 frames: one window of them all.
+    assert encoding(9, short) / encoding(9) == pytest.approx((4 * 9 + 5) / (4 * 9), rel=0.05)
 
 
 def test_adapters_are_64_wide_unless_asked_otherwise(folder: Path, photographs: list[Path]) -> None:
