@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from benchmarks.figures.asked import to_pixels
 from engine.evaluation.drawings import bank_against, blurred
 from engine.evaluation.identification import Identification, identify
 from engine.world import backgrounds, motions, pictures
@@ -87,14 +88,13 @@ def clip(kind: str, one: Individual, name: str, seed: int) -> Iterator[Shown]:
     names = list(motions.ALL)
     motion = names[(5 * seed + list(FORMS).index(one.class_word)) % len(names)]
     filmed = pictures.clip(one, motion, seed)
-    frames = torch.from_numpy(filmed.frames).permute(0, 3, 1, 2).float() / 255
-    yield Shown(kind, one, f"{name}, {motion}", frames, torch.from_numpy(filmed.centres))
+    yield Shown(kind, one, f"{name}, {motion}", to_pixels(filmed.frames), torch.from_numpy(filmed.centres))
 
 
 def photographs(kind: str, one: Individual, name: str, seed: int) -> Iterator[Shown]:
     """Four photographs, judged as a set."""
     taken = [pictures.photograph(one, PHOTOGRAPHS * seed + k) for k in range(PHOTOGRAPHS)]
-    frames = torch.from_numpy(np.stack([one.pixels for one in taken])).permute(0, 3, 1, 2).float() / 255
+    frames = to_pixels(np.stack([one.pixels for one in taken]))
     yield Shown(kind, one, name, frames, torch.tensor([one.centre for one in taken]))
 
 

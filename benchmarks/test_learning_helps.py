@@ -106,7 +106,7 @@ def test_token_and_identity_lower_the_loss(base: Base, learnt: Learnt) -> None:
 def test_the_motion_adapter_lowers_the_loss(base: Base, learnt: Learnt) -> None:
     path = MATERIAL / "zigzag" / "1-dog.mp4"
     prompt = path.with_suffix(".txt").read_text(encoding="utf-8").strip()
-    clip = encode_clip(base, probe_clip(path), FrameSampling(1000, 8), prompt=prompt, size=(64, 64), appearance=True)
+    clip = encode_clip(base, probe_clip(path), FrameSampling(1000, 8), size=(64, 64), appearance=True)
 
     def whole(_indices: Tensor, generator: torch.Generator) -> Tensor:
         return torch.stack([clip.windows.draw(generator) for _ in range(BATCH)])

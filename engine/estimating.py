@@ -17,16 +17,15 @@ from engine.adapters.choosing import FullWeights
 from engine.adapters.forms import fresh
 from engine.bases.eight_bits import narrowable
 from engine.bases.families import family_named
-from engine.bases.family import Conditioning, Family, Parts
-from engine.bases.load import choose_device, choose_dtype, notes_on
+from engine.bases.family import Compute, Conditioning, Family, Parts
+from engine.bases.load import choose_compute, notes_on
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.bases.weights import weights_of
 from engine.data.encoding_cost import EncodingCost, encoding_cost
-from engine.data.windows import FrameSampling
 from engine.kept import counting_kept
 from engine.methods.common import Recipe
 from engine.methods.dreamvideo import ComposeConfig
-from engine.planning import MotionPlan, SubjectPlan
+from engine.planning import MotionPlan, SubjectPlan, sampling_of
 
 if sys.platform != "win32":
     import resource
@@ -58,26 +57,27 @@ def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: 
 
     Counts are exact; memory leaves out the allocator's waste; time is good to about a factor of two.
     """
-    where, precision = choose_device(device), choose_dtype(dtype)
+    compute = choose_compute(device, dtype)
+    where, precision = compute.device, compute.dtype
     info, model, family = _counted(location)
     config, recipe = plan.settings.config, plan.method.recipe(plan.settings.config)
     parameters = trainable_parameters(recipe, model, family, info.cross_attention_dim, info.image_embedding_width)
     steps = {part.name: part.steps for part in recipe.parts}
     frames = 1
     if isinstance(plan, MotionPlan):
-        frames = info.layout.trimmed(plan.longest_window)
+        sampling = sampling_of(plan.settings.config, info.layout)
+        frames = max(sampling.length(clip.frames, clip.fps) for clip, _ in plan.clips)
     latents = _latents(location, config.batch_size, frames, config.size)
     flops, saved = _cost(location, latents, precision, config.gradient_checkpointing)
-    bytes_each = torch.finfo(precision).bits // 8
-    weights, passing = _weights(info, model, family.parts, dtype)
+    weights, passing = _weights(info, model, family.parts, compute)
     trained = sum(parameters.values()) * 4 * 4  # weight, gradient and AdamW's two averages, in float32
     if isinstance(recipe.weights, FullWeights):
-        weights += sum(parameters.values()) * bytes_each  # the frozen ones stay beside their trained selves
+        weights += sum(parameters.values()) * precision.itemsize  # the frozen ones stay beside their trained selves
     micro = config.gradient_accumulation
     seconds = 3 * flops * micro * sum(steps.values()) / (_speed(where, precision) * _EFFICIENCY)
     encoding = _encoding(plan, info, frames)
     encoding_seconds = encoding.flops / (_speed(where, precision) * _ENCODING_EFFICIENCY) + encoding.host_seconds
-    encoding_bytes = 4 if family.parts.wide else bytes_each
+    encoding_bytes = 4 if family.parts.wide else precision.itemsize
     peak = weights + max(trained + saved, encoding.alive * encoding_bytes, passing)
     if where.type == "cpu":
         peak += _in_use() + encoding.kept * 4
@@ -92,23 +92,22 @@ def _encoding(plan: SubjectPlan | MotionPlan, info: BaseInfo, window: int) -> En
     pixels = sum(source.width * source.height * count for source, count in zip(sources, counts, strict=True))
     config, coded = plan.settings.config, sum(counts)
     if isinstance(plan, MotionPlan) and info.layout.frame_step > 1:
-        motion = plan.settings.config
-        sampling = FrameSampling(motion.frames, motion.fps, info.layout.frame_step, motion.control)
-        clips = [source.clip for source in sources if source.clip is not None]
-        coded = window * sum(len(sampling.windows_ahead(clip.frames, clip.fps)) for clip in clips)
+        sampling = sampling_of(plan.settings.config, info.layout)
+        ahead = [frames for clip, _ in plan.clips for frames in sampling.windows_ahead(clip.frames, clip.fps)]
+        coded = sum(map(len, ahead))
     appearance = plan.method.recipe(config).guidance is not None or isinstance(plan, SubjectPlan)
     return encoding_cost(
         info, config.size, sum(counts), coded=coded, window=window, source_pixels=pixels, appearance=appearance
     )
 
 
-def _weights(info: BaseInfo, denoiser: nn.Module, parts: Parts, dtype: str) -> tuple[int, int]:
+def _weights(info: BaseInfo, denoiser: nn.Module, parts: Parts, compute: Compute) -> tuple[int, int]:
     """Bytes of the weights that stay, and of those that are there for a while."""
-    bytes_each = torch.finfo(choose_dtype(dtype)).bits // 8
+    bytes_each = compute.dtype.itemsize
     sizes = {part: _stored(info, part) * (4 if part in parts.wide else bytes_each) for part in parts.weights}
-    if dtype == "fp8":
+    if compute.stored is not None:
         narrow = sum(layer.weight.numel() for layer in narrowable(denoiser).values())
-        sizes[parts.denoiser] -= narrow * (bytes_each - 1)
+        sizes[parts.denoiser] -= narrow * (bytes_each - compute.stored.itemsize)
     passing = sum(sizes.pop(part) for part in parts.passing)
     return sum(sizes.values()), passing
 
@@ -123,11 +122,11 @@ def _in_use() -> int:
 
 def composing_seconds(config: ComposeConfig, location: BaseLocation, *, device: str | None, dtype: str) -> float:
     """What one video will take, guessed as `estimate` guesses: denoising alone, which is nearly all of it."""
-    where, precision = choose_device(device), choose_dtype(dtype)
+    compute = choose_compute(device, dtype)
     branches = 1 if config.guidance_scale == 1 else 2
     latents = _latents(location, branches, config.frames, config.size)
-    flops, _ = _cost(location, latents, precision, checkpointing=False)
-    return flops * config.steps / (_speed(where, precision) * _EFFICIENCY)
+    flops, _ = _cost(location, latents, compute.dtype, checkpointing=False)
+    return flops * config.steps / (_speed(compute.device, compute.dtype) * _EFFICIENCY)
 
 
 def trainable_parameters(

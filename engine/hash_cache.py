@@ -22,13 +22,15 @@ def cache_folder(kind: str) -> Path:
     return user_cache_path("dv") / kind
 
 
-def cached_hash(files: Sequence[tuple[str, Path]], work: Callable[[], str]) -> str:
-    """The hash that `work` makes of files, each with what it is for.
+def stamps_of(files: Sequence[tuple[str, Path]]) -> list[tuple[str, str, int, int]]:
+    """What tells that files, each with what it is for, are still the same: path, size and modification time."""
+    found = [(role, file, file.stat()) for role, file in files]
+    return [(role, str(file), stat.st_size, stat.st_mtime_ns) for role, file, stat in found]
 
-    Kept by path, size and modification time of the files, and by what they are for.
-    """
-    stamps = [(role, str(file), file.stat().st_size, file.stat().st_mtime_ns) for role, file in files]
-    kept = cache_folder("fingerprints") / hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
+
+def cached_hash(files: Sequence[tuple[str, Path]], work: Callable[[], str]) -> str:
+    """The hash that `work` makes of files, each with what it is for. Kept by their stamps."""
+    kept = cache_folder("fingerprints") / hashlib.sha256(json.dumps(stamps_of(files)).encode()).hexdigest()
     try:
         return kept.read_text(encoding="ascii")
     except OSError:

@@ -19,14 +19,12 @@ from engine.adapters.learnt import Learnt
 from engine.adapters.storage import AdapterFiles, write_adapter
 from engine.bases.base import Base
 from engine.bases.family import Conditioning
-from engine.data.clips import ClipInfo
 from engine.data.encoding import EncodedClip, EncodedImages, OnFrames, encode_clip, encode_images
-from engine.data.windows import FrameSampling
 from engine.dropout import dropping, seeded
 from engine.errors import JobError
 from engine.identity import deciding, deciding_form
 from engine.methods.common import CLASS, MotionSettings, OptimizerConfig, Part, SubjectSettings
-from engine.planning import MotionPlan, SubjectPlan, image_prompts
+from engine.planning import MotionPlan, SubjectPlan, image_prompts, sampling_of
 from engine.prompts import PLACEHOLDER
 from engine.sampling.noise import offset_noise
 from engine.training import (
@@ -126,11 +124,10 @@ def learn_motion(
     """Learn a motion by the plan's method (the paper's own: section 3.3) and write the adapter's files into
     `folder`; see `learn_subject`. `on_encoding` is told how many frames of all clips are encoded."""
     config, guidance = plan.settings.config, plan.method.recipe(plan.settings.config).guidance
-    sampling = FrameSampling(config.frames, config.fps, base.layout.frame_step, config.control)
     with torch.no_grad():  # Before the clips, so that a large text encoder isn't there beside them.
-        texts = base.text.encode(["", *(prompt for _, prompt in _clips_of(plan))])
+        texts = base.text.encode(["", *(prompt for _, prompt in plan.clips)])
     base.text.unload()
-    clips = _encoded(lambda: _encoded_clips(plan, base, sampling, on_encoding, appearance=guidance is not None))
+    clips = _encoded(lambda: _encoded_clips(plan, base, on_encoding, appearance=guidance is not None))
     for clip in clips:
         _check_finite(clip.windows.latents.mean, clip.windows.latents.std, clip.embeddings)
     width = clips[0].embeddings.shape[1] if clips[0].embeddings is not None else None
@@ -146,29 +143,23 @@ def learn_motion(
     return session.written(folder, None, weights, torch.cat(embeddings) if embeddings else None)
 
 
-def _clips_of(plan: MotionPlan) -> list[tuple[ClipInfo, str]]:
-    """A plan's clips, each with its prompt."""
-    return [(source.clip, source.prompt or plan.prompt) for source in plan.sources if source.clip is not None]
-
-
 def _encoded_clips(
-    plan: MotionPlan, base: Base, sampling: FrameSampling, on_encoding: OnFrames | None, *, appearance: bool
+    plan: MotionPlan, base: Base, on_encoding: OnFrames | None, *, appearance: bool
 ) -> list[EncodedClip]:
     """All clips of a plan, one after the other; progress is that of all of them."""
-    planned = _clips_of(plan)
-    total = sum(clip.distinct_frames for clip, _ in planned)
+    config = plan.settings.config
+    sampling = sampling_of(config, base.layout)
+    planned = [clip for clip, _ in plan.clips]
+    total = sum(clip.distinct_frames for clip in planned)
     encoded: list[EncodedClip] = []
     before = 0
-    for clip, prompt in planned:
+    for clip in planned:
 
         def report(done: int, _frames: int, before: int = before) -> None:
             if on_encoding is not None:
                 on_encoding(before + done, total)
 
-        size = plan.settings.config.size
-        encoded.append(
-            encode_clip(base, clip, sampling, prompt=prompt, size=size, appearance=appearance, on_frames=report)
-        )
+        encoded.append(encode_clip(base, clip, sampling, size=config.size, appearance=appearance, on_frames=report))
         before += clip.distinct_frames
     return encoded
 

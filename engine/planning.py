@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.bases.families import family_named
+from engine.bases.family import Layout
 from engine.bases.location import BaseInfo
 from engine.data.captions import caption_beside, caption_path
 from engine.data.clips import ClipInfo, probe_clip
@@ -77,11 +78,9 @@ class MotionPlan:
     source_fps: float | None = None
 
     @property
-    def longest_window(self) -> int:
-        """Frames of the longest window that a clip gives."""
-        config = self.settings.config
-        sampling = FrameSampling(config.frames, config.fps)
-        return max(sampling.length(s.frames, s.fps or config.fps) for s in self.sources)
+    def clips(self) -> list[tuple[ClipInfo, str]]:
+        """The clips, each with its prompt."""
+        return [(source.clip, source.prompt or self.prompt) for source in self.sources if source.clip is not None]
 
 
 def plan_subject(
@@ -197,7 +196,7 @@ def plan_motion(
         )
     if not info.layout.fits(config.frames):
         raise InputError(f"`frames` is {config.frames}: {info.layout.frames_told(config.frames)}")
-    sampling = FrameSampling(config.frames, config.fps, info.layout.frame_step, config.control)
+    sampling = sampling_of(config, info.layout)
     sources, notes = [], []
     for path in found.used:
         clip = probe_clip(path, source_fps=source_fps, start=start, end=end)
@@ -230,6 +229,11 @@ def plan_motion(
     return replace(plan, notes=(*notes, *unread_words(plan, info)))
 
 
+def sampling_of(config: MotionSettings, layout: Layout) -> FrameSampling:
+    """Which frames of a clip a step sees, on a base of this layout."""
+    return FrameSampling(config.frames, config.fps, layout.frame_step, config.control)
+
+
 def image_prompts(plan: SubjectPlan, prompt: str, word: str) -> list[str]:
     """The prompt of each image: its caption, in which the method's `word` calls the subject, else `prompt`."""
     word, prompt = (text.replace(CLASS, plan.class_word) for text in (word, prompt))
@@ -243,7 +247,7 @@ def unread_words(plan: SubjectPlan | MotionPlan, info: BaseInfo) -> tuple[str, .
     """
     limit = limit_of_base(info)
     if isinstance(plan, MotionPlan):
-        return limit.notes(source.prompt or plan.prompt for source in plan.sources)
+        return limit.notes(prompt for _, prompt in plan.clips)
     recipe = plan.method.recipe(plan.settings.config)
     texts = [text for part in recipe.parts for text in image_prompts(plan, part.prompt, recipe.word)]
     mark = recipe.word.replace(CLASS, plan.class_word)

@@ -16,7 +16,7 @@ from engine.world.individuals import CLASSES, Individual, colour_word, individua
 Frames = npt.NDArray[np.uint8]
 SEED = 7310
 """Base of every draw here; pretraining draws from streams of other names, so nothing of it was seen."""
-SUBJECT_PROMPTS, MOTION_PROMPTS, MOTION_CLIPS = 8, 8, 3
+MOTION_CLIPS = 3
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def in_known_words(count: int) -> list[Asked]:
     return found
 
 
-def of_subject(one: Individual, stream: int, count: int = SUBJECT_PROMPTS) -> list[Asked]:
+def of_subject(one: Individual, stream: int, count: int) -> list[Asked]:
     """What is asked of a subject: known motions and scenes in turn, begun elsewhere for each subject."""
     moving, places = list(motions.KNOWN), list(backgrounds.PHRASES)
     return [
@@ -75,7 +75,7 @@ def of_subject(one: Individual, stream: int, count: int = SUBJECT_PROMPTS) -> li
     ]
 
 
-def of_motion(motion: str, stream: int, count: int = MOTION_PROMPTS) -> list[Asked]:
+def of_motion(motion: str, stream: int, count: int) -> list[Asked]:
     """What is asked of a motion: individuals of other classes than its clips', by their class and colour word."""
     places = list(backgrounds.PHRASES)
     words = [word for word in CLASSES if word not in {one.class_word for one in taught_by(motion)}]
@@ -113,7 +113,7 @@ def rendered(asked: Sequence[Asked]) -> Frames:
 
 
 def to_pixels(frames: Frames) -> Tensor:
-    """Clips `(N, F, H, W, 3)` uint8 to `(N, F, 3, H, W)` in [0, 1]."""
+    """Frames `(..., H, W, 3)` uint8 to `(..., 3, H, W)` in [0, 1]."""
     return torch.from_numpy(frames).movedim(-1, -3).float() / 255
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
+import numpy as np
+
 from benchmarks.figures.asked import Asked, Frames, coloured, of_both, of_motion, of_subject, rendered, subjects
 from benchmarks.figures.bench import Bench, Figure, FigureRow, Learnt
 from benchmarks.figures.measures import (
@@ -36,7 +38,7 @@ def new_subject(bench: Bench) -> Figure:
     right, seconds, sheets = [], {}, []
     for number, one in enumerate(subjects(bench.scale.subjects)):
         taught = bench.teach_subject(one)
-        asked = whole[one.class_word] = of_subject(one, number)[: bench.scale.subject_prompts]
+        asked = whole[one.class_word] = of_subject(one, number, bench.scale.subject_prompts)
         clips = _three(bench, asked, Learnt(subject=taught.folder))
         for kind, frames in clips.items():
             who[kind].append(identified(bench, frames, asked))
@@ -71,7 +73,7 @@ def new_motion(bench: Bench) -> Figure:
     kept = []
     for number, name in enumerate(motions_of(bench)):
         taught = bench.teach_motion(name)
-        asked = of_motion(name, number)[: bench.scale.motion_prompts]
+        asked = of_motion(name, number, bench.scale.motion_prompts)
         made, bare = bench.generate(asked, Learnt(motion=taught.folder)), bench.generate(asked)
         made_r[name], bare_r[name] = (correlations(bench, frames, asked) for frames in (made, bare))
         kept += followed(bench, made, asked).class_word
@@ -104,7 +106,7 @@ def both_together(bench: Bench) -> Figure:
     for number, one in enumerate(subjects(bench.scale.subjects)):
         subject = bench.teach_subject(one).folder
         asked = of_both(one, list(taught), number)
-        made = bench.join([bench.generate([a], Learnt(subject, taught[a.motion])) for a in asked])
+        made = np.concatenate([bench.generate([a], Learnt(subject, taught[a.motion])) for a in asked])
         clips = {
             "made": made,
             "bare": bench.generate([a.named(coloured(one)) for a in asked]),

@@ -28,7 +28,7 @@ def identified(bench: Bench, made: Frames, asked: Sequence[Asked]) -> Identified
     """Who is shown in clips `(N, F, H, W, 3)`, against who was asked for."""
 
     def found(frames: Frames, one: Asked) -> list[float]:
-        result = identify(to_pixels(frames[None])[0], one.one)
+        result = identify(to_pixels(frames), one.one)
         return [float(result.found), float(result.rank), result.colour]
 
     rows = [

@@ -8,7 +8,6 @@ import torch
 from benchmarks.figures.asked import SEED, in_known_words, subjects
 from benchmarks.figures.bench import Bench, Figure
 from benchmarks.figures.measures import at_least, followed, interval, mean
-from engine.bases.load import load_base
 from engine.pretraining.autoencoder import psnr
 from engine.world import pictures
 
@@ -42,8 +41,8 @@ def autoencoder_keeps_individuals(bench: Bench) -> Figure:
     taken = [pictures.photograph(one, SEED + i) for i, one in enumerate(subjects(max(48, bench.scale.clips)))]
     frames = torch.from_numpy(np.stack([one.pixels for one in taken])).permute(0, 3, 1, 2).float() / 127.5 - 1
     inside = torch.from_numpy(np.stack([one.alpha for one in taken]))[:, None]
-    base = load_base(bench.location, device=bench.device)
-    passed = torch.cat([base.codec.decode(base.codec.encode(x.unsqueeze(2))[0]).squeeze(2) for x in frames.split(16)])
+    codec = bench.base.codec
+    passed = torch.cat([codec.decode(codec.encode(x.unsqueeze(2))[0]).squeeze(2) for x in frames.split(16)])
     each = [float(psnr(a, b, w)) for a, b, w in zip(passed.split(1), frames.split(1), inside.split(1), strict=True)]
     shown = (torch.stack([frames[:8], passed[:8]]).clamp(-1, 1) * 127.5 + 127.5).byte().permute(0, 1, 3, 4, 2).numpy()
     return Figure(

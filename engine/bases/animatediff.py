@@ -9,34 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from engine.bases.family import (
-    Axis,
     Compute,
     Conditioning,
     Config,
     Facts,
-    Label,
     Loaded,
     Parts,
     ReadPart,
     Recommended,
-    Role,
-    Site,
+    whole,
 )
 from engine.bases.unets import (
     BLOCK,
     IMAGE_RULES,
     TRANSFORMER,
+    FrameByFrameUNet,
     Rules,
     image_latents_facts,
-    labels_of,
     recomputed,
-    transformer_sites,
-    whole,
 )
 from engine.errors import BaseError
 
@@ -44,7 +38,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from engine.bases.location import BaseInfo
-    from engine.bases.text import ClipPrompts
 
 _RULES: Rules = ((rf"{BLOCK}\.motion_modules\.\d+\.{TRANSFORMER}", "temporal"), *IMAGE_RULES)
 _SCHEDULE = {"beta_schedule": "linear", "clip_sample": False}
@@ -53,18 +46,17 @@ _CHANNELS = [320, 640, 1280, 1280]
 """Those of Stable Diffusion 1, which both libraries' classes have where a config leaves them out."""
 
 
-class AnimateDiff:
+class AnimateDiff(FrameByFrameUNet):
     """See `engine.bases.family.Family` for what each method answers."""
 
     name = "animatediff"
+    rules = _RULES
     parts = Parts(
         denoiser="unet",
         folders=("unet", "motion_module", "vae", "text_encoder", "tokenizer", "scheduler"),
         weights=("unet", "motion_module", "text_encoder", "vae"),
         apart=("image_encoder", "motion_module"),
     )
-    roles: frozenset[Role] = frozenset({"identity", "motion"})
-    axes: frozenset[Axis] = frozenset({"spatial", "temporal", "embedding"})
     has_dropout = False
     # Motion modules are trained on 16 frames; guidance and noise are those of the library's pipeline.
     recommended: Recommended = MappingProxyType({
@@ -88,13 +80,6 @@ class AnimateDiff:
             raise BaseError("the image model takes more than text (as SDXL does): dv knows Stable Diffusion 1")
         most = whole(module.get("motion_max_seq_length"), 32)
         return image_latents_facts(configs, text_width=1280, sample_size=64, most_frames=most)
-
-    def prompts(self, info: BaseInfo, read: ReadPart) -> ClipPrompts:
-        from transformers import CLIPTokenizer
-
-        from engine.bases.text import ClipPrompts
-
-        return ClipPrompts(read(CLIPTokenizer, "tokenizer"), info.text_tokens)
 
     def load(self, info: BaseInfo, read: ReadPart, compute: Compute) -> Loaded:
         from diffusers import AutoencoderKL, DDIMScheduler, MotionAdapter, UNet2DConditionModel
@@ -126,24 +111,6 @@ class AnimateDiff:
             image_model, module = bare(UNet2DConditionModel, "unet"), bare(MotionAdapter, "motion_module")
             model: nn.Module = UNetMotionModel.from_unet2d(image_model, module, load_weights=False)
         return model.eval().requires_grad_(False)
-
-    def encoder_skeleton(self, folder: Path) -> nn.Module:
-        import torch
-        from diffusers import AutoencoderKL
-
-        from engine.bases.codecs import FrameEncoder
-
-        with torch.device("meta"):
-            return FrameEncoder(AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))).eval()
-
-    def sites(self, denoiser: nn.Module) -> list[Site]:
-        return transformer_sites(denoiser, _RULES, self.name)
-
-    def labels(self, denoiser: nn.Module) -> dict[str, Label]:
-        return labels_of(denoiser, _RULES, self.name)
-
-    def native_name(self, layer: str) -> str | None:
-        return None
 
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         frames = noisy.shape[2]

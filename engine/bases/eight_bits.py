@@ -78,4 +78,5 @@ def stored_in_8_bits(model: nn.Module, dtype: torch.dtype) -> None:
         layer.weight = nn.Parameter(stored, requires_grad=False)
         layer.register_buffer("scale", scale, persistent=False)
         layer.__class__ = StoredLinear
-        layer.dtype = dtype  # type: ignore[assignment]
+        assert isinstance(layer, StoredLinear)
+        layer.dtype = dtype

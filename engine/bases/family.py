@@ -5,6 +5,7 @@ docs/adding-a-family.md goes through it question by question. Nothing here loads
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ Config = Mapping[str, object]
 Recommended = Mapping[str, Mapping[str, object]]
 """Tables of settings for "subject", "motion", "compose", and for methods such as "motion/lora"."""
 _Component = TypeVar("_Component")
+_PROJECTIONS: dict[str, Projection] = {"q": "query", "k": "key", "v": "value", "out": "output"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,17 @@ class Label:
     kind: LayerKind
     depth: int
     projection: Projection | None = None
+
+
+def projection_of(parameter: str) -> Projection | None:
+    """Which matrix of an attention a parameter is part of, by the names that diffusers' transformer blocks have."""
+    inner = re.search(r"\.attn[12]\.to_(q|k|v|out)\b", parameter)
+    return _PROJECTIONS[inner.group(1)] if inner is not None else None
+
+
+def whole(value: object, default: int) -> int:
+    """A whole number of a config, or what its class has where it is left out."""
+    return value if isinstance(value, int) else default
 
 
 @dataclass(frozen=True)

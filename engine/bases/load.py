@@ -47,11 +47,15 @@ def choose_device(device: str | None) -> torch.device:
     return torch.device(name)
 
 
-def choose_dtype(dtype: str) -> torch.dtype:
-    """Raises `InputError` for a name that is not in `DTYPES`."""
+def choose_compute(device: str | None, dtype: str) -> Compute:
+    """The device as `choose_device` has it, and what is computed and stored in.
+
+    Raises `InputError` for a dtype that is not in `DTYPES`, too.
+    """
+    where = choose_device(device)
     if dtype not in DTYPES:
         raise InputError(f"unknown `dtype` {dtype}: choose one of {', '.join(DTYPES)}")
-    return DTYPES[dtype]
+    return Compute(where, DTYPES[dtype], STORED if dtype == "fp8" else None)
 
 
 def is_emulated(device: torch.device, dtype: torch.dtype) -> bool:
@@ -79,7 +83,7 @@ def load_base(
     `deterministic` makes CUDA's kernels repeatable (on a CPU they are, for a number of threads).
     Raises `BaseError` for a base that is missing or damaged, `InputError` for an unknown device or dtype.
     """
-    compute = Compute(choose_device(device), choose_dtype(dtype), STORED if dtype == "fp8" else None)
+    compute = choose_compute(device, dtype)
     if deterministic:
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -10,26 +9,20 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from engine.bases.family import Compute, Conditioning, PromptFit
+from engine.bases.family import Compute, Conditioning
+from engine.bases.tokenizing import TokenizerPrompts, without_token
 from engine.errors import InputError
-from engine.prompts import PLACEHOLDER, TOKEN, words_beyond
 
 
-class ClipPrompts:
-    """CLIP's tokenizer, with a word of its own for the learnt token, for an encoder of so many `positions`."""
+class ClipPrompts(TokenizerPrompts):
+    """CLIP's tokenizer, for an encoder of so many `positions`."""
 
     def __init__(self, tokenizer: CLIPTokenizer, positions: int) -> None:
-        self.tokenizer = tokenizer
-        self.tokenizer.add_tokens([TOKEN])
-        self.limit = min(int(tokenizer.model_max_length), positions)
-
-    @property
-    def token_id(self) -> int:
-        return int(self.tokenizer.convert_tokens_to_ids(TOKEN))
+        super().__init__(tokenizer, min(int(tokenizer.model_max_length), positions))
 
     def ids(self, prompts: Sequence[str], *, token: bool) -> Tensor:
         """Token ids `(B, L)`, filled up or cut to the limit."""
-        texts = [self._written(prompt, token) for prompt in prompts]
+        texts = [self.written(prompt, token) for prompt in prompts]
         padded = self.tokenizer(
             texts, padding="max_length", truncation=True, max_length=self.limit, return_tensors="pt"
         )  # fmt: skip
@@ -38,18 +31,8 @@ class ClipPrompts:
 
     def word_ids(self, word: str) -> list[int]:
         """The ids of a word alone, without the marks of start and end."""
-        ids: list[int] = self.tokenizer(_without_token(word), add_special_tokens=False, verbose=False).input_ids
+        ids: list[int] = self.tokenizer(without_token(word), add_special_tokens=False, verbose=False).input_ids
         return ids
-
-    def fit(self, prompt: str, *, token: bool) -> PromptFit:
-        def count(text: str) -> int:
-            return len(self.tokenizer(self._written(text, token), verbose=False).input_ids)  # the words are named by us
-
-        return PromptFit(count(prompt), self.limit, words_beyond(prompt, count, self.limit))
-
-    def _written(self, prompt: str, token: bool) -> str:
-        plain = _without_token(prompt)
-        return plain.replace(PLACEHOLDER, f" {TOKEN} ") if token else plain
 
 
 class ClipText:
@@ -95,11 +78,6 @@ class ClipText:
     def _table(self) -> Tensor:
         weight: Tensor = self.encoder.get_input_embeddings().weight
         return weight
-
-
-def _without_token(text: str) -> str:
-    """The text with our own word for the token, should somebody write it, as ordinary words."""
-    return re.sub(re.escape(TOKEN), TOKEN[1:-1], text, flags=re.IGNORECASE)
 
 
 @contextmanager

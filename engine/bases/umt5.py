@@ -1,7 +1,7 @@
 """Text by UMT5, whose encoder is larger than many denoisers: it is loaded for what was never encoded, then let go.
 
 Every prompt is encoded by itself, without filling up, so that it is the same bytes in whatever company, and kept in
-the user's cache by a hash of the encoder's files, its precision and the prompt's tokens.
+the user's cache by what tells that the encoder's files are still the same, its precision and the prompt's tokens.
 
 A learnt token is a row of the encoder's output: learning it needs no encoder. While the prompt is encoded, the first
 of T5's sentinels stands there, by which UMT5 was trained to read "something is left out here" (arXiv 1910.10683,
@@ -20,28 +20,19 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import T5TokenizerFast, UMT5EncoderModel
+from transformers import UMT5EncoderModel
 
-from engine.bases.family import Compute, Conditioning, PromptFit
+from engine.bases.family import Compute, Conditioning
+from engine.bases.tokenizing import TokenizerPrompts
 from engine.bases.weights import weights_of
 from engine.errors import InputError
-from engine.hash_cache import cached_tensor
-from engine.prompts import PLACEHOLDER, TOKEN, words_beyond
+from engine.hash_cache import cached_tensor, stamps_of
 
 _SENTINEL = "<extra_id_0>"
 
 
-class Umt5Prompts:
-    """UMT5's tokenizer, with a word of its own for the learnt token; prompts have up to `limit` tokens."""
-
-    def __init__(self, tokenizer: T5TokenizerFast, limit: int) -> None:
-        self.tokenizer, self.limit = tokenizer, limit
-        self.known = len(tokenizer)
-        self.tokenizer.add_tokens([TOKEN])
-
-    @property
-    def token_id(self) -> int:
-        return int(self.tokenizer.convert_tokens_to_ids(TOKEN))
+class Umt5Prompts(TokenizerPrompts):
+    """UMT5's tokenizer; prompts have up to `limit` tokens."""
 
     def stand_in(self, vocabulary: int) -> int:
         """What the encoder, which knows so many ids, reads where the learnt token stands."""
@@ -51,21 +42,13 @@ class Umt5Prompts:
     def ids(self, prompt: str, *, token: bool) -> list[int]:
         """Token ids with the mark of the end, cut to the limit."""
         ids: list[int] = self.tokenizer(
-            self._written(prompt, token), truncation=True, max_length=self.limit, verbose=False
+            self.written(prompt, token), truncation=True, max_length=self.limit, verbose=False
         ).input_ids
         return ids
 
-    def fit(self, prompt: str, *, token: bool) -> PromptFit:
-        def count(text: str) -> int:
-            return len(self.tokenizer(self._written(text, token), verbose=False).input_ids)
-
-        return PromptFit(count(prompt), self.limit, words_beyond(prompt, count, self.limit))
-
-    def _written(self, prompt: str, token: bool) -> str:
+    def cleaned(self, prompt: str) -> str:
         """As diffusers' pipeline cleans it, but for mending of text that was decoded wrongly."""
-        plain = re.sub(re.escape(TOKEN), TOKEN[1:-1], prompt, flags=re.IGNORECASE)
-        clean = re.sub(r"\s+", " ", html.unescape(html.unescape(plain))).strip()
-        return clean.replace(PLACEHOLDER, f" {TOKEN} ") if token else clean
+        return re.sub(r"\s+", " ", html.unescape(html.unescape(prompt))).strip()
 
 
 class Umt5Text:
@@ -87,8 +70,8 @@ class Umt5Text:
         self._model: UMT5EncoderModel | None = None
         self._released = False
         self._rows: dict[tuple[int, ...], Tensor] = {}
-        stamps = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in weights_of(folder).paths]
-        self._encoder_told = [str(folder), stamps, str(compute.dtype), compute.device.type]
+        stamps = stamps_of([("text_encoder", file) for file in weights_of(folder).paths])
+        self._encoder_told = [stamps, str(compute.dtype), compute.device.type]
 
     def encode(self, prompts: Sequence[str], token: Tensor | None = None) -> Conditioning:
         filled = []

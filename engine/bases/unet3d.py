@@ -8,40 +8,33 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from engine.bases.family import (
-    Axis,
     Compute,
     Conditioning,
     Config,
     Facts,
-    Label,
     Loaded,
     Parts,
     ReadPart,
     Recommended,
-    Role,
-    Site,
 )
 from engine.bases.unets import (
     BLOCK,
     IMAGE_RULES,
     TRANSFORMER,
+    FrameByFrameUNet,
     Rules,
     image_latents_facts,
-    labels_of,
     recomputed,
-    transformer_sites,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from engine.bases.location import BaseInfo
-    from engine.bases.text import ClipPrompts
 
 _RULES: Rules = (
     (rf"transformer_in\.{TRANSFORMER}", "temporal"),
@@ -51,29 +44,21 @@ _RULES: Rules = (
 )
 
 
-class UNet3D:
+class UNet3D(FrameByFrameUNet):
     """See `engine.bases.family.Family` for what each method answers."""
 
     name = "unet3d"
+    rules = _RULES
     parts = Parts(
         denoiser="unet",
         folders=("unet", "vae", "text_encoder", "tokenizer", "scheduler"),
         weights=("unet", "text_encoder", "vae"),
     )
-    roles: frozenset[Role] = frozenset({"identity", "motion"})
-    axes: frozenset[Axis] = frozenset({"spatial", "temporal", "embedding"})
     has_dropout = True
     recommended: Recommended = MappingProxyType({})
 
     def facts(self, configs: Mapping[str, Config]) -> Facts:
         return image_latents_facts(configs, text_width=1024, sample_size=32)
-
-    def prompts(self, info: BaseInfo, read: ReadPart) -> ClipPrompts:
-        from transformers import CLIPTokenizer
-
-        from engine.bases.text import ClipPrompts
-
-        return ClipPrompts(read(CLIPTokenizer, "tokenizer"), info.text_tokens)
 
     def load(self, info: BaseInfo, read: ReadPart, compute: Compute) -> Loaded:
         from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
@@ -97,31 +82,6 @@ class UNet3D:
         with torch.device("meta"):
             model: nn.Module = UNet3DConditionModel.from_config(UNet3DConditionModel.load_config(info.places["unet"]))
         return model.eval().requires_grad_(False)
-
-    def encoder_skeleton(self, folder: Path) -> nn.Module:
-        import torch
-        from diffusers import AutoencoderKL
-
-        from engine.bases.codecs import FrameEncoder
-
-        with torch.device("meta"):
-            return FrameEncoder(AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))).eval()
-
-    def sites(self, denoiser: nn.Module) -> list[Site]:
-        """Attention and feed-forward layers of all transformer blocks.
-
-        A spatial block has self-attention, cross-attention, feed-forward; a temporal one has two
-        self-attentions over frames, and a feed-forward. Identity adapters sit at every spatial cross-attention,
-        motion adapters at every layer of the temporal blocks (paper, sections 3.2 and 3.3).
-        """
-        return transformer_sites(denoiser, _RULES, self.name)
-
-    def labels(self, denoiser: nn.Module) -> dict[str, Label]:
-        """Norms of a transformer block count with the layer that they feed."""
-        return labels_of(denoiser, _RULES, self.name)
-
-    def native_name(self, layer: str) -> str | None:
-        return None
 
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         prediction: Tensor = denoiser(noisy, timesteps, text.embeddings).sample

@@ -1,4 +1,4 @@
-"""What the families of UNets over Stable Diffusion's latents share: the names of layers, sites and labels by these.
+"""What the families of UNets over Stable Diffusion's latents share: parts, names of layers, sites and labels by these.
 
 Frames go through the autoencoder one by one; spatial and temporal layers are apart.
 """
@@ -9,13 +9,29 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.bases.family import Axis, Config, Facts, Label, LayerKind, Layout, Projection, Role, Site
+from engine.bases.family import (
+    Axis,
+    Config,
+    Facts,
+    Label,
+    LayerKind,
+    Layout,
+    ReadPart,
+    Role,
+    Site,
+    projection_of,
+    whole,
+)
 from engine.errors import BaseError
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from engine.bases.location import BaseInfo
+    from engine.bases.text import ClipPrompts
 
 Rules = tuple[tuple[str, Axis], ...]
 """Patterns of the names of parameters and sites, with their axis: a name that matches none of them is an error."""
@@ -31,41 +47,73 @@ IMAGE_RULES: Rules = (
     (r"conv_(in|norm_out|out)\.", "spatial"),
 )
 """The layers that a UNet of images has."""
-_PROJECTIONS: dict[str, Projection] = {"q": "query", "k": "key", "v": "value", "out": "output"}
 
 
-def transformer_sites(denoiser: nn.Module, rules: Rules, family: str) -> list[Site]:
-    """Attention and feed-forward layers of all transformer blocks.
+class FrameByFrameUNet:
+    """What these families answer alike; see `engine.bases.family.Family` for what each method answers. `rules` are a
+    family's own."""
 
-    A spatial block has self-attention, cross-attention, feed-forward; a temporal one has two
-    self-attentions over frames, and a feed-forward. Identity adapters sit at every spatial cross-attention,
-    motion adapters at every layer of the temporal blocks (paper, sections 3.2 and 3.3).
-    """
-    from diffusers.models.attention import BasicTransformerBlock
+    name: str
+    rules: Rules
+    roles: frozenset[Role] = frozenset({"identity", "motion"})
+    axes: frozenset[Axis] = frozenset({"spatial", "temporal", "embedding"})
 
-    found = []
-    for name, block in denoiser.named_modules():
-        if not isinstance(block, BasicTransformerBlock):
-            continue
-        for leaf, norm, layer in (
-            ("attn1", block.norm1, block.attn1),
-            ("attn2", block.norm2, block.attn2),
-            ("ff", block.norm3, block.ff),
-        ):
-            place = f"{name}.{leaf}"
-            axis = _axis(place, rules, family)
-            kind, width = _kind(place, axis), int(block.norm1.normalized_shape[0])
-            found.append(Site(place, norm, layer, width, axis, kind, _depth(place, denoiser), _role(axis, kind)))
-    return found
+    def prompts(self, info: BaseInfo, read: ReadPart) -> ClipPrompts:
+        from transformers import CLIPTokenizer
 
+        from engine.bases.text import ClipPrompts
 
-def labels_of(denoiser: nn.Module, rules: Rules, family: str) -> dict[str, Label]:
-    """A label for every parameter; norms of a transformer block count with the layer that they feed."""
-    labels = {}
-    for name, _ in denoiser.named_parameters():
-        axis = _axis(name, rules, family)
-        labels[name] = Label(axis, _kind(name, axis), _depth(name, denoiser), _projection(name))
-    return labels
+        return ClipPrompts(read(CLIPTokenizer, "tokenizer"), info.text_tokens)
+
+    def encoder_skeleton(self, folder: Path) -> nn.Module:
+        import torch
+        from diffusers import AutoencoderKL
+
+        from engine.bases.codecs import FrameEncoder
+
+        with torch.device("meta"):
+            return FrameEncoder(AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))).eval()
+
+    def sites(self, denoiser: nn.Module) -> list[Site]:
+        """Attention and feed-forward layers of all transformer blocks.
+
+        A spatial block has self-attention, cross-attention, feed-forward; a temporal one has two
+        self-attentions over frames, and a feed-forward. Identity adapters sit at every spatial cross-attention,
+        motion adapters at every layer of the temporal blocks (paper, sections 3.2 and 3.3).
+        """
+        from diffusers.models.attention import BasicTransformerBlock
+
+        found = []
+        for name, block in denoiser.named_modules():
+            if not isinstance(block, BasicTransformerBlock):
+                continue
+            for leaf, norm, layer in (
+                ("attn1", block.norm1, block.attn1),
+                ("attn2", block.norm2, block.attn2),
+                ("ff", block.norm3, block.ff),
+            ):
+                place = f"{name}.{leaf}"
+                axis = self._axis(place)
+                kind, width = _kind(place, axis), int(block.norm1.normalized_shape[0])
+                found.append(Site(place, norm, layer, width, axis, kind, _depth(place, denoiser), _role(axis, kind)))
+        return found
+
+    def labels(self, denoiser: nn.Module) -> dict[str, Label]:
+        """A label for every parameter; norms of a transformer block count with the layer that they feed."""
+        labels = {}
+        for name, _ in denoiser.named_parameters():
+            axis = self._axis(name)
+            labels[name] = Label(axis, _kind(name, axis), _depth(name, denoiser), projection_of(name))
+        return labels
+
+    def native_name(self, layer: str) -> str | None:
+        return None
+
+    def _axis(self, name: str) -> Axis:
+        for pattern, axis in self.rules:
+            if re.match(pattern, name):
+                return axis
+        raise BaseError(f"the denoiser has a parameter {name}, which the family {self.name} does not know")
 
 
 def image_latents_facts(
@@ -90,11 +138,6 @@ def image_latents_facts(
     )
 
 
-def whole(value: object, default: int) -> int:
-    """A whole number of a config, or what its class has where it is left out."""
-    return value if isinstance(value, int) else default
-
-
 @contextmanager
 def recomputed(blocks: Iterable[Any]) -> Iterator[None]:
     """Recompute what these modules compute in the backward pass, inside the context."""
@@ -108,13 +151,6 @@ def recomputed(blocks: Iterable[Any]) -> Iterator[None]:
     finally:
         for block in chosen:
             del block.forward
-
-
-def _axis(name: str, rules: Rules, family: str) -> Axis:
-    for pattern, axis in rules:
-        if re.match(pattern, name):
-            return axis
-    raise BaseError(f"the denoiser has a parameter {name}, which the family {family} does not know")
 
 
 def _kind(name: str, axis: Axis) -> LayerKind:
@@ -131,11 +167,6 @@ def _role(axis: Axis, kind: LayerKind) -> Role | None:
     if axis == "temporal":
         return "motion"
     return "identity" if kind == "cross_attention" else None
-
-
-def _projection(name: str) -> Projection | None:
-    inner = re.search(r"\.attn[12]\.to_(q|k|v|out)\b", name)
-    return _PROJECTIONS[inner.group(1)] if inner is not None else None
 
 
 def _depth(name: str, denoiser: Any) -> int:

@@ -23,11 +23,12 @@ from engine.bases.family import (
     Layout,
     Loaded,
     Parts,
-    Projection,
     ReadPart,
     Recommended,
     Role,
     Site,
+    projection_of,
+    whole,
 )
 from engine.errors import BaseError
 
@@ -52,7 +53,6 @@ _LAYERS: dict[str, LayerKind] = {
     "norm3": "feed_forward",
     "scale_shift_table": "other",
 }
-_PROJECTIONS: dict[str, Projection] = {"q": "query", "k": "key", "v": "value", "out": "output"}
 _MATRICES = {"to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "o"}
 _NATIVE = {
     **{f"attn1.{ours}": f"self_attn.{theirs}" for ours, theirs in _MATRICES.items()},
@@ -100,7 +100,7 @@ class Wan:
 
     def facts(self, configs: Mapping[str, Config]) -> Facts:
         transformer, vae, index = configs["transformer"], configs["vae"], configs["model_index.json"]
-        channels = _whole(vae.get("z_dim"), 16)
+        channels = whole(vae.get("z_dim"), 16)
         _refuse_others(transformer, index, channels)
         # Where a config leaves something out, the libraries' classes have these defaults.
         levels, halved = vae.get("dim_mult", [1, 2, 4, 4]), vae.get("temperal_downsample", [False, True, True])
@@ -113,8 +113,8 @@ class Wan:
             )
         scale = 2 ** (len(levels) - 1)
         return Facts(
-            layout=Layout(channels, scale, scale * _whole(patch[1], 2), frame_step=_CHUNK),
-            text_width=_whole(transformer.get("text_dim"), 4096),
+            layout=Layout(channels, scale, scale * whole(patch[1], 2), frame_step=_CHUNK),
+            text_width=whole(transformer.get("text_dim"), 4096),
             text_tokens=_TEXT_TOKENS,
             sample_size=_SIDE // scale,
             prediction_type=str(configs["scheduler"].get("prediction_type", "flow_prediction")),
@@ -234,7 +234,7 @@ def _refuse_others(transformer: Config, index: Config, channels: int) -> None:
     """Refuse Wan's other models, which this family would load in part, or run without what they need."""
     reasons = {
         "it makes videos of images": transformer.get("image_dim") is not None
-        or _whole(transformer.get("in_channels"), 16) != channels,
+        or whole(transformer.get("in_channels"), 16) != channels,
         "it has two experts (Wan 2.2 A14B)": index.get("boundary_ratio") is not None,
         "it has a time of denoising for every place (Wan 2.2 TI2V)": bool(index.get("expand_timesteps")),
     }
@@ -257,9 +257,4 @@ def _label(name: str) -> Label:
     place = re.match(r"blocks\.\d+\.(\w+)", name)
     if place is None or place.group(1) not in _LAYERS:
         raise BaseError(f"the denoiser has a parameter {name}, which the family {Wan.name} does not know")
-    matrix = re.search(r"\.attn[12]\.to_(q|k|v|out)\b", name)
-    return Label("joint", _LAYERS[place.group(1)], _depth(name), _PROJECTIONS[matrix.group(1)] if matrix else None)
-
-
-def _whole(value: object, default: int) -> int:
-    return value if isinstance(value, int) else default
+    return Label("joint", _LAYERS[place.group(1)], _depth(name), projection_of(name))

@@ -99,11 +99,10 @@ class StoredWindows:
 
 @dataclass(frozen=True)
 class EncodedClip:
-    """A training clip: its windows, the image embeddings `(N, C')` of its frames, its prompt."""
+    """A training clip: its windows, and the image embeddings `(N, C')` of its frames."""
 
     windows: CutWindows | StoredWindows
     embeddings: Tensor | None
-    prompt: str
 
 
 def to_window(frames: npt.NDArray[np.uint8]) -> Tensor:
@@ -162,7 +161,6 @@ def encode_clip(
     clip: ClipInfo,
     sampling: FrameSampling,
     *,
-    prompt: str,
     size: tuple[int, int],
     appearance: bool,
     on_frames: OnFrames | None = None,
@@ -192,13 +190,13 @@ def encode_clip(
             on_frames(done, once.frames)
     latents, every = encoder.latents(), torch.cat(embeddings) if embeddings else None
     if isinstance(encoder, _WindowEncoder):
-        return EncodedClip(StoredWindows(latents), every, prompt)
+        return EncodedClip(StoredWindows(latents), every)
     if once.frames < clip.frames:
         latents, every = (
             Latents(latents.mean[frame_of], latents.std[frame_of]),
             None if every is None else every[frame_of],
         )
-    return EncodedClip(CutWindows(latents, sampling, clip.fps), every, prompt)
+    return EncodedClip(CutWindows(latents, sampling, clip.fps), every)
 
 
 class _FrameEncoder:
@@ -233,7 +231,8 @@ class _WindowEncoder:
         while self._waiting and int(self._waiting[0].max()) in self._frames:
             window = np.stack([self._frames[int(number)] for number in self._waiting.popleft()])
             self._encoded.append(self._base.codec.encode(to_window(window)[None]))
-            needed = int(self._waiting[0].min()) if self._waiting else first + len(chunk)
+            # A control that holds one frame again and again may begin behind where the next window does.
+            needed = min((int(window.min()) for window in self._waiting), default=first + len(chunk))
             self._frames = {number: frame for number, frame in self._frames.items() if number >= needed}
 
     def latents(self) -> Latents:

@@ -13,8 +13,7 @@ from engine.evaluation.scoring import Scorer
 from engine.media.video import write_video
 from engine.world import pictures
 from engine.world.individuals import Individual, individual_named, siblings
-
-FPS = 8
+from engine.world.material import FPS
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ _SPOTS = 4
 like somebody than somebody in the dark does, at all sizes and turns."""
 _APART = 0.15
 """Frame widths between these spots."""
+_POSES = 16
+"""Of how many sizes and turns beside them, the likeliest, the best spot is looked at closely."""
 _REFINED = 2
 """Of how many of all these places what is near is tried, too."""
 _CLOSE = tuple((size, turn) for size in (0.92, 1.0, 1.08) for turn in (-0.13, 0.0, 0.13))
@@ -57,7 +59,13 @@ def _search(frames: Tensor, panel: tuple[Individual, ...]) -> list[list[Place]]:
     small = F.interpolate(frames, size=(_COARSE, _COARSE), mode="area")
     poses = [(size, turn) for size in _SIZES for turn in _TURNS]
     scores = torch.stack([_evidence_anywhere(small, bank) for bank in _search_banks(panel)]).flatten(2)
-    return [_well_apart(scores[:, k], poses) for k in range(len(frames))]
+    return [[*_well_apart(of_frame, poses), *_likeliest(of_frame, poses)] for of_frame in scores.unbind(dim=1)]
+
+
+def _likeliest(scores: Tensor, poses: Sequence[tuple[float, float]]) -> list[Place]:
+    """The best spot of each of the likeliest sizes and turns, by scores `(sizes * turns, spots)`."""
+    best, spots = scores.max(dim=1)
+    return [(*_middle(int(spots[k])), *poses[k]) for k in best.topk(_POSES).indices.tolist()]
 
 
 def _well_apart(scores: Tensor, poses: Sequence[tuple[float, float]]) -> list[Place]:

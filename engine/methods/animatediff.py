@@ -3,11 +3,12 @@ fine-tuned; the two are put together while a video is made (appendix A.3)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.adapters.choosing import IMAGE_MODEL, TEMPORAL, FullWeights
-from engine.methods.common import Method, MotionSettings, Part, Recipe, called, setting
+from engine.methods.common import Method, MotionSettings, Part, Recipe, setting
 from engine.methods.dreamix import DreamixConfig
+from engine.methods.dreamix import recipe as recipe_of_dreamix
 
 _FAMILIES = ("animatediff",)
 
@@ -19,14 +20,9 @@ class MotionModuleConfig(MotionSettings):
     steps: int = setting(50, "Steps of training.", least=1)
 
 
-def _for_clips(count: int) -> MotionModuleConfig:
-    return MotionModuleConfig() if count > 1 else MotionModuleConfig(batch_size=1)
-
-
 def subject_recipe(config: DreamixConfig) -> Recipe:
     """DreamBooth (arXiv 2208.12242): the whole image model, which draws a frame alone without the motion module."""
-    part = Part("weights", ("weights",), config.steps, config.learning_rate, f"a {called(config.identifier)}")
-    return Recipe((part,), weights=FullWeights(IMAGE_MODEL), word=called(config.identifier))
+    return replace(recipe_of_dreamix(config), weights=FullWeights(IMAGE_MODEL))
 
 
 def motion_recipe(config: MotionModuleConfig) -> Recipe:
@@ -53,7 +49,7 @@ METHODS = (
         motion_recipe,
         "the whole motion module",
         "A.3",
-        _for_clips,
+        MotionModuleConfig.for_clips,
         families=_FAMILIES,
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from engine.adapters.choosing import Bottlenecks, Form, Guidance, Token, Trained
 from engine.errors import InputError
@@ -164,6 +164,11 @@ class MotionSettings(OptimizerConfig):
         choices=("none", "shuffled", "still"),
         origin="dv",
     )
+
+    @classmethod
+    def for_clips(cls, count: int) -> Self:
+        """The defaults for `count` clips: a single one has batches of 1 (A.2)."""
+        return cls() if count > 1 else cls(batch_size=1)
 
 
 @dataclass(frozen=True)

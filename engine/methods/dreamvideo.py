@@ -6,7 +6,7 @@ The authors' are those of their published settings files for several videos ("pl
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 from engine.adapters.choosing import (
     IDENTITY,
@@ -120,7 +120,7 @@ class MotionConfig(AdapterSettings, MotionSettings):
     )
 
     @classmethod
-    def for_clips(cls, count: int) -> MotionConfig:
+    def for_clips(cls, count: int) -> Self:
         """The defaults for `count` clips. A single one has batches of 1 (A.2), and the authors' own strengths.
 
         Steps are the paper's for both: about 1000 (A.2). The authors' file for a single clip trains 3000 and then

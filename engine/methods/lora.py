@@ -53,10 +53,6 @@ class LoraMotionConfig(RankSettings, MotionSettings):
     )
 
 
-def _for_clips(count: int) -> LoraMotionConfig:
-    return LoraMotionConfig() if count > 1 else LoraMotionConfig(batch_size=1)
-
-
 def subject_recipe(config: LoraSubjectConfig) -> Recipe:
     """Keys and values of spatial cross-attention, or all that decides what things look like."""
     where = APPEARANCE if config.targets == "appearance" else SPATIAL_CROSS_ATTENTION_KV
@@ -80,7 +76,7 @@ MOTION = Method(
     motion_recipe,
     "low-rank updates of keys and values of every attention",
     "A.3",
-    _for_clips,
+    LoraMotionConfig.for_clips,
 )
 METHODS = (
     Method(

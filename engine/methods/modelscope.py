@@ -19,10 +19,6 @@ class FineTuningConfig(MotionSettings):
     )
 
 
-def _for_clips(count: int) -> FineTuningConfig:
-    return FineTuningConfig() if count > 1 else FineTuningConfig(batch_size=1)
-
-
 def motion_recipe(config: FineTuningConfig) -> Recipe:
     """Everything temporal: transformers and convolutions over frames, and what the authors' code counts with them."""
     where = TEMPORAL_AND_TIME if config.time_embedding else TEMPORAL
@@ -47,6 +43,6 @@ METHODS = (
         motion_recipe,
         "all temporal parameters, and the time embedding",
         "A.2",
-        _for_clips,
+        FineTuningConfig.for_clips,
     ),
 )

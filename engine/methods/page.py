@@ -7,11 +7,14 @@ import sys
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.methods.common import CLASS, Method, OptimizerConfig
 from engine.methods.dreamvideo import ComposeConfig, MotionConfig
 from engine.methods.table import DEFAULT, METHODS, method_named
+
+if TYPE_CHECKING:
+    from engine.bases.family import Family
 
 MODELSCOPE: dict[str, Any] = {
     "in_channels": 4,
@@ -21,8 +24,7 @@ MODELSCOPE: dict[str, Any] = {
     "cross_attention_dim": 1024,
     "norm_num_groups": 32,
 }
-"""The configuration of ModelScope's denoiser (`ali-vilab/text-to-video-ms-1.7b`), whose image embeddings for
-appearance guidance are 1024 wide too."""
+"""The configuration of ModelScope's denoiser (`ali-vilab/text-to-video-ms-1.7b`)."""
 STABLE_DIFFUSION: dict[str, Any] = {
     "block_out_channels": (320, 640, 1280, 1280),
     "layers_per_block": 2,
@@ -30,6 +32,8 @@ STABLE_DIFFUSION: dict[str, Any] = {
     "cross_attention_dim": 768,
 }
 """The configuration of Stable Diffusion 1.5's denoiser."""
+_IMAGE_EMBEDDING = 1024
+"""The width of the image embeddings for appearance guidance, by the paper's CLIP image encoder."""
 _SOURCES = {
     "paper": "the paper's text (`paper`)",
     "authors": "its authors' published code and settings files (`authors`)",
@@ -65,15 +69,13 @@ def full_size_counts(method: Method) -> tuple[str, int]:
     from engine.bases.unet3d import UNET3D
     from engine.estimating import trainable_parameters
 
-    recipe = method.recipe(method.settings())
+    family: Family = UNET3D
+    name, skeleton, config = "ModelScope", modelscope_skeleton, MODELSCOPE
     if ANIMATEDIFF.name in method.families:
-        width = STABLE_DIFFUSION["cross_attention_dim"]
-        counts = trainable_parameters(
-            recipe, animatediff_skeleton(), ANIMATEDIFF, width, MODELSCOPE["cross_attention_dim"]
-        )
-        return "Stable Diffusion 1.5", sum(counts.values())
-    width = MODELSCOPE["cross_attention_dim"]
-    return "ModelScope", sum(trainable_parameters(recipe, modelscope_skeleton(), UNET3D, width, width).values())
+        family = ANIMATEDIFF
+        name, skeleton, config = "Stable Diffusion 1.5", animatediff_skeleton, STABLE_DIFFUSION
+    recipe, width = method.recipe(method.settings()), config["cross_attention_dim"]
+    return name, sum(trainable_parameters(recipe, skeleton(), family, width, _IMAGE_EMBEDDING).values())
 
 
 def methods_table() -> str:

@@ -189,7 +189,7 @@ def _write_photographs(count: int, folder: Path) -> None:
         partial.write_text(json.dumps(shown), encoding="utf-8")
 
 
-_Chunk = tuple[Bytes, Bytes, list[Shown]]
+_Encodable = tuple[Bytes, Bytes, list[Shown]]
 """Pixels `(N, F, H, W, 3)`, alpha `(N, F, H, W)`, and what they show."""
 
 
@@ -208,7 +208,7 @@ class Latents:
 def photograph_latents(pool: Photographs, autoencoder: AutoencoderKL, run: Run) -> Latents:
     """The photographs as latents, F = 1, kept in the work folder."""
 
-    def chunks() -> Iterator[_Chunk]:
+    def chunks() -> Iterator[_Encodable]:
         for start in range(0, len(pool), 8 * _CHUNK):
             chunk = slice(start, start + 8 * _CHUNK)
             yield pool.pixels[chunk][:, None], pool.alpha[chunk][:, None], list(pool.shown[chunk])
@@ -219,7 +219,7 @@ def photograph_latents(pool: Photographs, autoencoder: AutoencoderKL, run: Run) 
 def clip_latents(count: int, autoencoder: AutoencoderKL, run: Run) -> Latents:
     """`count` clips as latents, drawn and kept in the work folder."""
 
-    def chunks() -> Iterator[_Chunk]:
+    def chunks() -> Iterator[_Encodable]:
         for chunk in _chunks(draw_clip, count):
             pixels, alpha = (np.stack([getattr(drawn, kind) for drawn in chunk]) for kind in ("pixels", "alpha"))
             yield pixels, alpha, [drawn.shown for drawn in chunk]
@@ -230,7 +230,7 @@ def clip_latents(count: int, autoencoder: AutoencoderKL, run: Run) -> Latents:
 def _latents(
     name: str,
     count: int,
-    chunks: Callable[[], Iterator[_Chunk]],
+    chunks: Callable[[], Iterator[_Encodable]],
     autoencoder: AutoencoderKL,
     run: Run,
 ) -> Latents:

@@ -30,6 +30,8 @@ class AutoencoderSettings:
     widths: tuple[int, ...] = (24, 48, 64)
     latent_channels: int = 12
     kl_weight: float = 3e-4
+    equivariant_share: float = 0.5
+    """Of the steps, how many decode latents that were made smaller and turned."""
     squared_weight: float = 4.0
     gradient_weight: float = 0.5
     sprite_weight: float = 4.0
@@ -152,15 +154,15 @@ def _loop(steps: int, learning_rate: float, seed: int, decay: float = 0.25) -> L
 
 
 CPU = Recipe(
-    autoencoder=AutoencoderSettings(_loop(4000, 1e-2, 11)),
-    denoiser=DenoiserSettings(_loop(10000, 3e-3, 33, decay=1.0), _loop(3000, 3e-3, 34, decay=1.0)),
+    autoencoder=AutoencoderSettings(_loop(6000, 8e-3, 11, decay=1.0)),
+    denoiser=DenoiserSettings(_loop(10000, 4e-3, 33, decay=1.0), _loop(3000, 3e-3, 34, decay=1.0)),
     decoder=DecoderSettings(_loop(3000, 5e-3, 77)),
     image_encoder=ContrastiveSettings(_loop(1200, 1e-3, 22), text_layers=2),
     judge=ContrastiveSettings(_loop(2500, 1e-3, 44), text_layers=2),
     self_supervised=SelfSupervisedSettings(_loop(2500, 4e-3, 55)),
 )
 GPU = Recipe(
-    autoencoder=AutoencoderSettings(_loop(4000, 1e-2, 11), batch_size=64),
+    autoencoder=AutoencoderSettings(_loop(6000, 8e-3, 11, decay=1.0), batch_size=64),
     denoiser=DenoiserSettings(
         _loop(1600, 1e-2, 33, decay=1.0),
         _loop(800, 6e-3, 34, decay=1.0),

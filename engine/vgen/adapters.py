@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
@@ -14,10 +14,10 @@ from engine.bases.family import Site
 from engine.bases.location import BaseInfo
 from engine.bases.unet3d import UNET3D
 from engine.errors import AdapterError
+from engine.methods.common import Kind
 from engine.vgen.names import VgenNames
 from engine.vgen.pickles import tensors_of, tokens_of
 
-Kind = Literal["subject", "motion"]
 _ADAPTERS = {"attn1": "attn_adapter", "attn2": "cross_attn_adapter", "ff": "ff_adapter"}
 _LEAVES = {"down_linear": "down", "up_linear": "up", "condition_linear": "condition"}
 _AXES = {"subject": "spatial", "motion": "temporal"}
@@ -25,7 +25,8 @@ _AXES = {"subject": "spatial", "motion": "temporal"}
 
 @dataclass(frozen=True)
 class VgenAdapter:
-    """What a file of theirs holds: the adapters' state as `AdapterSet` has it, their hidden widths, and the step."""
+    """What a file of theirs holds: the adapters' state as `AdapterSet` has it, their hidden widths, the step, and the
+    width of the image embeddings that guide appearance, where any do."""
 
     state: dict[str, Tensor]
     widths: dict[str, int]
@@ -89,8 +90,8 @@ def names_in(denoiser: Any) -> VgenNames:
 
 
 def _prefix(site: Site, names: VgenNames) -> str:
-    block, _, leaf = site.name.rpartition(".")
-    return f"{names.of(f'{block}.{leaf}').rpartition('.')[0]}.{_ADAPTERS[leaf]}"
+    block, _, leaf = names.of(site.name).rpartition(".")
+    return f"{block}.{_ADAPTERS[leaf]}"
 
 
 def _check_whole(path: Path, found: Mapping[str, Tensor], sites: list[Site]) -> None:

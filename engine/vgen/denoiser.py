@@ -3,7 +3,6 @@ them."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from engine.bases.unet3d import UNET3D
 from engine.errors import AdapterError, BaseError
 from engine.vgen.adapters import names_in
 from engine.vgen.pickles import tensors_of
-
-_EXTRAS = ("image_encoder", "feature_extractor")
 
 
 def converted(state: dict[str, Tensor], denoiser: nn.Module) -> dict[str, Tensor]:
@@ -65,12 +62,12 @@ def write_base(file: Path, beside: BaseInfo, folder: Path) -> None:
         for part, place in beside.places.items():
             if part != "unet":
                 shutil.copytree(place, partial / part)
-        for part in _EXTRAS:
-            extra = beside.image_encoder if part == "image_encoder" else beside.folder / part
-            if extra is not None and extra.is_dir():
-                shutil.copytree(extra, partial / part)
-        index = {"_class_name": "TextToVideoSDPipeline", "unet": ["diffusers", "UNet3DConditionModel"]}
-        (partial / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+        if beside.image_encoder is not None:
+            shutil.copytree(beside.image_encoder, partial / "image_encoder")
+        if (extractor := beside.folder / "feature_extractor").is_dir():
+            shutil.copytree(extractor, partial / extractor.name)
+        if (index := beside.folder / "model_index.json").is_file():
+            shutil.copy(index, partial)
         partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

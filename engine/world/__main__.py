@@ -13,8 +13,7 @@ from engine.media.video import write_video
 from engine.world import motions, pictures
 from engine.world.drawing import draw
 from engine.world.individuals import FORMS, SPLITS, Individual, individual, siblings
-
-_FPS = 8
+from engine.world.material import FPS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,7 +47,7 @@ def write_clip(one: Individual, given: argparse.Namespace) -> list[Path]:
     filmed = pictures.clip(one, given.motion, given.seed)
     name = given.motion or "nameless"
     video = given.out / f"{name}.mp4"
-    write_video(filmed.frames, video, _FPS, {"prompt": filmed.caption})
+    write_video(filmed.frames, video, FPS, {"prompt": filmed.caption})
     strip = Image.fromarray(np.concatenate(list(filmed.frames), axis=1))
     return [video, _note(filmed.caption, video), _save(strip, given.out / f"{name}.png")]
 

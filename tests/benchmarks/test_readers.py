@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.figures.asked import to_pixels
 from benchmarks.figures.readers.reading import Readers, Readings
 from benchmarks.figures.readers.training import ReaderSettings
 from engine.errors import InputError
@@ -24,7 +25,7 @@ def test_readers_are_trained_once_and_read_back(tmp_path: Path) -> None:
     again = Readers.load(settings, folder=tmp_path, told=lambda name, _: steps.append(name))
     assert steps == ["frame"] * 2 + ["motion"] * 2
     filmed = [clip(individual("dog", 1), "left", 1).frames, clip(individual("boat", 2), "up", 2).frames]
-    pixels = torch.from_numpy(np.stack(filmed)).permute(0, 1, 4, 2, 3).float() / 255
+    pixels = to_pixels(np.stack(filmed))
     one, other = first.read(pixels), again.read(pixels)
     assert one.classes == other.classes and one.motions == other.motions
     assert torch.equal(one.track, other.track) and one.track.shape == (2, 8, 2)

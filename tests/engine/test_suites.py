@@ -150,7 +150,7 @@ methods = [
   {motion = "lora", motion_options = {steps = 0}, compose_options = {size = [64, 64, 64]}},
   {name = "y", motion = "dreamvideo-serial", motion_options = {placement = "parallel"}, colour = "red"},
 ]
-dtype = "fp8"
+dtype = "fp4"
 color = "red"
 [subject_options]
 token_stepz = 3
@@ -206,7 +206,7 @@ objects = ["dog/1"]
         "the prompt 'a * {motion}' is there twice",
         "the seed '1' is there twice",
         "seeds has -2 in it",
-        "dtype is 'fp8'",
+        "dtype is 'fp4'",
         "the suite: there is no color",
         "subject rex: class is missing",
         "subject Rex: images is missing",

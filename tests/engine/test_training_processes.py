@@ -84,6 +84,7 @@ def _process(rank: int, port: int, folder: Path, jobs: list[Callable[[Accelerato
     accelerator = Accelerator(cpu=True)
     for job in jobs:
         job(accelerator, folder / job.__name__)
+    accelerator.wait_for_everyone()  # who leaves first would take the other's connection along
     accelerator.end_training()
 
 

@@ -225,8 +225,8 @@ def test_weights_that_lack_a_tensor_are_not_made_up(folder: Path, path: str, nam
 def test_unknown_devices_and_dtypes_are_refused(make_base: MakeBase) -> None:
     with pytest.raises(InputError, match="there is no device abacus"):
         load_base(at(make_base()), device="abacus")
-    with pytest.raises(InputError, match="`dtype` fp8: choose one of fp32, bf16, fp16"):
-        load_base(at(make_base()), device="cpu", dtype="fp8")
+    with pytest.raises(InputError, match="`dtype` fp4: choose one of fp32, bf16, fp16"):
+        load_base(at(make_base()), device="cpu", dtype="fp4")
 
 
 def test_without_an_image_encoder_only_looking_is_an_error(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from engine.learning import learn_subject
 from engine.methods.common import Method
 from engine.methods.table import method_named, recommended_for
 from engine.planning import plan_motion, plan_subject
+from engine.prompts import TOKEN
 from engine.sampling.guidance import guided
 from engine.sampling.levels import Level
 from engine.sampling.samplers import sampler_named
@@ -132,6 +134,15 @@ def test_what_was_encoded_once_needs_no_encoder_again(
     assert changed.sum() == 1 and (first[0][changed] == 1).all() and (other[0][changed] == 0).all()
 
 
+def test_our_word_for_the_token_is_ordinary_words_however_it_is_written(load: Callable[[], Base]) -> None:
+    text = load().text
+    assert isinstance(text, umt5.Umt5Text)
+    prompts = text.prompts
+    assert prompts.token_id in prompts.ids("a * runs", token=True)
+    for written in (TOKEN, TOKEN.upper(), html.escape(TOKEN), html.escape(html.escape(TOKEN))):
+        assert prompts.token_id not in prompts.ids(f"a {written} runs", token=True)
+
+
 @torch.no_grad()
 def test_a_changed_encoder_and_a_damaged_file_are_not_taken_from_the_cache(folder: Path, tmp_path: Path) -> None:
     def text_of(place: Path) -> umt5.Umt5Text:
@@ -186,16 +197,19 @@ def test_settings_are_recommended_where_the_folder_has_none(folder: Path, tmp_pa
     assert own.recommended["compose"] == info.recommended["compose"]
 
 
-def test_the_estimate_counts_the_windows_that_there_are(folder: Path, clip: Path) -> None:
+def test_the_estimate_counts_the_windows_that_there_are(folder: Path, clip: Path, tmp_path: Path) -> None:
     location = BaseLocation("wan", str(folder))
 
-    def encoding(frames: int) -> float:
+    def encoding(frames: int, *more: Path) -> float:
         options = {"appearance_guidance": False, "frames": frames, "size": (128, 128), "batch_size": 1}
-        plan = plan_motion([clip], "a dog", info=inspect_base(location), options=options)
+        plan = plan_motion([clip, *more], "a dog", info=inspect_base(location), options=options)
         return estimate(plan, location, device="cpu", dtype="fp32").encoding_seconds
 
     # Of 12 frames: 4 windows of 9, 8 of 5.
     assert encoding(9) / encoding(5) == pytest.approx(4 * 9 / (8 * 5), rel=0.1)
+    short = shutil.copytree(clip, tmp_path / "short", ignore=lambda _folder, names: sorted(names)[5:])
+    # Of 5 frames: one window of them all.
+    assert encoding(9, short) / encoding(9) == pytest.approx((4 * 9 + 5) / (4 * 9), rel=0.05)
 
 
 def test_adapters_are_64_wide_unless_asked_otherwise(folder: Path, photographs: list[Path]) -> None:
@@ -235,7 +249,7 @@ def test_half_precision_is_for_the_denoiser_and_the_text_alone(folder: Path) -> 
     window = torch.rand(1, 3, 5, 16, 16) * 2 - 1
     exact = load_base(BaseLocation("wan", str(folder)), device="cpu").codec.encode(window)[0]
     assert torch.equal(base.codec.encode(window)[0], exact)
-    assert base.denoiser.blocks[0].attn1.to_q.weight.dtype == torch.bfloat16  # type: ignore[index, union-attr]
+    assert base.denoiser.get_parameter("blocks.0.attn1.to_q.weight").dtype == torch.bfloat16
 
 
 # --- low-rank updates ---

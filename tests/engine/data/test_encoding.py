@@ -6,6 +6,8 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import torch
 from PIL import Image
 
 from engine.bases.base import Base
+from engine.bases.family import Layout
 from engine.data.clips import ClipInfo, probe_clip
 from engine.data.encoding import FRAMES_AT_ONCE, CutWindows, Latents, encode_clip, encode_images, to_window
 from engine.data.images import shifted
@@ -58,7 +61,7 @@ def test_a_clip_is_encoded_in_chunks_to_the_same_latents(base: Base, tmp_path: P
     frames = noise(FRAMES_AT_ONCE + 9)
     told: list[tuple[int, int]] = []
     encoded = encode_clip(
-        base, clip_of(frames, tmp_path / "clip"), FrameSampling(4, 8), prompt="x", size=(16, 16), appearance=True,
+        base, clip_of(frames, tmp_path / "clip"), FrameSampling(4, 8), size=(16, 16), appearance=True,
         on_frames=lambda done, of: told.append((done, of)),
     )  # fmt: skip
     assert told == [(FRAMES_AT_ONCE, len(frames)), (len(frames), len(frames))]
@@ -88,7 +91,7 @@ def test_of_a_long_clip_few_frames_are_in_memory(base: Base, tmp_path: Path, mon
             yield frame
 
     monkeypatch.setattr("engine.data.encoding.stream_clip", streamed)
-    encode_clip(base, clip, FrameSampling(4, 8), prompt="x", size=(16, 16), appearance=True)
+    encode_clip(base, clip, FrameSampling(4, 8), size=(16, 16), appearance=True)
     assert 0 < most <= 2 * FRAMES_AT_ONCE
 
 
@@ -96,7 +99,7 @@ def test_frames_that_are_shown_more_than_once_are_encoded_once(base: Base, tmp_p
     clip = replace(clip_of(noise(3), tmp_path / "clip"), frames=6, order=(0, 0, 0, 1, 2, 2))
     told: list[int] = []
     encoded = encode_clip(
-        base, clip, FrameSampling(4, 8), prompt="x", size=(16, 16), appearance=True,
+        base, clip, FrameSampling(4, 8), size=(16, 16), appearance=True,
         on_frames=lambda done, _: told.append(done),
     )  # fmt: skip
     mean = encoded.windows.latents.mean
@@ -126,7 +129,7 @@ def test_half_of_the_windows_are_the_control(base: Base, tmp_path: Path, control
     """Of a codec of single frames: each frame's latents tell which it is."""
     sampling = FrameSampling(8, 8, control=control)
     encoded = encode_clip(
-        base, clip_of(noise(8), tmp_path / "clip"), sampling, prompt="x", size=(16, 16), appearance=False
+        base, clip_of(noise(8), tmp_path / "clip"), sampling, size=(16, 16), appearance=False
     )  # fmt: skip
     means, generator = encoded.windows.latents.mean, torch.Generator().manual_seed(0)
     exact = CutWindows(Latents(means, torch.zeros_like(means)), sampling, 8)
@@ -148,3 +151,15 @@ def test_windows_that_are_encoded_whole_have_their_control_beside_them(base: Bas
         assert set(other) == set(window) if control == "shuffled" else len(set(other)) == 1
         assert set(other) <= set(window) and len(other) == 5
     assert any(other.tolist() != window.tolist() for window, other in zip(plain, others, strict=True))
+
+
+@pytest.mark.parametrize("control", ["none", "shuffled", "still"])
+def test_every_window_is_encoded_of_its_own_frames(tmp_path: Path, control: Control) -> None:
+    """By a codec of whole windows, whose latents are the pixels themselves."""
+    codec = SimpleNamespace(encode=lambda windows: (windows, torch.zeros_like(windows)))
+    base: Any = SimpleNamespace(layout=Layout(3, 1, 1, frame_step=4), codec=codec)
+    frames, sampling = noise(FRAMES_AT_ONCE + 20), FrameSampling(9, 8, frame_step=4, control=control)
+    clip = clip_of(frames, tmp_path / "clip")
+    encoded = encode_clip(base, clip, sampling, size=(16, 16), appearance=False)
+    windows = sampling.windows_ahead(len(frames), 8)
+    assert torch.equal(encoded.windows.latents.mean, torch.stack([to_window(frames[window]) for window in windows]))

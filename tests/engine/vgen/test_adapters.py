@@ -18,7 +18,8 @@ from engine.adapters.bottleneck import AdapterSet
 from engine.adapters.forms import restored
 from engine.bases.base import Base
 from engine.errors import AdapterError
-from engine.vgen.adapters import Kind, read_adapter_file, read_token_file
+from engine.methods.common import Kind
+from engine.vgen.adapters import read_adapter_file, read_token_file
 from tests.engine.vgen.authors_files import (
     SPATIAL,
     TEMPORAL,

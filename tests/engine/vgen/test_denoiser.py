@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from diffusers import TextToVideoSDPipeline
 from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.bases.fingerprint import fingerprint
-from engine.bases.location import BaseLocation, inspect_base
+from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
 from engine.errors import BaseError
 from engine.vgen.denoiser import write_base
 from tests.engine.vgen.authors_files import info_of, vgen_state
@@ -32,6 +34,15 @@ def test_it_is_the_base_that_it_was_made_from(make_base: MakeBase, tmp_path: Pat
     info = inspect_base(BaseLocation("made", str(tmp_path / "made")))
     assert info.components.keys() == beside.components.keys()
     assert len({fingerprint(info), fingerprint(beside), fingerprint(info_of(make_base()))}) == 3
+
+
+def test_diffusers_makes_a_pipeline_of_it(make_base: MakeBase, tmp_path: Path) -> None:
+    shutil.copytree(make_base(), tmp_path / "beside")
+    shutil.copy(Path(EMBEDDED.model) / "model_index.json", tmp_path / "beside")
+    torch.save(vgen_state(make_base()), tmp_path / "model.pth")
+    write_base(tmp_path / "model.pth", info_of(tmp_path / "beside"), tmp_path / "made")
+    pipeline = TextToVideoSDPipeline.from_pretrained(tmp_path / "made")
+    assert pipeline.unet.config.cross_attention_dim == 32
 
 
 def without_one(state: dict[str, Tensor]) -> dict[str, Tensor]:
