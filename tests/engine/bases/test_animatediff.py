@@ -32,6 +32,7 @@ from engine.sampling.levels import Level
 from engine.sampling.samplers import ddim
 from tests.engine.bases.conftest import MakeBase
 from tests.engine.bases.tiny_animatediff import POSITIONS, write_image_model, write_motion_module
+from tests.rendering import MATERIAL
 
 FRAMES, SIZE = 6, (16, 24)
 """Frames, and width and height in pixels."""
