@@ -14,8 +14,8 @@ from dreamvideo_cli.jobs.events import FileMade, OnEvent, Planned, Step, Warned,
 from dreamvideo_cli.jobs.history import remember
 from dreamvideo_cli.jobs.targets import Target, check_writable, published, targets
 from engine.adapters.applied import AppliedAdapter
+from engine.bases.composable import check_composable
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
-from engine.bases.sizes import check_shape
 from engine.errors import InputError
 from engine.methods.dreamvideo import ComposeConfig
 from engine.prompt_limits import notes_on_composing
@@ -145,7 +145,7 @@ def plan_composition(request: ComposeRequest, registry: Registry, on_event: OnEv
     info = inspect_base(base)
     check_settings_are_read(request.settings, [adapter.kind for adapter in adapters])
     settings = settings_for(info.recommended.get("compose", {}), motion, request.settings)
-    check_shape(info, settings.config.frames, settings.config.size)
+    check_composable(info, settings.config)
     for target in chosen:
         check_rate(target.path, settings.config.fps)
     _check_device(request.device)

@@ -279,6 +279,12 @@ class Loaded:
     objective: Objective
 
 
+class BlockCache(Protocol):
+    """First Block Cache: blocks are skipped inside the context, whose predictions are the steps of one denoising."""
+
+    def __call__(self, denoiser: nn.Module, threshold: float) -> AbstractContextManager[None]: ...
+
+
 class Family(Protocol):
     """One kind of bases: a file of this folder, and a line in `engine/bases/families.py`."""
 
@@ -339,3 +345,7 @@ class Family(Protocol):
 
     def checkpointed(self, denoiser: nn.Module) -> AbstractContextManager[None]:
         """Recompute activations in the backward pass, inside the context."""
+
+    @property
+    def block_cache(self) -> BlockCache | None:
+        """First Block Cache on its denoiser; None where diffusers' hook doesn't know it."""

@@ -247,6 +247,7 @@ class TinyJointFamily:
     roles: frozenset[Role] = frozenset({"identity", "motion"})
     axes: frozenset[Axis] = frozenset({"joint", "embedding"})
     has_dropout = False
+    block_cache = None
     recommended: Recommended = MappingProxyType({})
 
     def facts(self, configs: Mapping[str, Config]) -> Facts:
