@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreamvideo_cli.jobs.bases import default_base, named_base
-from dreamvideo_cli.jobs.events import OnEvent, Step, ignore
+from dreamvideo_cli.jobs.events import OnEvent, Step, Warned, ignore
 from engine.bases.location import BaseInfo, inspect_base
 from engine.errors import InputError
 from engine.methods.common import setting
@@ -65,6 +65,9 @@ def analyze_weights(
     location = named_base(registry, base) if base else default_base(registry)
     info = inspect_base(location)
     plans = _plans(info, images, class_word, clips, prompt, options or {})
+    for plan in plans.values():
+        for note in plan.notes:
+            on_event(Warned(note))
     loaded = load_base(location, device=device)
     return {name: _changes(plan, loaded.shared(), on_event) for name, plan in plans.items()}
 
@@ -81,6 +84,11 @@ def _plans(
 
     if not images and not clips:
         raise InputError("there is nothing to fine-tune on: give photographs with `spatial`, or clips with `temporal`")
+    if not images and class_word is not None:
+        raise InputError("`class_word` is read with photographs only: give them with `spatial`, or leave it out")
+    for name, value in (("prompt", prompt), ("frames", options.get("frames"))):
+        if not clips and value is not None:
+            raise InputError(f"`{name}` is read with clips only: give them with `temporal`, or leave it out")
     plans: dict[str, SubjectPlan | MotionPlan] = {}
     if images:
         own = {name: value for name, value in options.items() if name != "frames"}
