@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dreamvideo_cli.jobs.bases import base_for, default_base, fingerprint_of, named_base
+from dreamvideo_cli.jobs.bases import base_for, chosen_base, fingerprint_of
 from dreamvideo_cli.jobs.events import OnEvent, ignore
 from dreamvideo_cli.jobs.kinds import AdapterKind
 from dreamvideo_cli.jobs.publishing import now
@@ -62,11 +62,12 @@ def import_lora(registry: Registry, given: ImportedLora) -> Adapter:
     Raises `InputError` for what neither the person nor the file says, `AdapterError` for a file that doesn't fit.
     """
     from engine.adapters.exchange import read_exchange
+    from engine.adapters.forms import restored
     from engine.adapters.storage import AdapterFiles, write_adapter
     from engine.bases.families import family_named
     from engine.bases.location import inspect_base
 
-    location = named_base(registry, given.base) if given.base else default_base(registry)
+    location = chosen_base(registry, given.base)
     info = inspect_base(location)
     family = family_named(info.family)
     weights, about = read_exchange(given.file, family, family.skeleton(info))
@@ -84,8 +85,8 @@ def import_lora(registry: Registry, given: ImportedLora) -> Adapter:
             "the base to use it with by `base`"
         )
     row = _row(given.name, kind, fingerprint, location.name, {**known, "class_word": _class_word(trigger)})
-    ranks = {key.rpartition("/")[0]: len(a) for key, a in weights.items() if key.endswith("lora_A.weight")}
     word = trigger if kind == "subject" else PLACEHOLDER
+    ranks = restored("low-rank", weights).widths
     files = AdapterFiles(kind, row.method, fingerprint, weights, ranks, form="low-rank", word=word)
     with registry.staging() as staged:
         write_adapter(files, staged)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dreamvideo_cli.jobs.bases import default_base, fingerprint_of, named_base
+from dreamvideo_cli.jobs.bases import chosen_base, fingerprint_of, named_base
 from dreamvideo_cli.jobs.publishing import now
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.data.files import sha256_of
@@ -67,7 +67,7 @@ def import_vgen(
     called = check_new_name(name or re.sub(r"[^\w.-]+", "-", file.stem).strip("-._") or given.kind)
     registry.next_version(called, given.kind)
     _check_given(given)
-    location = named_base(registry, given.base) if given.base else default_base(registry)
+    location = chosen_base(registry, given.base)
     info = inspect_base(location)
     adapter, step = _read(file, given, info)
     if dry_run:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dreamvideo_cli.jobs.bases import default_base, named_base
+from dreamvideo_cli.jobs.bases import chosen_base
 from dreamvideo_cli.jobs.events import Encoded, OnEvent, Planned, Step, ignore
 from dreamvideo_cli.jobs.publishing import adapter_row, now, source_row
 from dreamvideo_cli.jobs.recording import Record, recorded
@@ -160,9 +160,7 @@ def _restarted(request: LearnRequest, folder: Path, registry: Registry) -> Learn
 
 
 def _on_its_base(request: LearnRequest, registry: Registry) -> LearnRequest:
-    name = request.given.get("base")
-    location = named_base(registry, name) if name else default_base(registry)
-    return replace(request, base=location, started_at=now())
+    return replace(request, base=chosen_base(registry, request.given.get("base")), started_at=now())
 
 
 def _without_sources(request: LearnRequest) -> InputError:

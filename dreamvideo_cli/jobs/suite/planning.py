@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dreamvideo_cli.jobs.bases import default_base, fingerprint_of, named_base
+from dreamvideo_cli.jobs.bases import chosen_base, fingerprint_of
 from dreamvideo_cli.jobs.composing import settings_for
 from dreamvideo_cli.jobs.evaluating import judges_for
 from dreamvideo_cli.jobs.kinds import AdapterKind
@@ -54,7 +54,7 @@ def plan_suite(
     Raises `InputError` with all that is wrong; then nothing was begun.
     """
     try:
-        base = named_base(registry, suite.base) if suite.base else default_base(registry)
+        base = chosen_base(registry, suite.base)
         info = inspect_base(base)
     except BaseError as error:
         raise_all([str(error)], f"the suite {suite.name}")
