@@ -18,7 +18,7 @@ from engine.adapters.forms import fresh
 from engine.bases.eight_bits import narrowable
 from engine.bases.families import family_named
 from engine.bases.family import Compute, Conditioning, Family, Parts
-from engine.bases.load import choose_compute, notes_on
+from engine.bases.load import choose_compute, notes_on, quiet_libraries
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.bases.weights import weights_of
 from engine.data.encoding_cost import EncodingCost, encoding_cost
@@ -185,7 +185,8 @@ def _cost(
 ) -> tuple[int, int]:
     """Operations of one forward pass, and the bytes that it keeps for the backward pass."""
     info, model, family = _counted(location)
-    model.to(precision)
+    with quiet_libraries():
+        model.to(precision)
     inputs = torch.empty(latents, device="meta", dtype=precision)
     shape = (latents[0], info.text_tokens, info.cross_attention_dim)
     text = Conditioning(torch.empty(shape, device="meta", dtype=precision, requires_grad=True))

@@ -280,7 +280,8 @@ def _resolved(method: Method, sources: int, info: BaseInfo, options: Mapping[str
 
 
 def _check_places(method: Method, config: OptimizerConfig, info: BaseInfo) -> None:
-    """Refuse a method that would find nothing to train, or a dropout nothing to drop, in a base of this family."""
+    """Refuse a method that is for other families or finds nothing to train in this one, and a dropout with nothing to
+    drop."""
     weights, family = method.recipe(config).weights, family_named(info.family)
     if method.families and family.name not in method.families:
         raise InputError(
