@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.adapters.choosing import FullWeights
 from engine.bases.families import family_named
 from engine.bases.family import Layout
 from engine.bases.location import BaseInfo
@@ -277,6 +278,19 @@ def _resolved(method: Method, sources: int, info: BaseInfo, options: Mapping[str
     _check_places(method, resolved.config, info)
     own = {name: "method" for name in method.changed if resolved.origins[name] not in ("base", "option")}
     return replace(resolved, origins={**resolved.origins, **own})
+
+
+def check_offload(plan: SubjectPlan | MotionPlan) -> None:
+    """Raise `InputError` for what can't be learnt with the denoiser's blocks offloaded."""
+    if isinstance(plan.method.recipe(plan.settings.config).weights, FullWeights):
+        raise InputError(
+            f"`offload` is for frozen weights, and the method {plan.method.name} trains the base's own: leave it out, "
+            "or choose another method"
+        )
+    if not plan.settings.config.gradient_checkpointing:
+        raise InputError(
+            "`offload` needs `gradient_checkpointing`: without it, the backward pass holds the weights of all blocks"
+        )
 
 
 def _check_places(method: Method, config: OptimizerConfig, info: BaseInfo) -> None:

@@ -51,6 +51,7 @@ class ComposeRequest:
     device: str | None = None
     dtype: str | None = None
     deterministic: bool = False
+    offload: bool = False
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -87,7 +88,7 @@ class ComposePlan:
     def loading(self) -> tuple[object, ...]:
         """What plans have in common that one loaded base serves."""
         request = self.request
-        return self.base, request.device, request.dtype, request.deterministic
+        return self.base, request.device, request.dtype, request.deterministic, request.offload
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def plan_composition(request: ComposeRequest, registry: Registry, on_event: OnEv
     check_composable(info, settings.config)
     for target in chosen:
         check_rate(target.path, settings.config.fps)
-    _check_device(request.device)
+    _check_device(request)
     _check_appearance(request, info)
     folders = tuple(registry.path(adapter) for adapter in adapters)
     named_by = registry.path(subject) if subject is not None else None
@@ -202,7 +203,11 @@ def load_base_of(plan: ComposePlan) -> Base:
 
     request = plan.request
     return load_base(
-        plan.base, device=request.device, dtype=request.dtype or "fp32", deterministic=request.deterministic
+        plan.base,
+        device=request.device,
+        dtype=request.dtype or "fp32",
+        deterministic=request.deterministic,
+        offload=request.offload,
     )
 
 
@@ -279,12 +284,12 @@ def _sheet(request: ComposeRequest, videos: Sequence[Target]) -> Target | None:
     return Target(path, None, replace=request.force)
 
 
-def _check_device(device: str | None) -> None:
-    """Raise `InputError` for a device that isn't here; the processor always is."""
-    if device not in (None, "cpu"):
-        from engine.bases.load import choose_device
+def _check_device(request: ComposeRequest) -> None:
+    """Raise `InputError` for a device that isn't here, as the processor always is, or has nothing to offload."""
+    if request.device not in (None, "cpu") or request.offload:
+        from engine.bases.load import choose_compute
 
-        choose_device(device)
+        choose_compute(request.device, request.dtype or "fp32", offload=request.offload)
 
 
 def _check_appearance(request: ComposeRequest, info: BaseInfo) -> None:

@@ -189,11 +189,12 @@ class Conditioning:
 @dataclass(frozen=True)
 class Compute:
     """Where models run, and the precision that they compute in; `stored` is that of the denoiser's matrices, where it
-    is another."""
+    is another. With `offload` its blocks lie in the processor's memory."""
 
     device: torch.device
     dtype: torch.dtype
     stored: torch.dtype | None = None
+    offload: bool = False
 
     @property
     def precision(self) -> str:
