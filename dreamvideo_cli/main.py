@@ -51,6 +51,9 @@ class _Commands(LazyGroup):
             _MAKE,
             "Write a suite's tables, videos, learning curves and settings as one HTML page, and print its path.",
         ),
+        "analyze": Command(
+            "analyze", "app", _MAKE, "Analyses of the paper: how much fine-tuning changes which weights."
+        ),
         "study": Command(
             "study", "app", _MAKE, "A user study of a suite's videos: a page for raters, and their votes counted."
         ),

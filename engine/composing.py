@@ -20,7 +20,7 @@ from engine.adapters.forms import restored
 from engine.adapters.learnt import Learnt
 from engine.adapters.storage import AdapterFiles, read_adapter
 from engine.bases.base import Base
-from engine.bases.sizes import check_shape
+from engine.bases.composable import check_composable
 from engine.data.files import sha256_of
 from engine.data.images import read_image
 from engine.errors import AdapterError, InputError, JobError
@@ -95,6 +95,14 @@ def compose_batch(
     that do not go together, `OutOfMemoryError` when the device is too small, `JobError` for a video that is not
     finite.
     """
+    if config.cache > 0 and len(shots) > 1:  # Blocks are skipped for all that is denoised at once.
+        return [
+            compose(
+                base, shot.prompt, seed=shot.seed, config=config, adapters=adapters, appearance=appearance,
+                allow_other_base=allow_other_base, on_step=on_step,
+            )
+            for shot in shots
+        ]  # fmt: skip
     used = [_Used(applied, _read(applied, base, allow_other_base)) for applied in adapters]
     _check_subjects(base, used)
     for shot in shots:
@@ -187,16 +195,21 @@ def _sample(
     generators = [generator_at(shot.seed, 0, "sampling") for shot in shots]
     start = torch.cat([offset_noise(shape, config.offset_noise, g) for g in generators]).to(base.device)
     levels = base.objective.levels(config.steps)
+    skipping = base.family.block_cache if config.cache > 0 else None
 
     def denoise(sample: Tensor, level: Level) -> Tensor:
         return base.predict(sample, torch.full((sample.shape[0],), level.timestep), text)
 
-    with _attached(base, config, used, looks, branches) as weights:
+    with _attached(base, config, used, looks, branches) as weights, ExitStack() as cache:
         strengths = [each.strength(config) for each in used]
 
         def prepare(step: int) -> None:
+            before = [each.strength for each in weights]
             for each, strength in zip(weights, strengths, strict=True):
                 each.strength = strength.at(step, config.steps)
+            if skipping is not None and (step == 0 or before != [each.strength for each in weights]):
+                cache.close()  # What blocks added with adapters of other strengths is nothing to reuse.
+                cache.enter_context(skipping(base.denoiser, config.cache))
 
         latents = sampler_named(config.sampler, eta=config.eta)(
             prepared(guided(denoise, config.guidance_scale), levels, prepare),
@@ -262,7 +275,7 @@ def _check(prompt: str, config: ComposeConfig, base: Base, used: Sequence[_Used]
         raise InputError(f'the prompt "{prompt}" has a * and nothing that was learnt stands for it')
     for each in _of_role(used, "subject"):
         limit_of_base(base.info).notes([placed], token=learnt, mark=each.stored.word)
-    check_shape(base.info, config.frames, config.size)
+    check_composable(base.info, config)
 
 
 def _check_subjects(base: Base, used: Sequence[_Used]) -> None:

@@ -18,14 +18,15 @@ from engine.adapters.forms import fresh
 from engine.bases.eight_bits import narrowable
 from engine.bases.families import family_named
 from engine.bases.family import Compute, Conditioning, Family, Parts
-from engine.bases.load import choose_compute, notes_on
+from engine.bases.load import choose_compute, notes_on, quiet_libraries
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
+from engine.bases.offloading import blocks_of
 from engine.bases.weights import weights_of
 from engine.data.encoding_cost import EncodingCost, encoding_cost
 from engine.kept import counting_kept
 from engine.methods.common import Recipe
 from engine.methods.dreamvideo import ComposeConfig
-from engine.planning import MotionPlan, SubjectPlan, sampling_of
+from engine.planning import MotionPlan, SubjectPlan, check_offload, sampling_of
 
 if sys.platform != "win32":
     import resource
@@ -52,12 +53,17 @@ class Estimate:
     encoding_seconds: float = 0.0
 
 
-def estimate(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: str | None, dtype: str) -> Estimate:
+def estimate(
+    plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: str | None, dtype: str, offload: bool = False
+) -> Estimate:
     """Count a run's parameters, memory and operations without loading a weight, and guess its time.
 
-    Counts are exact; memory leaves out the allocator's waste; time is good to about a factor of two.
+    Counts are exact; memory leaves out the allocator's waste; time is good to about a factor of two, and leaves out
+    the copying of weights that are offloaded. Raises `InputError` for a device, dtype or method that can't be.
     """
-    compute = choose_compute(device, dtype)
+    compute = choose_compute(device, dtype, offload=offload)
+    if offload:
+        check_offload(plan)
     where, precision = compute.device, compute.dtype
     info, model, family = _counted(location)
     config, recipe = plan.settings.config, plan.method.recipe(plan.settings.config)
@@ -108,8 +114,21 @@ def _weights(info: BaseInfo, denoiser: nn.Module, parts: Parts, compute: Compute
     if compute.stored is not None:
         narrow = sum(layer.weight.numel() for layer in narrowable(denoiser).values())
         sizes[parts.denoiser] -= narrow * (bytes_each - compute.stored.itemsize)
+    if compute.offload:
+        sizes[parts.denoiser] -= _elsewhere(denoiser, compute)
     passing = sum(sizes.pop(part) for part in parts.passing)
     return sum(sizes.values()), passing
+
+
+def _elsewhere(denoiser: nn.Module, compute: Compute) -> int:
+    """Bytes of the blocks that are not on the device: all but the largest, whose copy the backward pass may need."""
+    stored = compute.stored or compute.dtype
+    narrow = {id(layer.weight) for layer in narrowable(denoiser).values()} if compute.stored is not None else set()
+    sizes = [
+        sum(p.numel() * (stored if id(p) in narrow else compute.dtype).itemsize for p in block.parameters())
+        for block in blocks_of(denoiser).values()
+    ]
+    return sum(sizes) - max(sizes, default=0)
 
 
 def _in_use() -> int:
@@ -185,7 +204,8 @@ def _cost(
 ) -> tuple[int, int]:
     """Operations of one forward pass, and the bytes that it keeps for the backward pass."""
     info, model, family = _counted(location)
-    model.to(precision)
+    with quiet_libraries():
+        model.to(precision)
     inputs = torch.empty(latents, device="meta", dtype=precision)
     shape = (latents[0], info.text_tokens, info.cross_attention_dim)
     text = Conditioning(torch.empty(shape, device="meta", dtype=precision, requires_grad=True))

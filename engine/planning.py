@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.adapters.choosing import FullWeights
 from engine.bases.families import family_named
 from engine.bases.family import Layout
 from engine.bases.location import BaseInfo
@@ -279,8 +280,22 @@ def _resolved(method: Method, sources: int, info: BaseInfo, options: Mapping[str
     return replace(resolved, origins={**resolved.origins, **own})
 
 
+def check_offload(plan: SubjectPlan | MotionPlan) -> None:
+    """Raise `InputError` for what can't be learnt with the denoiser's blocks offloaded."""
+    if isinstance(plan.method.recipe(plan.settings.config).weights, FullWeights):
+        raise InputError(
+            f"`offload` is for frozen weights, and the method {plan.method.name} trains the base's own: leave it out, "
+            "or choose another method"
+        )
+    if not plan.settings.config.gradient_checkpointing:
+        raise InputError(
+            "`offload` needs `gradient_checkpointing`: without it, the backward pass holds the weights of all blocks"
+        )
+
+
 def _check_places(method: Method, config: OptimizerConfig, info: BaseInfo) -> None:
-    """Refuse a method that would find nothing to train, or a dropout nothing to drop, in a base of this family."""
+    """Refuse a method that is for other families or finds nothing to train in this one, and a dropout with nothing to
+    drop."""
     weights, family = method.recipe(config).weights, family_named(info.family)
     if method.families and family.name not in method.families:
         raise InputError(

@@ -70,15 +70,18 @@ class Manifest:
     compositions: tuple[Composition, ...] = ()
 
 
-def write(blobs: Blobs, target: Path, adapters: Sequence[Adapter], whole: Manifest | None = None) -> int:
+def write(
+    blobs: Blobs, target: Path, adapters: Sequence[Adapter], whole: Manifest | None = None, *, replace_file: bool
+) -> int:
     """Write a pack to `target`, whole or not at all, and give its bytes.
 
     `whole` has what a whole registry has beside its adapters. Raises DamagedAdapterError for an adapter whose
-    files aren't what was published: a backup of something broken would be no backup.
+    files aren't what was published, as a backup of something broken would be no backup, and FileExistsError where
+    there is a file that isn't to be replaced.
     """
     read = [_packed(blobs.folder(adapter.name, adapter.version), adapter) for adapter in adapters]
     manifest = replace(whole or Manifest(adapters=()), adapters=tuple(each for each, _ in read))
-    with _written_aside(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as pack:
+    with _written_aside(target, replace_file) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as pack:
         document = {"format": FORMAT if manifest.compositions else 1, **asdict(manifest)}
         pack.writestr(zipfile.ZipInfo(MANIFEST, _MOMENT), json.dumps(document, indent=2))
         for number, (each, documents) in enumerate(read):
@@ -260,12 +263,15 @@ def _extract(file: Path, pack: zipfile.ZipFile, number: int, packed: Packed, fol
 
 
 @contextmanager
-def _written_aside(target: Path) -> Iterator[Path]:
+def _written_aside(target: Path, replace_file: bool) -> Iterator[Path]:
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
+        if not replace_file:
+            # Taken with an empty file first, which nobody else can do at the same time.
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

@@ -253,18 +253,19 @@ class Registry:
         with self._database.reading() as session:
             return rows.with_hash(session, file_hash, kind)
 
-    def export(self, file: Path, adapters: Sequence[Adapter] | None = None) -> int:
+    def export(self, file: Path, adapters: Sequence[Adapter] | None = None, *, replace_file: bool = False) -> int:
         """Write adapters into one portable file, or the whole registry (None), and give the file's bytes.
 
-        Raises DamagedAdapterError for files that aren't what was published, and OSError where `file` can't be
-        written.
+        Raises DamagedAdapterError for files that aren't what was published, FileExistsError where there is a file and
+        it isn't to be replaced, and OSError where `file` can't be written.
         """
         if adapters is not None:
-            return packing.write(self._blobs, file, adapters)
+            return packing.write(self._blobs, file, adapters, replace_file=replace_file)
         with self._database.reading() as session:
             whole = importing.whole(session)
             chosen = rows.listed(session, None, None)
-        return packing.write(self._blobs, file, chosen, replace(whole, compositions=tuple(self.compositions.all())))
+        whole = replace(whole, compositions=tuple(self.compositions.all()))
+        return packing.write(self._blobs, file, chosen, whole, replace_file=replace_file)
 
     def import_from(self, file: Path, *, only: Sequence[str] = (), name: str | None = None) -> list[importing.Imported]:
         """Take in the adapters of an exported file (`only`: those that these say, as `chowchow` or `chowchow@2`),

@@ -9,7 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from dreamvideo_cli.terminal.completion import adapter_names
-from dreamvideo_cli.terminal.options import BaseOption, DeviceOption, DtypeOption, JsonOption, QuietOption, options_of
+from dreamvideo_cli.terminal.options import (
+    BaseOption,
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    OffloadOption,
+    QuietOption,
+    options_of,
+)
 from dreamvideo_cli.terminal.output import Out
 from engine.errors import InputError
 from engine.methods.dreamvideo import ComposeConfig
@@ -60,6 +68,7 @@ def compose_videos(
     base: BaseOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    offload: OffloadOption = False,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same bytes each time on CUDA too; slower.")
     ] = False,
@@ -87,7 +96,7 @@ def compose_videos(
             motion=motion or before.motion, appearance=appearance, seed=before.seed if seed is None else seed,
             count=count, output=output, contact_sheet=contact_sheet, force=force, base=base or before.base,
             allow_other_base=allow_other_base, device=device, dtype=dtype or before.dtype,
-            deterministic=deterministic, settings={**before.settings, **options},
+            deterministic=deterministic, offload=offload, settings={**before.settings, **options},
         )  # fmt: skip
         made = compose(request, registry, reporter)
     if json:

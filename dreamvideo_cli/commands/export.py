@@ -77,12 +77,14 @@ def _export_lora(
     registry: Registry, adapters: list[Adapter], form: Exchange, output: Path | None, force: bool, out: Out
 ) -> None:
     from dreamvideo_cli.jobs.exchanging import export_lora
+    from dreamvideo_cli.terminal.reporting import Reporter
 
     if len(adapters) != 1:
         raise InputError(f"a LoRA's file is of one adapter: name one with --format {form}")
     target = output or Path(f"{adapters[0].name}-{adapters[0].version}.safetensors")
     check_file(target, force=force)
-    size = export_lora(registry, adapters[0], form, target, force=force)
+    with Reporter(out) as reporter:
+        size = export_lora(registry, adapters[0], form, target, force=force, on_event=reporter)
     out.note(f"{adapters[0].id} for {form}, {bytes_text(size)}")
     out.result(str(target), {"path": str(target), "bytes": size, "adapters": 1})
 

@@ -62,16 +62,20 @@ def import_(
     from registry.packing import read_manifest
 
     out, given = Out(json=json, quiet=quiet), VgenFile(class_word=class_word, **options)
-    if file.suffix == ".safetensors":
-        if replace(given, **dict.fromkeys(_OF_LORAS)) != VgenFile():
-            raise InputError(f"{file} is a LoRA: of the options for files of VGen's it reads --kind and --base alone")
-        _import_lora(ImportedLora(file, name or "", given.kind, given.base, trigger), names, dry_run=dry_run, out=out)
-        return
-    if trigger is not None:
+    is_lora = file.suffix.lower() == ".safetensors"
+    if is_lora and replace(given, **dict.fromkeys(_OF_LORAS)) != VgenFile():
+        raise InputError(f"{file} is a LoRA: of the options for files of VGen's it reads --kind and --base alone")
+    if trigger is not None and not is_lora:
         raise InputError(f"--trigger is for a LoRA (.safetensors), and {file.name} is none")
-    if is_vgen(file, given):
+    if is_lora or is_vgen(file, given):
+        if names:
+            raise InputError(f"{file.name} holds one adapter: leave out names, or give it another with --as")
         with Registry.open() as registry:
-            made = import_vgen(file, name, given, registry, dry_run=dry_run)
+            if is_lora:
+                lora = ImportedLora(file, name, given.kind, given.base, trigger)
+                made = import_lora(lora, registry, dry_run=dry_run)
+            else:
+                made = import_vgen(file, name, given, registry, dry_run=dry_run)
         if made is not None:
             out.result(made.id, adapter_data(made))
         return
@@ -92,14 +96,3 @@ def import_(
             out.note(f"{each.was} was here already, as {each.adapter.id}")
         elif each.was != each.adapter.id:
             out.note(f"{each.was} became {each.adapter.id}")
-
-
-def _import_lora(given: ImportedLora, names: list[str] | None, *, dry_run: bool, out: Out) -> None:
-    from registry import Registry, check_new_name
-
-    if names or dry_run:
-        raise InputError(f"{given.file.name} is one LoRA: leave out names and --dry-run")
-    name = check_new_name(given.name or given.file.stem)
-    with Registry.open() as registry:
-        adapter = import_lora(registry, replace(given, name=name))
-    out.result(adapter.id, adapter_data(adapter))

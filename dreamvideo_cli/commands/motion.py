@@ -15,6 +15,7 @@ from dreamvideo_cli.terminal.options import (
     DtypeOption,
     JsonOption,
     NewNameArgument,
+    OffloadOption,
     QuietOption,
     RestartOption,
     ResumeOption,
@@ -57,6 +58,7 @@ def learn_motion(
     base: BaseOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    offload: OffloadOption = False,
     resume: ResumeOption = False,
     restart: RestartOption = False,
     dry_run: DryRunOption = False,
@@ -72,6 +74,6 @@ def learn_motion(
     from dreamvideo_cli.terminal.learning import run_learning
 
     trimming = given(start=start, end=end, source_fps=source_fps)
-    about = given(prompt=prompt, method=method, base=base, device=device, dtype=dtype)
+    about = given(prompt=prompt, method=method, base=base, device=device, dtype=dtype, offload=offload or None)
     request = new_request("motion", name, clips, {**trimming, **about}, options)
     run_learning(request, Out(json=json, quiet=quiet), resume=resume, restart=restart, dry_run=dry_run)

@@ -44,9 +44,7 @@ def _sections(
         "Prompt": adapter.prompt,
         "Method": adapter.method,
         "Base": f"{adapter.base_name} ({adapter.base_fingerprint})",
-        "Steps": _steps(adapter),
-        "Learnt": f"{age_text(adapter.ended_at)}, in {duration_between(adapter.started_at, adapter.ended_at)}",
-        "Device": f"{adapter.device}, {adapter.dtype}",
+        **_learning(adapter),
         "Made by": ", ".join(
             [f"dv {adapter.dv_version}", *(f"{k} {v}" for k, v in adapter.library_versions.items() if v)]
         ),
@@ -65,10 +63,16 @@ def _sections(
     return [(adapter.id, known), ("Settings", settings), ("Sources", files)]
 
 
-def _steps(adapter: Adapter) -> str:
-    """Of what was imported from VGen nobody knows the loss."""
-    told = "" if "vgen_files" in adapter.hyperparameters else f", final loss {adapter.final_loss:.4f}"
-    return f"{adapter.steps:,}{told}"
+def _learning(adapter: Adapter) -> dict[str, object]:
+    from dreamvideo_cli.jobs.publishing import is_of_unknown_learning
+
+    if is_of_unknown_learning(adapter):
+        return {"Steps": f"{adapter.steps:,}" if adapter.steps else None, "Imported": age_text(adapter.ended_at)}
+    return {
+        "Steps": f"{adapter.steps:,}, final loss {adapter.final_loss:.4f}",
+        "Learnt": f"{age_text(adapter.ended_at)}, in {duration_between(adapter.started_at, adapter.ended_at)}",
+        "Device": f"{adapter.device}, {adapter.dtype}",
+    }
 
 
 def _with_origin(value: Any, origin: str | None) -> str:

@@ -15,6 +15,7 @@ from dreamvideo_cli.terminal.options import (
     DtypeOption,
     JsonOption,
     NewNameArgument,
+    OffloadOption,
     QuietOption,
     RestartOption,
     ResumeOption,
@@ -55,6 +56,7 @@ def learn_subject(
     base: BaseOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    offload: OffloadOption = False,
     resume: ResumeOption = False,
     restart: RestartOption = False,
     dry_run: DryRunOption = False,
@@ -69,6 +71,14 @@ def learn_subject(
     from dreamvideo_cli.jobs.requests import given, new_request
     from dreamvideo_cli.terminal.learning import run_learning
 
-    about = given(**{"class": class_word}, masks=masks, method=method, base=base, device=device, dtype=dtype)
+    about = given(
+        **{"class": class_word},
+        masks=masks,
+        method=method,
+        base=base,
+        device=device,
+        dtype=dtype,
+        offload=offload or None,
+    )
     request = new_request("subject", name, images, about, options)
     run_learning(request, Out(json=json, quiet=quiet), resume=resume, restart=restart, dry_run=dry_run)

@@ -29,6 +29,11 @@ def default_base(registry: Registry) -> BaseLocation:
     return next((location_of(row) for row in registry.bases() if row.is_default), EMBEDDED)
 
 
+def chosen_base(registry: Registry, text: str | None) -> BaseLocation:
+    """The base that a user names, or the one that is used where none is. Raises `BaseError`."""
+    return named_base(registry, text) if text else default_base(registry)
+
+
 def named_base(registry: Registry, text: str) -> BaseLocation:
     """The base that a user means: "embedded", an added base's name, a folder, or a hub id.
 

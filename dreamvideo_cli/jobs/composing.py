@@ -14,8 +14,8 @@ from dreamvideo_cli.jobs.events import FileMade, OnEvent, Planned, Step, Warned,
 from dreamvideo_cli.jobs.history import remember
 from dreamvideo_cli.jobs.targets import Target, check_writable, published, targets
 from engine.adapters.applied import AppliedAdapter
+from engine.bases.composable import check_composable
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
-from engine.bases.sizes import check_shape
 from engine.errors import InputError
 from engine.methods.dreamvideo import ComposeConfig
 from engine.prompt_limits import notes_on_composing
@@ -51,6 +51,7 @@ class ComposeRequest:
     device: str | None = None
     dtype: str | None = None
     deterministic: bool = False
+    offload: bool = False
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -87,7 +88,7 @@ class ComposePlan:
     def loading(self) -> tuple[object, ...]:
         """What plans have in common that one loaded base serves."""
         request = self.request
-        return self.base, request.device, request.dtype, request.deterministic
+        return self.base, request.device, request.dtype, request.deterministic, request.offload
 
 
 @dataclass(frozen=True)
@@ -145,10 +146,10 @@ def plan_composition(request: ComposeRequest, registry: Registry, on_event: OnEv
     info = inspect_base(base)
     check_settings_are_read(request.settings, [adapter.kind for adapter in adapters])
     settings = settings_for(info.recommended.get("compose", {}), motion, request.settings)
-    check_shape(info, settings.config.frames, settings.config.size)
+    check_composable(info, settings.config)
     for target in chosen:
         check_rate(target.path, settings.config.fps)
-    _check_device(request.device)
+    _check_device(request)
     _check_appearance(request, info)
     folders = tuple(registry.path(adapter) for adapter in adapters)
     named_by = registry.path(subject) if subject is not None else None
@@ -202,7 +203,11 @@ def load_base_of(plan: ComposePlan) -> Base:
 
     request = plan.request
     return load_base(
-        plan.base, device=request.device, dtype=request.dtype or "fp32", deterministic=request.deterministic
+        plan.base,
+        device=request.device,
+        dtype=request.dtype or "fp32",
+        deterministic=request.deterministic,
+        offload=request.offload,
     )
 
 
@@ -279,12 +284,12 @@ def _sheet(request: ComposeRequest, videos: Sequence[Target]) -> Target | None:
     return Target(path, None, replace=request.force)
 
 
-def _check_device(device: str | None) -> None:
-    """Raise `InputError` for a device that isn't here; the processor always is."""
-    if device not in (None, "cpu"):
-        from engine.bases.load import choose_device
+def _check_device(request: ComposeRequest) -> None:
+    """Raise `InputError` for a device that isn't here, as the processor always is, or has nothing to offload."""
+    if request.device not in (None, "cpu") or request.offload:
+        from engine.bases.load import choose_compute
 
-        choose_device(device)
+        choose_compute(request.device, request.dtype or "fp32", offload=request.offload)
 
 
 def _check_appearance(request: ComposeRequest, info: BaseInfo) -> None:

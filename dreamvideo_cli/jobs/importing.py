@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dreamvideo_cli.jobs.bases import default_base, fingerprint_of, named_base
-from dreamvideo_cli.jobs.publishing import now
+from dreamvideo_cli.jobs.bases import chosen_base, fingerprint_of, named_base
+from dreamvideo_cli.jobs.publishing import imported_name, imported_row
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.data.files import sha256_of
 from engine.errors import AdapterError, InputError
 from engine.methods.common import setting
 from engine.prompts import PLACEHOLDER, check_text
-from engine.versions import version_of_dv
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +46,7 @@ def is_vgen(file: Path, given: VgenFile) -> bool:
     if file.suffix.lower() in _SUFFIXES:
         return True
     if given != VgenFile():
-        raise InputError(f"{file} is none of VGen's files (.pth), and nothing else needs more than its name")
+        raise InputError(f"{file} is none of VGen's files (.pth) and no LoRA (.safetensors): its name is all it needs")
     return False
 
 
@@ -60,14 +58,13 @@ def import_vgen(
     Everything is checked first. Raises the engine's and the registry's errors.
     """
     from engine.adapters.storage import write_adapter
-    from registry import check_new_name
 
     if given.kind is None:
         raise InputError(f"{file.name} is a file of VGen's: say what it holds with `kind` subject or motion")
-    called = check_new_name(name or re.sub(r"[^\w.-]+", "-", file.stem).strip("-._") or given.kind)
+    called = imported_name(name, file, given.kind)
     registry.next_version(called, given.kind)
     _check_given(given)
-    location = named_base(registry, given.base) if given.base else default_base(registry)
+    location = chosen_base(registry, given.base)
     info = inspect_base(location)
     adapter, step = _read(file, given, info)
     if dry_run:
@@ -147,27 +144,17 @@ def _method(kind: str, read: Any, token: Tensor | None) -> str:
 def _row(
     name: str, adapter: AdapterFiles, step: int, file: Path, given: VgenFile, location: BaseLocation
 ) -> NewAdapter:
-    from registry import NewAdapter
-
     files = [file] if given.token is None else [file, Path(given.token)]
     told = {"vgen_files": [{"name": path.name, "sha256": sha256_of(path)} for path in files]}
-    return NewAdapter(
-        kind=given.kind or "subject",
+    return imported_row(
+        kind=adapter.kind,
         name=name,
         base_fingerprint=adapter.base_fingerprint,
         base_name=location.name,
         method=adapter.method,
         hyperparameters=told,
         origins={"vgen_files": "option"},
-        seed=0,
-        device="unknown",
-        dtype="fp32",
-        library_versions={},
-        started_at=now(),
-        ended_at=now(),
         steps=step,
-        final_loss=0.0,
-        dv_version=version_of_dv(),
         class_word=given.class_word,
         prompt=given.prompt,
     )

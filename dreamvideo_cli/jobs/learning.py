@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dreamvideo_cli.jobs.bases import default_base, named_base
+from dreamvideo_cli.jobs.bases import chosen_base
 from dreamvideo_cli.jobs.events import Encoded, OnEvent, Planned, Step, ignore
 from dreamvideo_cli.jobs.publishing import adapter_row, now, source_row
 from dreamvideo_cli.jobs.recording import Record, recorded
@@ -52,12 +52,17 @@ class LearningPlan:
         """Precision of the frozen base."""
         return str(self.request.given.get("dtype", "fp32"))
 
+    @property
+    def offload(self) -> bool:
+        """Whether the denoiser's blocks are kept off the GPU."""
+        return bool(self.request.given.get("offload", False))
+
     @cached_property
     def estimate(self) -> Estimate:
         """What the run will take. Loads torch, and the base's layout without its weights."""
         from engine.estimating import estimate
 
-        return estimate(self.plan, self.info.location, device=self.device, dtype=self.dtype)
+        return estimate(self.plan, self.info.location, device=self.device, dtype=self.dtype, offload=self.offload)
 
 
 def learn(
@@ -90,6 +95,8 @@ def learn(
         assert request.base is not None
         info = inspect_base(request.base)
         planned = LearningPlan(f"{request.name}@{version}", request, plan_sources(request, info), info)
+        if planned.offload:
+            _check_offload(planned)
         on_event(Planned(planned))
         if dry_run:
             return None
@@ -100,6 +107,15 @@ def learn(
             record.adapter = adapter.id
         shutil.rmtree(folder, ignore_errors=True)
     return adapter
+
+
+def _check_offload(planned: LearningPlan) -> None:
+    """Raise `InputError` where nothing can be offloaded."""
+    from engine.bases.load import choose_compute
+    from engine.planning import check_offload
+
+    choose_compute(planned.device, planned.dtype, offload=True)
+    check_offload(planned.plan)
 
 
 @contextmanager
@@ -160,9 +176,7 @@ def _restarted(request: LearnRequest, folder: Path, registry: Registry) -> Learn
 
 
 def _on_its_base(request: LearnRequest, registry: Registry) -> LearnRequest:
-    name = request.given.get("base")
-    location = named_base(registry, name) if name else default_base(registry)
-    return replace(request, base=location, started_at=now())
+    return replace(request, base=chosen_base(registry, request.given.get("base")), started_at=now())
 
 
 def _without_sources(request: LearnRequest) -> InputError:
@@ -245,7 +259,8 @@ class _Run:
     def _loaded(self) -> Base:
         from engine.bases.load import load_base
 
-        return load_base(self._planned.info.location, device=self._planned.device, dtype=self._planned.dtype)
+        planned = self._planned
+        return load_base(planned.info.location, device=planned.device, dtype=planned.dtype, offload=planned.offload)
 
     def _learned(self, base: Base, staged: Path) -> Learned:
         from engine.learning import learn_motion, learn_subject

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamvideo_cli.jobs.requests import LearnRequest
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from engine.planning import MotionPlan, PlannedSource, SubjectPlan
     from registry import NewAdapter, Source
 
+_UNKNOWN = "unknown"
 _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy")
 
 
@@ -50,6 +53,31 @@ def adapter_row(request: LearnRequest, plan: SubjectPlan | MotionPlan, base: Bas
         class_word=getattr(plan, "class_word", None),
         prompt=getattr(plan, "prompt", None),
     )
+
+
+def imported_name(name: str | None, file: Path, otherwise: str) -> str:
+    """What an adapter is called that a file of others' holds: the `name` given, or else the file's, in which every run
+    of what a name can't have is a dash. Raises `InvalidNameError`."""
+    from registry import check_new_name
+
+    return check_new_name(name or re.sub(r"[^\w.-]+", "-", file.stem).strip("-._") or otherwise)
+
+
+def imported_row(**known: Any) -> NewAdapter:
+    """The row of an adapter that was learnt elsewhere: what is `known` of it, and of the rest that nobody knows it."""
+    from registry import NewAdapter
+
+    moment = now()
+    unknown: dict[str, Any] = {
+        "hyperparameters": {}, "origins": {}, "seed": 0, "device": _UNKNOWN, "dtype": _UNKNOWN, "library_versions": {},
+        "started_at": moment, "ended_at": moment, "steps": 0, "final_loss": 0.0, "dv_version": version_of_dv(),
+    }  # fmt: skip
+    return NewAdapter(**{**unknown, **known})
+
+
+def is_of_unknown_learning(adapter: NewAdapter) -> bool:
+    """Whether nobody knows how an adapter was learnt: it is an `imported_row`, with the moment of its import."""
+    return adapter.device == _UNKNOWN
 
 
 def source_row(source: PlannedSource) -> Source:

@@ -39,6 +39,7 @@ class LearnKeywords(TypedDict, total=False):
     base: str
     device: Device
     dtype: Dtype
+    offload: bool
     settings: Settings
     resume: bool
     restart: bool
@@ -62,6 +63,7 @@ class ComposeKeywords(TypedDict, total=False):
     device: Device | None
     dtype: Dtype | None
     deterministic: bool
+    offload: bool
 
 
 def learn_subject(
@@ -159,7 +161,13 @@ def _learned(
 
     method = method_named(kind, how.get("method", DEFAULT))
     settings = typed(method.config, how.get("settings", {}))
-    where = given(method=how.get("method"), base=how.get("base"), device=how.get("device"), dtype=how.get("dtype"))
+    where = given(
+        method=how.get("method"),
+        base=how.get("base"),
+        device=how.get("device"),
+        dtype=how.get("dtype"),
+        offload=how.get("offload") or None,
+    )
     request: LearnRequest = new_request(kind, name, sources, {**about, **where}, settings)
     with Registry.open(how.get("home")) as registry:
         adapter = learn(

@@ -19,7 +19,7 @@ from engine.identity import WITHOUT_EFFECT
 _FORMAT = 1
 _REQUEST = "request.json"
 _REACHED = "reached.json"
-_MAY_CHANGE = WITHOUT_EFFECT | {"device"}
+_MAY_CHANGE = WITHOUT_EFFECT | {"device", "offload"}
 """How and where a run is computed may change on the way; what it computes may not."""
 
 

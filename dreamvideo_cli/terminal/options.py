@@ -28,6 +28,10 @@ DtypeOption = Annotated[
     Dtype | None,
     typer.Option("--dtype", help="Precision of the frozen base; fp8 is stored so only, and bf16.", show_default="fp32"),
 ]
+OffloadOption = Annotated[
+    bool,
+    typer.Option("--offload", help="Keep the denoiser's blocks off the GPU; each layer is copied there as it runs."),
+]
 BaseOption = Annotated[
     str | None,
     typer.Option(

@@ -41,6 +41,7 @@ def show_plan(planned: LearningPlan, out: Out) -> None:
     if changed:
         out.aside(grid(changed, _SETTINGS))
     where = f"on {planned.device or 'the best device here'} in {planned.dtype}"
+    where += ", the denoiser's blocks offloaded" if planned.offload else ""
     out.aside(
         grid(parts, _PARTS),
         pairs(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from engine.adapters.learnt import grouped
 from engine.adapters.storage import AdapterFiles, file_of, read_file
 from engine.errors import AdapterError
 from engine.files import written_aside
@@ -44,7 +45,8 @@ def write_exchange(
             "`method` lora to use it there"
         )
     name = _namer(family, form)
-    tensors = {name(layer) + f".{leaf}": tensor for (layer, leaf), tensor in _by_layer(adapter.weights).items()}
+    layers = grouped(adapter.weights)
+    tensors = {f"{name(layer)}.{leaf}": tensor for layer, leaves in layers.items() for leaf, tensor in leaves.items()}
     content = file_of(tensors, {"format": "pt", **about})
     with written_aside(path, replace=replace) as partial:
         partial.write_bytes(content)
@@ -82,22 +84,11 @@ def read_exchange(path: Path, family: Family, skeleton: nn.Module) -> tuple[dict
 
 def _checked(path: Path, layer: str, leaves: Mapping[str, Tensor], shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Both matrices in float32. Raises `AdapterError` where they aren't an update of a matrix of `shape`."""
-    a, b = leaves.get(_A), leaves.get(_B)
-    if (
-        a is None
-        or b is None
-        or a.ndim != 2
-        or b.ndim != 2
-        or (*b.shape, *a.shape) != (shape[0], len(a), len(a), shape[1])
-    ):
+    a, b, alpha = (leaves.get(leaf) for leaf in (_A, _B, "alpha"))
+    whole = a is not None and a.shape[1:] == shape[1:] and b is not None and b.shape == (shape[0], *a.shape[:1])
+    if a is None or b is None or not whole or len(a) == 0 or (alpha is not None and alpha.numel() != 1):
         raise AdapterError(f"{path} does not fit the base: at {layer} it has no update of a matrix {shape}")
     return a.float(), b.float()
-
-
-def _by_layer(weights: Mapping[str, Tensor]) -> dict[tuple[str, str], Tensor]:
-    """Tensors by layer and leaf, of the names "layer/leaf"."""
-    parts = {key: key.rpartition("/") for key in weights}
-    return {(layer, leaf): weights[key] for key, (layer, _, leaf) in parts.items()}
 
 
 def _namer(family: Family, form: Exchange) -> Callable[[str], str]:

@@ -111,6 +111,8 @@ class WeightDeltas(Learnt):
                 raise AdapterError(
                     f"weights that are stored in 8 bits can't be changed themselves, as {name}: use `dtype` bf16"
                 )
+            if base.compute.offload:
+                raise AdapterError(f"weights that are offloaded can't be changed themselves, as {name}: drop `offload`")
             if not isinstance(there, nn.Parameter):
                 raise AdapterError(f"two adapters change the weights {name} themselves: they do not go together")
             places.append(_Place(name, owner, leaf, there))

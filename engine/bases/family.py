@@ -189,11 +189,12 @@ class Conditioning:
 @dataclass(frozen=True)
 class Compute:
     """Where models run, and the precision that they compute in; `stored` is that of the denoiser's matrices, where it
-    is another."""
+    is another. With `offload` its blocks lie in the processor's memory."""
 
     device: torch.device
     dtype: torch.dtype
     stored: torch.dtype | None = None
+    offload: bool = False
 
     @property
     def precision(self) -> str:
@@ -279,6 +280,12 @@ class Loaded:
     objective: Objective
 
 
+class BlockCache(Protocol):
+    """First Block Cache: blocks are skipped inside the context, whose predictions are the steps of one denoising."""
+
+    def __call__(self, denoiser: nn.Module, threshold: float) -> AbstractContextManager[None]: ...
+
+
 class Family(Protocol):
     """One kind of bases: a file of this folder, and a line in `engine/bases/families.py`."""
 
@@ -339,3 +346,7 @@ class Family(Protocol):
 
     def checkpointed(self, denoiser: nn.Module) -> AbstractContextManager[None]:
         """Recompute activations in the backward pass, inside the context."""
+
+    @property
+    def block_cache(self) -> BlockCache | None:
+        """First Block Cache on its denoiser; None where diffusers' hook doesn't know it."""

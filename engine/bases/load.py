@@ -22,6 +22,8 @@ from engine.bases.family import Compute, Prompts
 from engine.bases.fingerprint import fingerprint
 from engine.bases.image_encoder import ImageEncoder
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
+from engine.bases.offloading import check_offloadable
+from engine.bases.offloading import offload as offload_blocks
 from engine.bases.weights import Library, as_the_only_ones, weights_of
 from engine.errors import BaseError, InputError
 from engine.training import raise_if_out_of_memory
@@ -47,15 +49,17 @@ def choose_device(device: str | None) -> torch.device:
     return torch.device(name)
 
 
-def choose_compute(device: str | None, dtype: str) -> Compute:
+def choose_compute(device: str | None, dtype: str, *, offload: bool = False) -> Compute:
     """The device as `choose_device` has it, and what is computed and stored in.
 
-    Raises `InputError` for a dtype that is not in `DTYPES`, too.
+    Raises `InputError` for a dtype that is not in `DTYPES`, too, and where there is nothing to offload.
     """
     where = choose_device(device)
     if dtype not in DTYPES:
         raise InputError(f"unknown `dtype` {dtype}: choose one of {', '.join(DTYPES)}")
-    return Compute(where, DTYPES[dtype], STORED if dtype == "fp8" else None)
+    if offload:
+        check_offloadable(where)
+    return Compute(where, DTYPES[dtype], STORED if dtype == "fp8" else None, offload)
 
 
 def is_emulated(device: torch.device, dtype: torch.dtype) -> bool:
@@ -76,27 +80,36 @@ def notes_on(device: torch.device, dtype: torch.dtype) -> tuple[str, ...]:
 
 
 def load_base(
-    location: BaseLocation, *, device: str | None = None, dtype: str = "fp32", deterministic: bool = False
+    location: BaseLocation,
+    *,
+    device: str | None = None,
+    dtype: str = "fp32",
+    deterministic: bool = False,
+    offload: bool = False,
 ) -> Base:
     """Load a base, frozen and in eval mode.
 
-    `deterministic` makes CUDA's kernels repeatable (on a CPU they are, for a number of threads).
-    Raises `BaseError` for a base that is missing or damaged, `InputError` for an unknown device or dtype.
+    `deterministic` makes CUDA's kernels repeatable (on a CPU they are, for a number of threads). With `offload` the
+    denoiser's blocks never lie on the device as a whole. Raises `BaseError` for a base that is missing or damaged,
+    `InputError` for an unknown device or dtype, and where there is nothing to offload.
     """
-    compute = choose_compute(device, dtype)
+    compute = choose_compute(device, dtype, offload=offload)
     if deterministic:
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True)
     info = inspect_base(location)
     family = family_named(info.family)
     with quiet_libraries():
-        loaded = family.load(info, partial(_read_part, info.places, compute), compute)
+        waiting = family.parts.denoiser if offload else None
+        loaded = family.load(info, partial(_read_part, info.places, compute, waiting), compute)
         image_encoder = None
         if info.image_encoder is not None:
             model = _load(CLIPVisionModelWithProjection, info.image_encoder, compute)
             image_encoder = ImageEncoder(model, _image_processor(info), compute)
     if compute.stored is not None:
         stored_in_8_bits(loaded.denoiser, compute.dtype)
+    if offload:
+        offload_blocks(loaded.denoiser, compute.device)
     return Base(
         info=info,
         fingerprint=fingerprint(info),
@@ -125,11 +138,17 @@ def _read(kind: Any, folder: Path) -> Any:
 
 
 def _read_part(
-    places: Mapping[str, Path], compute: Compute, kind: Any, part: str, dtype: torch.dtype | None = None
+    places: Mapping[str, Path],
+    compute: Compute,
+    waiting: str | None,
+    kind: Any,
+    part: str,
+    dtype: torch.dtype | None = None,
 ) -> Any:
-    """A component of the base whose parts lie at `places`, now or when it is needed."""
+    """A component of the base whose parts lie at `places`, now or when it is needed; the part `waiting` on the CPU."""
+    device = torch.device("cpu") if part == waiting else compute.device
     with quiet_libraries():
-        return _load(kind, places[part], Compute(compute.device, dtype or compute.dtype))
+        return _load(kind, places[part], Compute(device, dtype or compute.dtype))
 
 
 def _load(kind: Any, folder: Path, compute: Compute) -> Any:

@@ -17,6 +17,7 @@ from engine.errors import BaseError
 _OTHER_FOLDERS = ("image_encoder", "feature_extractor", "judges/clip", "judges/dino")
 """What a base may have besides its family's parts."""
 _INDEX = "model_index.json"
+_NO_MODEL = "is it a diffusers model?"
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _family_at(folder: Path, location: BaseLocation) -> Family:
     places = sorted({family.parts.denoiser for family in FAMILIES.values()})
     place = next((place for place in places if (folder / place).is_dir()), None)
     if place is None:
-        raise _lacking(location, "/ or ".join(places))
+        raise _lacking(location, "/ or ".join(places), _NO_MODEL)
     kind = str(_config(folder / place, place).get("_class_name"))
     if kind not in FAMILIES:
         raise BaseError(f"the base {location.name} has a {kind}; known are: {', '.join(FAMILIES)}")
@@ -114,13 +115,13 @@ def _places(location: BaseLocation, folder: Path, family: Family) -> dict[str, P
         places["motion_module"] = local_folder(location.motion_module)
     for part, place in places.items():
         if not place.is_dir():
-            named = f": name one with `{part}`" if part in family.parts.apart else ""
-            raise BaseError(f"{_lacking(location, part)}{named}")
+            hint = f"name one with `{part}`" if part in family.parts.apart else _NO_MODEL
+            raise _lacking(location, part, hint)
     return places
 
 
-def _lacking(location: BaseLocation, part: str) -> BaseError:
-    return BaseError(f"the base {location.name} ({location.model}) has no {part}/ folder: is it a diffusers model?")
+def _lacking(location: BaseLocation, part: str, hint: str) -> BaseError:
+    return BaseError(f"the base {location.name} ({location.model}) has no {part}/ folder: {hint}")
 
 
 def _config(place: Path, part: str) -> dict[str, Any]:

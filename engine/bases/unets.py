@@ -57,6 +57,7 @@ class FrameByFrameUNet:
     rules: Rules
     roles: frozenset[Role] = frozenset({"identity", "motion"})
     axes: frozenset[Axis] = frozenset({"spatial", "temporal", "embedding"})
+    block_cache = None
 
     def prompts(self, info: BaseInfo, read: ReadPart) -> ClipPrompts:
         from transformers import CLIPTokenizer

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -225,6 +225,12 @@ class Wan:
             yield
         finally:
             model.disable_gradient_checkpointing()
+
+    def block_cache(self, denoiser: nn.Module, threshold: float) -> AbstractContextManager[None]:
+        """diffusers' own, which looks at guidance's two passes at once, since these are predicted at once."""
+        from engine.bases.wan_blocks import skipping_blocks
+
+        return skipping_blocks(denoiser, threshold)
 
 
 WAN = Wan()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from diffusers import WanTransformer3DModel
+from diffusers.hooks import FirstBlockCacheConfig
+from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
 from diffusers.models.transformers.transformer_wan import WanTransformerBlock
 from torch import Tensor, nn
 
@@ -43,3 +47,24 @@ def opened(model: WanTransformer3DModel) -> WanTransformer3DModel:
         block.after_attn1, block.after_ffn = (nn.Identity().train(block.training) for _ in range(2))
         block.__class__ = OpenBlock
     return model
+
+
+@contextmanager
+def skipping_blocks(denoiser: nn.Module, threshold: float) -> Iterator[None]:
+    """First Block Cache on a model of open blocks, inside the context, which begins with nothing cached.
+
+    Where what the first block adds changed by less than the share `threshold` since the last step in which all blocks
+    ran, what the others added there is added again, and they don't run. A batch is decided on as one.
+    """
+    model: Any = denoiser
+    if len(model.blocks) < 2:
+        yield
+        return
+    # diffusers knows blocks by their class.
+    TransformerBlockRegistry.register(OpenBlock, TransformerBlockMetadata(return_hidden_states_index=0))
+    model.enable_cache(FirstBlockCacheConfig(threshold=threshold))
+    try:
+        with model.cache_context("denoising"):
+            yield
+    finally:
+        model.disable_cache()

@@ -203,6 +203,14 @@ class ComposeConfig(Checked):
     frames: int = setting(32, "Frames of the video.", least=1, below=10_000)
     size: tuple[int, int] = setting((256, 256), "Width and height of the video.", least=16, below=8192)
     fps: float = setting(8.0, "Frames a second of the file.", least=0.01, below=1000)
+    cache: float = setting(
+        0.0,
+        "First Block Cache, where the base has it: a step whose first block changes less (0.1: by a tenth) reuses what "
+        "the other blocks added before. 0 is off.",
+        least=0,
+        below=1,
+        origin="dv",
+    )
     eta: float = setting(0.0, "Of ddim: 0 is deterministic, 1 is DDPM.", least=0, below=1)
     offset_noise: float = setting(
         0.1, "Strength of the starting noise that is constant over a frame.", least=0, origin="authors"

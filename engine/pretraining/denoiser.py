@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -130,9 +130,37 @@ class Batch:
     timesteps: Tensor
     noise: Tensor
 
+    def windows(self, side: int, generator: torch.Generator) -> Batch:
+        """Of each entry a square of that side, somewhere around the individual: all of it, where it is small enough."""
+        places = window_places(self.covered.amax(dim=(1, 2)), side, generator)
+
+        def cut(whole: Tensor) -> Tensor:
+            pairs = zip(whole, places, strict=True)
+            return torch.stack([x[..., top : top + side, left : left + side] for x, (top, left) in pairs])
+
+        return replace(self, **{name: cut(getattr(self, name)) for name in ("latents", "covered", "noise")})
+
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`."""
         return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+def window_places(covered: Tensor, side: int, generator: torch.Generator) -> list[tuple[int, int]]:
+    """For each of `covered` `(B, h, w)` the upper left corner of a square that holds all that is covered.
+
+    Or, where that is larger than the square, a part of it.
+    """
+
+    def starts(along: Tensor) -> Tensor:
+        size = along.shape[1]
+        first = along.int().argmax(1)
+        last = size - 1 - along.flip(1).int().argmax(1)
+        ends = torch.stack([last - side + 1, first], dim=1)
+        low, high = ends.amin(1).clamp(0, size - side), ends.amax(1).clamp(0, size - side)
+        return low + (torch.rand(len(low), generator=generator) * (high - low + 1)).long()
+
+    shown = covered > 0
+    return list(zip(starts(shown.any(2)).tolist(), starts(shown.any(1)).tolist(), strict=True))
 
 
 def velocity_loss(
@@ -172,9 +200,15 @@ class Batches:
         self.tokenizer, self.timesteps = tokenizer, timesteps
 
     def of_images(self, step: int) -> Batch:
-        """Single frames."""
-        generator = generator_at(self.settings.images.seed, step)
-        return self._draw(self.photographs, self.settings.image_batch, self.settings.image_noise_bias, generator)
+        """Windows on individuals at first, whole frames in the last steps."""
+        settings = self.settings
+        generator = generator_at(settings.images.seed, step)
+        if step >= settings.window_share * settings.images.steps:
+            return self._draw(self.photographs, settings.image_batch, settings.image_noise_bias, generator)
+        whole = self.photographs.latents.shape[-1] ** 2
+        count = settings.image_batch * whole // settings.window**2
+        drawn = self._draw(self.photographs, count, settings.image_noise_bias, generator)
+        return drawn.windows(settings.window, generator)
 
     def of_clips(self, step: int) -> Batch:
         """Clips, or now and then single frames."""

@@ -109,6 +109,11 @@ class DenoiserSettings:
     images: LoopConfig
     clips: LoopConfig
     image_batch: int = 32
+    window: int = 10
+    """Side, in latents, of the windows on individuals that the first `window_share` of the steps with images see, as
+    many more as are smaller than a frame: most of a frame is scene, which is learnt soon. 98 of 100 individuals stand
+    in them whole."""
+    window_share: float = 0.8
     clip_batch: int = 6
     pool_clips: int = 6000
     widths: tuple[int, ...] = (64, 160)

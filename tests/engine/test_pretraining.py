@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file
+from transformers import CLIPTokenizer
 
 from engine.bases.load import load_base
 from engine.bases.location import BaseLocation
@@ -227,6 +228,34 @@ def test_a_stage_that_there_is_not_is_refused() -> None:
     assert with_steps(TINY, {"images": 9}).denoiser.images.steps == 9
     with pytest.raises(ValueError, match="decoders"):
         with_steps(TINY, {"decoders": 9})
+
+
+def test_images_are_learnt_in_windows_that_hold_the_individual_and_at_last_whole(trained: tuple[Path, Path]) -> None:
+    places = torch.arange(256.0).view(1, 1, 1, 16, 16).expand(20, 1, 1, 16, 16)
+    covered = torch.zeros(20, 1, 1, 16, 16)
+    for n in range(20):
+        covered[n, ..., n % 8 : n % 8 + 7, 12 - n // 2 : 16 - n // 4] = 1
+    shown = [pools.Shown("dog", "brown", "grass", "")] * 20
+    settings = replace(TINY.denoiser, images=_loop(10), window=10, window_share=0.5, image_batch=4)
+    words = CLIPTokenizer.from_pretrained(trained[0] / "tokenizer")
+    batches = denoiser.Batches(settings, pools.Latents(places, covered, shown), None, words, 1000)
+    for step in range(5):
+        early = batches.of_images(step)
+        assert early.latents.shape == (10, 1, 1, 10, 10), "as many more as they are smaller"
+        assert early.covered.sum(dim=(1, 2, 3, 4)).ge(7 * 4).all(), "none of an individual is cut away"
+        rows = early.latents.diff(dim=-2)
+        assert rows.eq(16).all(), "a window is one piece of its frame"
+        assert (early.covered.shape, early.noise.shape) == (early.latents.shape, early.latents.shape)
+    assert batches.of_images(5).latents.shape == (4, 1, 1, 16, 16)
+
+
+def test_an_individual_that_no_window_holds_fills_it() -> None:
+    covered = torch.zeros(1, 16, 16)
+    covered[:, 1:15, 3:6] = 1
+    generator = torch.Generator().manual_seed(0)
+    drawn = [denoiser.window_places(covered, 10, generator)[0] for _ in range(60)]
+    assert {top for top, _ in drawn} == {1, 2, 3, 4, 5}
+    assert {left for _, left in drawn} == {0, 1, 2, 3}
 
 
 def test_an_error_in_the_individual_counts_more_than_one_in_the_scene() -> None:

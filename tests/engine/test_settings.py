@@ -139,7 +139,7 @@ def test_only_what_the_paper_says_is_called_the_papers(config: type[Any]) -> Non
     }  # fmt: skip
     dv = {
         "noise_bias", "max_grad_norm", "gradient_accumulation", "gradient_checkpointing", "snapshot_every", "seed",
-        "shift", "subject_delay", "motion_until", "dropout", "targets", "control",
+        "shift", "subject_delay", "motion_until", "dropout", "targets", "control", "cache",
     }  # fmt: skip
     if config is ComposeConfig:
         authors -= {"size", "frames", "fps"}

@@ -27,6 +27,7 @@ from registry import (
     UnknownNameError,
 )
 from registry.blobs import measure
+from registry.packing import read_manifest
 from registry.pruning import Limits
 from tests.registry.crash_injection import killed_at_every_step
 
@@ -188,6 +189,19 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> 
         return zip_file(*arguments)
 
     monkeypatch.setattr("registry.packing.zipfile.ZipFile", open_after_the_change)
+
+
+def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(
+    registry: Registry, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dog, file = publish("dog"), tmp_path / "dog.dvpack"
+    meanwhile(monkeypatch, lambda: file.write_text("somebody else's"))
+    with pytest.raises(FileExistsError):
+        registry.export(file, [dog])
+    assert file.read_text() == "somebody else's"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dog.dvpack", "home"]
+    assert registry.export(file, [dog], replace_file=True) == file.stat().st_size
+    assert read_manifest(file).adapters[0].id == "dog@1"
 
 
 @pytest.mark.parametrize("labelled", [True, False])

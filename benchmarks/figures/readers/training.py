@@ -68,7 +68,7 @@ def load_nets(
 
     Training that was stopped goes on where it was. `told(net's name, progress)` is called after each step.
     """
-    place = (folder or user_cache_path("dv") / "instruments") / _key(settings)
+    place = (folder or user_cache_path("dv") / "readers") / _key(settings)
 
     @cache
     def pool() -> Rendered:

@@ -31,12 +31,12 @@ def show(
 
     Example: dv base show embedded
     """
-    from dreamvideo_cli.jobs.bases import default_base, fingerprint_of, named_base
+    from dreamvideo_cli.jobs.bases import chosen_base, fingerprint_of
     from engine.bases.location import inspect_base
     from registry import Registry
 
     with Registry.open() as registry:
-        location = named_base(registry, name) if name else default_base(registry)
+        location = chosen_base(registry, name)
     info = inspect_base(location)
     fingerprint = fingerprint_of(location, info)
     Out(json=json).page(_sections(info, fingerprint), _data(info, fingerprint))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dreamvideo_cli.jobs.bases import default_base, fingerprint_of, named_base
+from dreamvideo_cli.jobs.bases import chosen_base, fingerprint_of
 from dreamvideo_cli.jobs.composing import settings_for
 from dreamvideo_cli.jobs.evaluating import judges_for
 from dreamvideo_cli.jobs.kinds import AdapterKind
@@ -16,8 +16,8 @@ from dreamvideo_cli.jobs.learning import plan_sources
 from dreamvideo_cli.jobs.publishing import hyperparameters
 from dreamvideo_cli.jobs.requests import LearnRequest, given, new_request
 from dreamvideo_cli.jobs.suite.plans import PlannedAdapter, PlannedCell, SuitePlan
+from engine.bases.composable import check_composable
 from engine.bases.location import BaseInfo, inspect_base
-from engine.bases.sizes import check_shape
 from engine.data.files import sha256_of
 from engine.errors import BaseError, EngineError, InputError
 from engine.evaluation.expected import Expected, ReferenceClip
@@ -54,7 +54,7 @@ def plan_suite(
     Raises `InputError` with all that is wrong; then nothing was begun.
     """
     try:
-        base = named_base(registry, suite.base) if suite.base else default_base(registry)
+        base = chosen_base(registry, suite.base)
         info = inspect_base(base)
     except BaseError as error:
         raise_all([str(error)], f"the suite {suite.name}")
@@ -120,7 +120,7 @@ class _Planner:
         subject = self.suite.subject(cell)
         expected = Expected(self.suite.text(cell), pictures, clips, subject.world if subject else None)
         settings = settings_for(self.info.recommended.get("compose", {}), None, method.compose_options)
-        self._check_shape(method, settings.config)
+        self._check_composable(method, settings.config)
         prompt = self.suite.composed_prompt(cell)
         try:
             self._look_for_unread(prompt, adapters.get("subject"))
@@ -162,9 +162,9 @@ class _Planner:
         word = recipe.word.replace(CLASS, subject.plan.class_word)
         self._unread += limit.notes([with_subject_word(prompt, word)], token=recipe.token is not None, mark=word)
 
-    def _check_shape(self, method: SuiteMethod, config: ComposeConfig) -> None:
+    def _check_composable(self, method: SuiteMethod, config: ComposeConfig) -> None:
         try:
-            check_shape(self.info, config.frames, config.size)
+            check_composable(self.info, config)
         except EngineError as error:
             self.errors.append(f"{method.name}: {error}")
 

@@ -98,6 +98,7 @@ def test_force_alone_replaces_what_appears(
         ({"settings": {"motion_strength": 1.0}}, "`motion_strength` is read with a motion only"),
         ({"settings": {"subject_delay": 0.5}}, "`subject_delay` is read with a subject only"),
         ({"settings": {"size": (63, 64)}}, "multiples of 16"),
+        ({"settings": {"cache": 0.1}}, r"`cache` is 0\.1, .* does not know the denoiser"),
         ({"settings": {"fps": 60.0}, "output": Path("a.gif")}, "50 frames a second"),
         ({"contact_sheet": Path("nowhere/sheet.png")}, "no folder nowhere"),
         ({"device": "cuda"}, "no device cuda"),

@@ -56,7 +56,8 @@ def test_the_name_alone_or_the_same_command_goes_on(stored: LearnRequest) -> Non
 
 
 def test_another_device_is_no_other_run(stored: LearnRequest) -> None:
-    assert asking(about={"device": "cuda"}).continuing(stored).given["device"] == "cuda"
+    going_on = asking(about={"device": "cuda", "offload": True}).continuing(stored)
+    assert (going_on.given["device"], going_on.given["offload"]) == ("cuda", True)
 
 
 def test_what_cannot_change_the_result_may_change_on_the_way(stored: LearnRequest) -> None:

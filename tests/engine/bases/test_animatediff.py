@@ -154,7 +154,7 @@ def test_the_motion_module_may_lie_inside_the_model(image_model: Path, motion_mo
 
 
 def test_without_a_motion_module_the_message_says_how_to_name_one(image_model: Path) -> None:
-    with pytest.raises(BaseError, match=r"no motion_module/ folder.*name one with `motion_module`"):
+    with pytest.raises(BaseError, match=r"no motion_module/ folder: name one with `motion_module`"):
         inspect_base(at(image_model, None))
 
 

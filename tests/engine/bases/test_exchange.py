@@ -128,7 +128,7 @@ def test_files_of_others_are_read_with_their_alpha(
         assert torch.equal(weights[key], tensor * (alpha / 3) if "lora_B" in key else tensor)
 
 
-@pytest.mark.parametrize("spoilt", ["unknown", "half", "shape", "empty"])
+@pytest.mark.parametrize("spoilt", ["unknown", "half", "shape", "rank", "alpha", "empty"])
 def test_a_file_that_would_be_read_in_part_is_refused(
     write: Callable[[Exchange], Path], spoilt: str, base: Base
 ) -> None:
@@ -141,6 +141,13 @@ def test_a_file_that_would_be_read_in_part_is_refused(
         del tensors[first]
     elif spoilt == "shape":
         tensors[first] = torch.zeros(4, 5)
+    elif spoilt == "rank":
+        tensors[first] = torch.zeros(0, tensors[first].shape[1])
+        second = first.replace("lora_A", "lora_B")
+        tensors[second] = torch.zeros(len(tensors[second]), 0)
+        tensors[first.replace("lora_A.weight", "alpha")] = torch.tensor(1.0)
+    elif spoilt == "alpha":
+        tensors[first.replace("lora_A.weight", "alpha")] = torch.ones(2)
     else:
         tensors = {}
     save_file(tensors, path)

@@ -477,6 +477,17 @@ def test_dropout_is_repeated_and_over_when_learning_is_or_it_is_refused(
     assert torch.equal(predicted(sample.load()), untouched)
 
 
+def test_a_cache_is_used_and_leaves_nothing_or_is_refused(family_base: Base) -> None:
+    config = ComposeConfig(steps=3, frames=FRAMES, size=SIZE, cache=1.0)
+    if family_base.family.block_cache is None:
+        with pytest.raises(InputError, match=f"`cache` is 1, .* the family {family_base.family.name}"):
+            compose(family_base, "a dog", seed=0, config=config)
+        return
+    untouched = predicted(family_base)
+    compose(family_base, "a dog", seed=0, config=config)
+    assert torch.equal(predicted(family_base), untouched)
+
+
 def test_composing_refuses_what_the_codec_cannot_give(family_base: Base) -> None:
     layout = family_base.layout
     width = SIZE[0] + layout.size_multiple // 2

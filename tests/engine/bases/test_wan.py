@@ -23,7 +23,7 @@ from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.bases.wan_blocks import OpenBlock
 from engine.composing import ComposeConfig, compose
 from engine.errors import BaseError
-from engine.estimating import estimate
+from engine.estimating import composing_seconds, estimate
 from engine.hash_cache import cache_folder
 from engine.learning import learn_subject
 from engine.methods.common import Method
@@ -210,6 +210,14 @@ def test_the_estimate_counts_the_windows_that_there_are(folder: Path, clip: Path
     short = shutil.copytree(clip, tmp_path / "short", ignore=lambda _folder, names: sorted(names)[5:])
     # Of 5 frames: one window of them all.
     assert encoding(9, short) / encoding(9) == pytest.approx((4 * 9 + 5) / (4 * 9), rel=0.05)
+
+
+def test_an_estimate_in_half_precision_passes_on_no_remarks_of_the_library(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = ComposeConfig(steps=1, frames=5, size=(16, 16))
+    assert composing_seconds(config, BaseLocation("half", str(folder)), device="cpu", dtype="bf16") > 0
+    assert not caplog.messages
 
 
 def test_adapters_are_64_wide_unless_asked_otherwise(folder: Path, photographs: list[Path]) -> None:

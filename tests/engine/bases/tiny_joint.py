@@ -93,6 +93,7 @@ class TinyJoint(ModelMixin, ConfigMixin):
         self.proj_in, self.proj_out = nn.Linear(channels, width), nn.Linear(width, channels)
         self.time_embedding = nn.Linear(8, width)
         self.blocks = nn.ModuleList(Block(width, text_dim) for _ in range(layers))
+        self.recomputing = False
 
     def forward(self, latents: Tensor, timesteps: Tensor, text: Tensor, mask: Tensor | None = None) -> Tensor:
         angles = timesteps.float()[:, None] / 1000 * torch.arange(1, 5, device=timesteps.device)
@@ -100,7 +101,8 @@ class TinyJoint(ModelMixin, ConfigMixin):
         places = torch.linspace(-1, 1, latents[0, 0].numel(), device=latents.device).view(latents.shape[2:])
         hidden = self.proj_in((latents + places).flatten(2).transpose(1, 2))
         for block in self.blocks:
-            hidden = block(hidden, text, mask, time)
+            run = partial(checkpoint, block, use_reentrant=False) if self.recomputing else block
+            hidden = run(hidden, text, mask, time)
         out: Tensor = self.proj_out(hidden).transpose(1, 2).view(latents.shape)
         return out
 
@@ -247,6 +249,7 @@ class TinyJointFamily:
     roles: frozenset[Role] = frozenset({"identity", "motion"})
     axes: frozenset[Axis] = frozenset({"joint", "embedding"})
     has_dropout = False
+    block_cache = None
     recommended: Recommended = MappingProxyType({})
 
     def facts(self, configs: Mapping[str, Config]) -> Facts:
@@ -307,14 +310,12 @@ class TinyJointFamily:
 
     @contextmanager
     def checkpointed(self, denoiser: nn.Module) -> Iterator[None]:
-        blocks: list[Any] = [module for module in denoiser.modules() if isinstance(module, Block)]
-        for block in blocks:
-            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        model: Any = denoiser
+        model.recomputing = True
         try:
             yield
         finally:
-            for block in blocks:
-                del block.forward
+            model.recomputing = False
 
 
 TINY_JOINT: Family = TinyJointFamily()
