@@ -66,10 +66,11 @@ class UNet3D(FrameByFrameUNet):
 
         from engine.bases.codecs import PictureCodec
         from engine.bases.objectives import objective_of
+        from engine.bases.single_frames import shorten_for_single_frames
         from engine.bases.text import ClipText
 
         return Loaded(
-            denoiser=read(UNet3DConditionModel, "unet"),
+            denoiser=shorten_for_single_frames(read(UNet3DConditionModel, "unet")),
             codec=PictureCodec(read(AutoencoderKL, "vae"), compute),
             text=ClipText(read(CLIPTextModel, "text_encoder"), self.prompts(info, read), compute),
             objective=objective_of(read(DDIMScheduler, "scheduler").config),
@@ -79,9 +80,11 @@ class UNet3D(FrameByFrameUNet):
         import torch
         from diffusers import UNet3DConditionModel
 
+        from engine.bases.single_frames import shorten_for_single_frames
+
         with torch.device("meta"):
             model: nn.Module = UNet3DConditionModel.from_config(UNet3DConditionModel.load_config(info.places["unet"]))
-        return model.eval().requires_grad_(False)
+        return shorten_for_single_frames(model.eval().requires_grad_(False))
 
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         prediction: Tensor = denoiser(noisy, timesteps, text.embeddings).sample
