@@ -167,6 +167,7 @@ def main() -> None:
         row: dict[str, Any] = {"what": what, "seconds": round(seconds, 1), "peak_gib": round(memory, 2)}
         if command is not compose:
             row["predicted_gib"] = predicted(command(2), home)
+            row["peak_over_predicted"] = round(memory / row["predicted_gib"], 3)
         if options.more_steps:
             longer, _ = run(command(2 + options.more_steps), home, peak)
             row["seconds_a_step"] = round((longer - seconds) / options.more_steps, 3)
@@ -183,9 +184,10 @@ def main() -> None:
             }
             options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     worst = max(row["peak_gib"] for row in rows)
-    print(f"peak {worst} GiB of {options.limit_gib}; this script itself: "
+    apart = max(abs(row.get("peak_over_predicted", 1) - 1) for row in rows)
+    print(f"peak {worst} GiB of {options.limit_gib}, predictions within {apart:.0%}; this script itself: "
           f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")  # fmt: skip
-    raise SystemExit(worst > options.limit_gib)
+    raise SystemExit(worst > options.limit_gib or apart > options.tolerance)
 
 
 def _options() -> argparse.Namespace:
@@ -204,6 +206,9 @@ def _options() -> argparse.Namespace:
         help="run each command again with N steps more, and report the difference as seconds a step",
     )  # fmt: skip
     parser.add_argument("--limit-gib", type=float, default=20.0, help="exit with 1 if more memory was needed")
+    parser.add_argument(
+        "--tolerance", type=float, default=0.1, help="exit with 1 if a peak and its prediction are further apart"
+    )
     return parser.parse_args()
 
 
