@@ -139,8 +139,9 @@ def learn_motion(
         return lambda generator: _motion_loss(base, config, clips, texts, weights, guidance, generator)
 
     session.train_parts(None, weights, loss_of)
+    starts = tuple(clip.windows.first() for clip in clips) if session.recipe.starts_from_clips else ()
     embeddings = [clip.embeddings[_spread(len(clip.embeddings))] for clip in clips if clip.embeddings is not None]
-    return session.written(folder, None, weights, torch.cat(embeddings) if embeddings else None)
+    return session.written(folder, None, weights, torch.cat(embeddings) if embeddings else None, clips=starts)
 
 
 def _encoded_clips(
@@ -277,6 +278,7 @@ class _Session:
         weights: Learnt | None,
         embeddings: Tensor | None,
         word: str = PLACEHOLDER,
+        clips: tuple[Tensor, ...] = (),
     ) -> Learned:
         """Write the adapter's files, in the first process, and tell what came of the run."""
         kind, name = self.method.kind, self.method.name
@@ -288,6 +290,7 @@ class _Session:
             token=None if token is None else token.detach(),
             embeddings=embeddings,
             word=word,
+            clips=clips,
         )
         if weights is not None:
             adapter = replace(adapter, weights=weights.state(), widths=weights.widths, form=weights.form)

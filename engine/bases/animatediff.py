@@ -29,6 +29,7 @@ from engine.bases.unets import (
     TRANSFORMER,
     FrameByFrameUNet,
     Rules,
+    check_image_model,
     image_latents_facts,
     recomputed,
 )
@@ -73,11 +74,9 @@ class AnimateDiff(FrameByFrameUNet):
         blocks, theirs = (config.get("block_out_channels", _CHANNELS) for config in (unet, module))
         if blocks != theirs:
             raise BaseError(f"the motion module is for an image model of widths {theirs}, and this one has {blocks}")
-        channels = whole(configs["vae"].get("latent_channels"), 4)
-        if whole(unet.get("in_channels"), 4) != channels or module.get("conv_in_channels"):
-            raise BaseError("the image model or the motion module takes a picture beside the text, which dv can't give")
-        if unet.get("addition_embed_type") or unet.get("encoder_hid_dim_type"):
-            raise BaseError("the image model takes more than text (as SDXL does): dv knows Stable Diffusion 1")
+        check_image_model(configs)
+        if module.get("conv_in_channels"):
+            raise BaseError("the motion module takes a picture beside the text, which dv can't give")
         most = whole(module.get("motion_max_seq_length"), 32)
         return image_latents_facts(configs, text_width=1280, sample_size=64, most_frames=most)
 

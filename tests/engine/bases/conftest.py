@@ -45,7 +45,7 @@ def known_families() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", params=["unet3d", "tiny_joint", "animatediff", "wan"])
+@pytest.fixture(scope="session", params=["unet3d", "tiny_joint", "animatediff", "stable_diffusion", "wan"])
 def sample(
     request: pytest.FixtureRequest,
     known_families: None,
@@ -60,10 +60,11 @@ def sample(
         writers[request.param](other)
         shutil.copytree(folder / "image_encoder", other / "image_encoder")
         folder = other
-    if request.param == "animatediff":
-        other = tmp_path_factory.mktemp("animatediff")
+    if request.param in ("animatediff", "stable_diffusion"):
+        other = tmp_path_factory.mktemp(request.param)
         write_image_model(other, folder)
-        write_motion_module(other / "motion_module")
+        if request.param == "animatediff":
+            write_motion_module(other / "motion_module")
         folder = other
     return Sample(BaseLocation(request.param, str(folder)))
 

@@ -152,9 +152,11 @@ def test_the_motion_module_may_lie_inside_the_model(image_model: Path, motion_mo
     assert apart.layout == inside.layout
 
 
-def test_without_a_motion_module_the_message_says_how_to_name_one(image_model: Path) -> None:
-    with pytest.raises(BaseError, match=r"no motion_module/ folder: name one with `motion_module`"):
-        inspect_base(at(image_model, None))
+def test_an_image_model_without_a_motion_module_is_a_base_of_another_family(
+    image_model: Path, motion_module: Path
+) -> None:
+    assert inspect_base(at(image_model, motion_module)).family == "animatediff"
+    assert inspect_base(at(image_model, None)).family == "stable_diffusion"
 
 
 def test_a_base_of_another_family_has_no_use_for_one(make_base: MakeBase, motion_module: Path) -> None:
