@@ -124,7 +124,8 @@ class PlainMethod:
         """Windows `(B, 3, F, H, W)` in [-1, 1] to latents `(B, C, F, h, w)`, drawn."""
         frames = windows.transpose(1, 2).flatten(0, 1).to(self.device, self.dtype)
         latents = self.vae.encode(frames).latent_dist.sample() * self.vae.config.scaling_factor
-        return latents.unflatten(0, (len(windows), -1)).transpose(1, 2)
+        framed: Tensor = latents.unflatten(0, (len(windows), -1)).transpose(1, 2)
+        return framed
 
     @torch.no_grad()
     def look_at(self, windows: Tensor) -> None:
@@ -156,7 +157,7 @@ class PlainMethod:
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        return float(loss)
+        return float(loss.detach())
 
     def _beside(self, norm: nn.Module, layer: nn.Module, adapter: Adapter) -> None:
         entering: list[Tensor] = []

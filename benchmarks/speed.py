@@ -13,7 +13,8 @@ Jobs and peers:
 Each measurement is a process of its own, all of a job in turn, round after round; a ratio is the median over rounds of
 a peer's time over dv's of the same round, with the least and the largest beside it. First losses and gradients of the
 adapters are compared with the plain implementation's, and a bare video with the pipeline's. The sizes `half` and
-`modelscope` have random weights.
+`modelscope` have random weights. The last column is what dv's step leaves of the bound that its arithmetic sets: its
+counted operations a second as a part of a matrix product's, measured in the same process.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed_peers import AGREEMENTS, PEERS, Case, measured
+from benchmarks.speed_peers import AGREEMENTS, DTYPES, PEERS, Case, measured, operations
+from engine.estimating import matrix_rate
 
 SIZES = {"embedded": (64, 8), "half": (256, 8), "modelscope": (256, 16)}
 """The side of a video in pixels, and its frames."""
@@ -64,19 +66,24 @@ def rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     "seconds_a_step": round(statistics.median(one["seconds"] for one in theirs), 4),
                     "time_over_dv": [round(x, 3) for x in (statistics.median(ratios), ratios[0], ratios[-1])],
                     "peak_gib": round(statistics.median(one["peak_gib"] for one in theirs), 2),
+                    **({"share_of_rate": round(statistics.median(one["share_of_rate"] for one in theirs), 3)}
+                       if peer == "dv" else {}),
                 }  # fmt: skip
 
 
 def table(report: dict[str, Any]) -> str:
     """The rows as Markdown."""
-    lines = ["| size | job | who | s a step | time over dv's | peak, GiB |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "| size | job | who | s a step | time over dv's | peak, GiB | of the matrix rate |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for row in report["rows"]:
         middle, least, most = row["time_over_dv"]
-        ratio = "" if row["peer"] == "dv" else f"{middle:.2f} ({least:.2f} to {most:.2f})"
-        lines.append(
-            f"| {row['size']} | {row['job']} | {row['peer']} | {row['seconds_a_step']:.3f} | {ratio} | "
-            f"{row['peak_gib']:.2f} |"
-        )
+        own = row["peer"] == "dv"
+        ratio = "" if own else f"{middle:.2f} ({least:.2f} to {most:.2f})"
+        cells = [row["size"], row["job"], row["peer"], f"{row['seconds_a_step']:.3f}", ratio, f"{row['peak_gib']:.2f}"]
+        cells.append(f"{row['share_of_rate']:.0%}" if own else "")
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -108,8 +115,12 @@ def main() -> None:
     if options.one:
         size, job, peer, steps = options.one
         case = Case(options.work, size, *SIZES[size], options.device, options.dtype)
-        seconds = measured(case, job, peer, int(steps))
-        print(json.dumps({"seconds": statistics.median(seconds), "peak_gib": _peak(options.device)}))
+        seconds = statistics.median(measured(case, job, peer, int(steps)))
+        found = {"seconds": seconds, "peak_gib": _peak(options.device)}
+        if peer == "dv":
+            rate = matrix_rate(torch.device(options.device), DTYPES[options.dtype])
+            found["share_of_rate"] = operations(case, job) / seconds / rate
+        print(json.dumps(found))
         return
     agreement = {
         size: {job: agree(Case(options.work, size, *SIZES[size], options.device, options.dtype)) for job, agree in

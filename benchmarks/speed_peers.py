@@ -16,6 +16,7 @@ import torch
 from diffusers import TextToVideoSDPipeline
 from PIL import Image
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.full_size import write_base, write_vision
 from benchmarks.plain_method import Kind, PlainMethod
@@ -32,7 +33,7 @@ from engine.planning import plan_motion, plan_subject
 from engine.training import Progress, generator_at
 
 PROMPT, WORD = "a dog on the beach", "dog"
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _IMAGES = 2
 """Pictures, and clips, that are learnt, all of them in every step."""
 
@@ -69,11 +70,11 @@ class Case:
     def plain(self) -> PlainMethod:
         """As diffusers and transformers load it."""
         torch.manual_seed(0)
-        return PlainMethod(self.folder, torch.device(self.device), _DTYPES[self.dtype])
+        return PlainMethod(self.folder, torch.device(self.device), DTYPES[self.dtype])
 
     def pipeline(self) -> TextToVideoSDPipeline:
         """diffusers' own way from a prompt to a video."""
-        pipe = TextToVideoSDPipeline.from_pretrained(self.folder, torch_dtype=_DTYPES[self.dtype]).to(self.device)
+        pipe = TextToVideoSDPipeline.from_pretrained(self.folder, torch_dtype=DTYPES[self.dtype]).to(self.device)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
@@ -231,6 +232,31 @@ PEERS: dict[str, dict[str, Peer]] = {
 """For each job who does it, `dv` first; each gives the seconds of so many steps."""
 
 
+# --- the arithmetic of a step ---
+
+
+def operations(case: Case, job: str) -> int:
+    """Operations of one of dv's steps, counted while it is taken: what no implementation of it can do without."""
+    base = case.base()
+    roles = {"identity": [identity_sites], "motion": [motion_sites], "compose": [identity_sites, motion_sites]}
+    sites = [site for sites_of in roles.get(job, []) for site in sites_of(base.sites)]
+    weights = AdapterSet.create(sites, 0.5, condition_width=None, seed=0)
+    weights.to(base.device)
+    frames = 1 if job in ("token", "identity") else case.frames
+    clean = torch.randn((_IMAGES, *base.layout.shape(frames, (case.side, case.side))))
+    token = base.text.start_embedding(None, WORD).requires_grad_(job == "token")
+    with weights.attached(base), FlopCounterMode(display=False) as counter:
+        if job == "compose":
+            with torch.no_grad():
+                base.predict(clean, torch.zeros(_IMAGES), base.text.encode([PROMPT] * _IMAGES))
+        else:
+            prompts = ["a *" if job == "token" else PROMPT] * _IMAGES
+            text = base.text.encode(prompts, token.to(base.device))
+            denoising_loss(base, SubjectConfig(), clean, text, torch.Generator().manual_seed(5)).backward()
+    total: int = counter.get_total_flops()
+    return total
+
+
 # --- agreement ---
 
 
@@ -263,8 +289,7 @@ def _agreement(kind: Kind, case: Case) -> dict[str, float]:
     noise = torch.randn(clean.shape, generator=generator)
     noise += config.offset_noise * torch.randn((*clean.shape[:-2], 1, 1), generator=generator)
     timesteps = (torch.rand(_IMAGES, generator=generator) * plain.scheduler.config.num_train_timesteps).long()
-    moved = (x.to(plain.device) for x in (clean, noise, timesteps))
-    theirs = plain.loss(*moved, told)
+    theirs = plain.loss(clean.to(plain.device), noise.to(plain.device), timesteps.to(plain.device), told)
     theirs.backward()
     gradients = 0.0
     for name, parameter in weights.parameters().items():

@@ -77,9 +77,9 @@ def estimate(
     if isinstance(recipe.weights, FullWeights):
         trained += sum(parameters.values()) * precision.itemsize  # the frozen ones stay beside their trained selves
     micro = config.gradient_accumulation
-    seconds = 3 * flops * micro * sum(steps.values()) / (_speed(where, precision) * _EFFICIENCY)
+    seconds = 3 * flops * micro * sum(steps.values()) / (matrix_rate(where, precision) * _EFFICIENCY)
     encoding = _encoding(plan, info, frames)
-    encoding_seconds = encoding.flops / (_speed(where, precision) * _ENCODING_EFFICIENCY) + encoding.host_seconds
+    encoding_seconds = encoding.flops / (matrix_rate(where, precision) * _ENCODING_EFFICIENCY) + encoding.host_seconds
     encoding_bytes = 4 if family.parts.wide else precision.itemsize
     peak = max(
         weights.loading,
@@ -122,7 +122,7 @@ def composing_seconds(config: ComposeConfig, location: BaseLocation, *, device: 
     branches = 1 if config.guidance_scale == 1 else 2
     latents = _latents(location, branches, config.frames, config.size)
     flops, _ = _cost(location, latents, compute.dtype, checkpointing=False)
-    return flops * config.steps / (_speed(compute.device, compute.dtype) * _EFFICIENCY)
+    return flops * config.steps / (matrix_rate(compute.device, compute.dtype) * _EFFICIENCY)
 
 
 def trainable_parameters(
@@ -182,8 +182,8 @@ def _cost(
 
 
 @cache
-def _speed(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second of a matrix product on the device."""
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of a matrix product of float32, or half precision, on the device."""
     size = 1024 if device.type == "cpu" else 4096
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     best = 0.0
