@@ -77,7 +77,8 @@ def estimate(
     if isinstance(recipe.weights, FullWeights):
         trained += sum(parameters.values()) * precision.itemsize  # the frozen ones stay beside their trained selves
     micro = config.gradient_accumulation
-    seconds = 3 * flops * micro * sum(steps.values()) / (matrix_rate(where, precision) * _EFFICIENCY)
+    passes = 4 if config.gradient_checkpointing else 3  # forward, perhaps once more, and backward twice that
+    seconds = passes * flops * micro * sum(steps.values()) / (matrix_rate(where, precision) * _EFFICIENCY)
     encoding = _encoding(plan, info, frames)
     encoding_seconds = encoding.flops / (matrix_rate(where, precision) * _ENCODING_EFFICIENCY) + encoding.host_seconds
     encoding_bytes = 4 if family.parts.wide else precision.itemsize

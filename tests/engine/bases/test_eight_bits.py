@@ -111,7 +111,7 @@ def test_the_estimate_counts_it(location: BaseLocation, clip: Path, monkeypatch:
     """On a GPU: a processor reads the wide ones first."""
     plan = planned(location, clip)
     with monkeypatch.context() as patch:
-        patch.setattr("engine.estimating._speed", lambda *_: 1e12)
+        patch.setattr("engine.estimating.matrix_rate", lambda *_: 1e12)
         patch.setattr("engine.bases.load.choose_device", lambda _: torch.device("cuda"))
         wide, narrow = (estimate(plan, location, device="cuda", dtype=dtype) for dtype in ("bf16", "fp8"))
     fewer = sum(w.numel() for w in weights_of(loaded(location, "fp8")).values() if w.dtype == STORED)

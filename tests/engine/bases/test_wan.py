@@ -220,6 +220,18 @@ def test_an_estimate_in_half_precision_passes_on_no_remarks_of_the_library(
     assert not caplog.messages
 
 
+def test_the_estimate_counts_what_is_computed_again(folder: Path, photographs: list[Path]) -> None:
+    location = BaseLocation("wan", str(folder))
+
+    def learning(checkpointing: bool) -> float:
+        options = {"size": (32, 32), "gradient_checkpointing": checkpointing}
+        plan = plan_subject(photographs, "dog", info=inspect_base(location), options=options)
+        told = estimate(plan, location, device="cpu", dtype="fp32")
+        return told.seconds - told.encoding_seconds
+
+    assert learning(True) / learning(False) == pytest.approx(4 / 3, rel=0.02)
+
+
 def test_adapters_are_64_wide_unless_asked_otherwise(folder: Path, photographs: list[Path]) -> None:
     info = inspect_base(BaseLocation("wan", str(folder)))
 
