@@ -215,23 +215,16 @@ def _sample(
     else:
         shape = (1, *base.layout.shape(config.frames, config.size))
         start = torch.cat([offset_noise(shape, config.offset_noise, g) for g in generators]).to(base.device)
-    skipping = base.family.block_cache if config.cache > 0 else None
+    texts = {len(text): text, len(shots): text.take(torch.arange(len(shots)) + len(text) - len(shots))}
 
     def denoise(sample: Tensor, level: Level) -> Tensor:
-        return base.predict(sample, torch.full((sample.shape[0],), level.timestep), text)
+        return base.predict(sample, torch.full((sample.shape[0],), level.timestep), texts[len(sample)])
 
-    with _attached(base, config, used, looks, branches) as weights, ExitStack() as cache:
-        set_strengths = _strengths(used, weights, config)
-
-        def prepare(step: int) -> None:
-            before = [each.strength for each in weights]
-            set_strengths(step)
-            if skipping is not None and (step == 0 or before != [each.strength for each in weights]):
-                cache.close()  # What blocks added with adapters of other strengths is nothing to reuse.
-                cache.enter_context(skipping(base.denoiser, config.cache))
-
+    with _attached(base, used) as weights, ExitStack() as cache:
+        prepare = _prepare(base, config, used, weights, looks, cache)
+        unguided = [level for step, level in enumerate(levels[:-1]) if not config.is_guided(step)]
         latents = sampler_named(config.sampler, eta=config.eta)(
-            prepared(guided(denoise, config.guidance_scale), levels, prepare),
+            prepared(guided(denoise, config.guidance_scale, unguided), levels, prepare),
             start, levels, base.objective, generators=generators, callback=on_step,
         )  # fmt: skip
     _check_finite(latents, shots, config, used, base, "denoising")
@@ -250,7 +243,7 @@ def _inverted(base: Base, config: ComposeConfig, used: Sequence[_Used], clips: T
     def denoise(sample: Tensor, level: Level) -> Tensor:
         return base.predict(sample, torch.full((sample.shape[0],), level.timestep), empty)
 
-    with _attached(base, config, used, None, 1) as weights:
+    with _attached(base, used) as weights:
         return inverted(prepared(denoise, levels, _strengths(used, weights, config)), clips, levels, base.objective)
 
 
@@ -265,25 +258,59 @@ def _strengths(used: Sequence[_Used], weights: Sequence[Learnt], config: Compose
     return prepare
 
 
-@contextmanager
-def _attached(
+def _prepare(
     base: Base,
     config: ComposeConfig,
     used: Sequence[_Used],
+    weights: Sequence[Learnt],
     looks: list[Look] | None,
+    cache: ExitStack,
+) -> Callable[[int], None]:
+    """What is put right before each step: adapters' strengths, what motions look at, an empty cache of blocks.
+
+    A cache is emptied where there are other branches or other strengths: what blocks added then is nothing to reuse.
+    """
+    set_strengths = _strengths(used, weights, config)
+    skipping = base.family.block_cache if config.cache > 0 else None
+    before: list[float] = []
+
+    def prepare(step: int) -> None:
+        set_strengths(step)
+        branches = 2 if config.is_guided(step) else 1
+        now = [branches, *(each.strength for each in weights)]
+        if looks is not None and before[:1] != [branches]:
+            _look(base, config, used, weights, looks, branches)
+        if skipping is not None and before != now:
+            cache.close()
+            cache.enter_context(skipping(base.denoiser, config.cache))
+        before[:] = now
+
+    return prepare
+
+
+def _look(
+    base: Base,
+    config: ComposeConfig,
+    used: Sequence[_Used],
+    weights: Sequence[Learnt],
+    looks: list[Look],
     branches: int,
-) -> Iterator[list[Learnt]]:
-    """Attach the adapters, motions under appearance guidance; their weights, in the same order."""
+) -> None:
+    """Put motions under appearance guidance; without guidance by the prompt there is the conditional branch alone."""
+    conditional = torch.stack([look.embedding for look in looks]).to(base.device)
+    # The unconditional branch looks at a zero embedding.
+    seen = torch.cat([torch.zeros_like(conditional), conditional][-branches:])
+    for each, one in zip(used, weights, strict=True):
+        if each.looks:
+            own = each.completed(config)
+            both = torch.tensor([own.unconditional_appearance_strength, own.appearance_strength])
+            one.condition(seen, both[-branches:].repeat_interleave(len(looks)).to(base.device))
+
+
+@contextmanager
+def _attached(base: Base, used: Sequence[_Used]) -> Iterator[list[Learnt]]:
+    """Attach the adapters; their weights, in the same order."""
     weights = [restored(each.stored.form, each.stored.weights).to(base.device) for each in used]
-    if looks is not None:
-        conditional = torch.stack([look.embedding for look in looks]).to(base.device)
-        # The unconditional branch looks at a zero embedding.
-        seen = torch.cat([torch.zeros_like(conditional), conditional][-branches:])
-        for each, one in zip(used, weights, strict=True):
-            if each.looks:
-                own = each.completed(config)
-                both = torch.tensor([own.unconditional_appearance_strength, own.appearance_strength])
-                one.condition(seen, both[-branches:].repeat_interleave(len(looks)).to(base.device))
     with ExitStack() as attached:
         attached.enter_context(base.compute.autocast())
         for one in weights:

@@ -120,10 +120,9 @@ def _in_use() -> int:
 def composing_seconds(config: ComposeConfig, location: BaseLocation, *, device: str | None, dtype: str) -> float:
     """What one video will take, guessed as `estimate` guesses: denoising alone, which is nearly all of it."""
     compute = choose_compute(device, dtype)
-    branches = 1 if config.guidance_scale == 1 else 2
-    latents = _latents(location, branches, config.frames, config.size)
-    flops, _ = _cost(location, latents, compute.dtype, checkpointing=False)
-    return flops * config.steps / (matrix_rate(compute.device, compute.dtype) * _EFFICIENCY)
+    branches = sum(2 if config.is_guided(step) else 1 for step in range(config.steps))
+    flops, _ = _cost(location, _latents(location, 1, config.frames, config.size), compute.dtype, checkpointing=False)
+    return flops * branches / (matrix_rate(compute.device, compute.dtype) * _EFFICIENCY)
 
 
 def trainable_parameters(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -11,16 +11,18 @@ from engine.sampling.levels import Level
 from engine.sampling.samplers import Denoise
 
 
-def guided(denoise: Denoise, scale: float) -> Denoise:
+def guided(denoise: Denoise, scale: float, unguided: Collection[Level] = ()) -> Denoise:
     """Classifier-free guidance (arXiv 2207.12598): uncond + scale * (cond - uncond); at 1 it is off.
 
-    `denoise` takes the sample of both branches, unconditional first, `(2B, ...)`; at scale 1 the
-    conditional one alone, `(B, ...)`.
+    `denoise` takes the sample of both branches, unconditional first, `(2B, ...)`; at scale 1, and at the levels that
+    are left `unguided` (arXiv 2404.07724), the conditional one alone, `(B, ...)`.
     """
     if scale == 1:
         return denoise
 
     def both(sample: Tensor, level: Level) -> Tensor:
+        if level in unguided:
+            return denoise(sample, level)
         unconditional, conditional = denoise(torch.cat([sample, sample]), level).chunk(2)
         return unconditional + scale * (conditional - unconditional)
 
