@@ -76,6 +76,8 @@ def estimate(
     trained = sum(parameters.values()) * 4 * 4  # weight, gradient and AdamW's two averages, in float32
     if isinstance(recipe.weights, FullWeights):
         trained += sum(parameters.values()) * precision.itemsize  # the frozen ones stay beside their trained selves
+    # A processor copies what was learnt twice to write it, when gradients and activations are gone.
+    written = sum(parameters.values()) * 4 if where.type == "cpu" else 0
     micro = config.gradient_accumulation
     passes = 4 if config.gradient_checkpointing else 3  # forward, perhaps once more, and backward twice that
     seconds = passes * flops * micro * sum(steps.values()) / (matrix_rate(where, precision) * _EFFICIENCY)
@@ -85,7 +87,7 @@ def estimate(
     peak = max(
         weights.loading,
         weights.encoding(encoding.alive * encoding_bytes),
-        weights.learning(with_text=recipe.token is not None) + trained + saved,
+        weights.learning(with_text=recipe.token is not None) + trained + max(saved, written),
     )
     if where.type == "cpu":
         peak += _in_use() + encoding.kept * 4

@@ -232,6 +232,18 @@ def test_the_estimate_counts_what_is_computed_again(folder: Path, photographs: l
     assert learning(True) / learning(False) == pytest.approx(4 / 3, rel=0.02)
 
 
+def test_the_estimate_counts_the_writing_of_what_was_learnt(
+    folder: Path, photographs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location = BaseLocation("wan", str(folder))
+    monkeypatch.setattr("engine.estimating._in_use", lambda: 0)
+    options = {"size": (32, 32), "hidden_width": 20_000, "batch_size": 1}
+    plan = plan_subject(photographs, "dog", info=inspect_base(location), options=options)
+    told = estimate(plan, location, device="cpu", dtype="fp32")
+    # Weights and AdamW's two averages, and two copies of the weights.
+    assert told.peak_bytes > (3 + 2) * 4 * sum(told.parameters.values())
+
+
 def test_adapters_are_64_wide_unless_asked_otherwise(folder: Path, photographs: list[Path]) -> None:
     info = inspect_base(BaseLocation("wan", str(folder)))
 
