@@ -22,6 +22,7 @@ from dreamvideo_cli.jobs.requests import LearnRequest, given, new_request
 from dreamvideo_cli.jobs.suite.running import run_cells
 from dreamvideo_cli.jobs.suite.shards import shard_from
 from dreamvideo_cli.jobs.suite.shipped import suite_named
+from engine.errors import JobError
 from engine.evaluation.suites.results import CellResult
 from engine.methods.dreamvideo import ComposeConfig
 from engine.methods.table import DEFAULT, method_named
@@ -181,5 +182,6 @@ def _learned(
             request, registry, resume=how.get("resume", False), restart=how.get("restart", False),
             on_event=how.get("on_event", ignore),
         )  # fmt: skip
-    assert adapter is not None  # None is for a dry run
+    if adapter is None:  # also of a dry run, which this isn't
+        raise JobError("the first of the processes that learn together learnt nothing: it says why")
     return adapter

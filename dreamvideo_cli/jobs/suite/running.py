@@ -23,6 +23,7 @@ from dreamvideo_cli.jobs.suite.shards import Shard
 from engine.errors import InputError
 from engine.evaluation.suites.definition import Suite, suite_in
 from engine.evaluation.suites.results import RESULTS, newest_results, results_files, results_of_shard
+from engine.processes import started_processes
 
 if TYPE_CHECKING:
     from engine.bases.base import Base
@@ -49,6 +50,8 @@ def run_cells(
     What fails is noted with its cells, and the rest goes on. Raises `InputError` with all that is wrong with the suite,
     and the engine's errors where nothing can be made at all: no base, no judges.
     """
+    if started_processes().size > 1:
+        raise InputError("processes that are started together learn one adapter, not a suite: run its shards (`shard`)")
     other = suite_in(folder)
     if other is not None and other.name != suite.name:
         raise InputError(f"{folder} holds the suite {other.name}: choose another folder with `folder`")
