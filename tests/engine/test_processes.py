@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
+import torch
 
 from engine.errors import InputError
+from engine.learning import learn_motion, learn_subject
 from engine.processes import Processes, started_processes
+from tests.engine.learning_samples import Calls, LoadBase, both, motion_plan, subject_plan, watched
 
 
 @pytest.mark.parametrize(("batch", "accumulation", "size"), [(4, 1, 1), (4, 1, 2), (2, 3, 6), (1, 4, 2), (6, 4, 8)])
@@ -36,3 +40,29 @@ def test_a_launchers_environment_tells_who_this_is(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv("RANK", "3")
     assert started_processes() == Processes(3, 4) and not started_processes().is_first
+
+
+@pytest.mark.parametrize("kind", ["subject", "motion"])
+def test_processes_see_the_samples_that_one_process_sees(
+    load: LoadBase, photographs: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def seen(rank: int, size: int) -> Calls:
+        monkeypatch.setattr("engine.learning.Processes", lambda *_: Processes(rank, size))
+        base = load()
+        with watched(base) as calls:
+            if kind == "subject":
+                plan = subject_plan(base, photographs, batch_size=4, token_steps=1, adapter_steps=1)
+                learn_subject(plan, base, tmp_path / f"{rank} of {size}")
+            else:
+                learn_motion(
+                    motion_plan(base, both(clips), batch_size=4, steps=2), base, tmp_path / f"{rank} of {size}"
+                )
+        return calls
+
+    alone, first, second = seen(0, 1), seen(0, 2), seen(1, 2)
+    assert len(alone.noisy) == len(first.noisy) == len(second.noisy) == 2
+    for whole, *halves in zip(alone.noisy, first.noisy, second.noisy, strict=True):
+        assert torch.equal(whole[0::2], halves[0]) and torch.equal(whole[1::2], halves[1])
+    # Of the first step: from then on the token is another one.
+    assert torch.allclose(alone.text[0][0::2], first.text[0]) and torch.allclose(alone.text[0][1::2], second.text[0])
+    assert not torch.equal(first.noisy[0], second.noisy[0])

@@ -17,11 +17,9 @@ import engine.learning
 from registry import Registry
 
 MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
-MOTION = ["--size", "32", "--frames", "2", "--batch-size", "2", "--steps", "10", "--device", "cpu"]
-SUBJECT = [
-    "--class", "dog", "--size", "32", "--batch-size", "1", "--gradient-accumulation", "2", "--token-steps", "5",
-    "--adapter-steps", "5", "--device", "cpu",
-]  # fmt: skip
+TWO_SAMPLES = ["--size", "32", "--batch-size", "1", "--gradient-accumulation", "2", "--device", "cpu"]
+MOTION = [*TWO_SAMPLES, "--frames", "2", "--steps", "10"]
+SUBJECT = [*TWO_SAMPLES, "--class", "dog", "--token-steps", "5", "--adapter-steps", "5"]
 
 
 def launched(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -40,8 +38,7 @@ def weights_of(id: str) -> dict[str, torch.Tensor]:
 
 
 def difference(id: str, other: str) -> float:
-    """How far the weights are from the other's, as a part of their size. Of all together: AdamW divides by gradients,
-    so where those are near zero, rounding shows."""
+    """How far the weights are from the other's, as a part of their size."""
     weights, others = weights_of(id), weights_of(other)
     assert weights.keys() == others.keys()
     apart = sum(float((weights[name] - value).square().sum()) for name, value in others.items())
