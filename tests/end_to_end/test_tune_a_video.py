@@ -20,7 +20,7 @@ ALONE = """[
     { name = "dreamvideo, motion alone", motion = "dreamvideo" },
 ]"""
 LEARN = ["--size", "16", "--frames", "4", "--steps", "2"]
-COMPOSE = ["--size", "16", "--frames", "4", "--steps", "2"]
+COMPOSE = ["--frames", "4", "--steps", "2"]
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def test_a_motion_is_learnt_and_a_video_starts_from_its_clip(dv: Dv, image_model
     made = json.loads(dv("compose", "a dog runs", "--motion", "zig", *COMPOSE, "--output", "a.mp4", "--json").out)
     record = made[0]["record"]
     assert record["start"] == {"from": "motion", "index": 0}
-    assert record["settings"]["guidance_scale"] == 12.5
+    assert (record["settings"]["guidance_scale"], record["settings"]["size"]) == (12.5, [16, 16])
     done = dv("compose", "a dog runs", "--motion", "zig", "--size", "32", "--frames", "4", check=2)
-    assert "learnt with at 16x16" in done.err and "set --size to 16x16" in done.err
+    assert "learnt with at 16x16: leave --size out" in done.err
 
 
 def test_a_method_for_it_is_refused_on_other_bases(dv: Dv) -> None:
@@ -55,6 +55,10 @@ def test_a_method_for_it_is_refused_on_other_bases(dv: Dv) -> None:
 def test_it_stands_beside_dreamvideo_in_a_suite(dv: Dv, image_model: Path, tmp_path: Path) -> None:
     written = SUITE.replace("MATERIAL", str(MATERIAL)).replace("JUDGES", str(Path(EMBEDDED.model) / "judges"))
     written = written.replace('base = "ad"', 'base = "sd"').replace('["dreamvideo", "animatediff"]', ALONE)
+    elsewhere = written.replace("[compose_options]\nsize = [16, 16]", "[compose_options]\nsize = [32, 32]")
+    (tmp_path / "elsewhere.toml").write_text(elsewhere, encoding="utf-8")
+    refused = dv("suite", "run", "elsewhere.toml", "--dry-run", check=2).err
+    assert refused.count("tune-a-video, motion alone: the motion starts from its clips") == 1
     (tmp_path / "trial.toml").write_text(written, encoding="utf-8")
     dv("suite", "run", "trial.toml", OMP_NUM_THREADS="1")
     results = {result.cell.method: result for result in read_results(tmp_path / "trial")}
