@@ -29,7 +29,7 @@ from engine.methods.common import Kind
 from engine.methods.dreamvideo import ComposeConfig
 from engine.prompt_limits import limit_of_base
 from engine.prompts import PLACEHOLDER, with_subject_word
-from engine.sampling.guidance import guided, prepared
+from engine.sampling.guidance import guided, guided_steps, prepared
 from engine.sampling.inversion import inverted
 from engine.sampling.levels import Level
 from engine.sampling.noise import offset_noise
@@ -222,7 +222,7 @@ def _sample(
 
     with _attached(base, used) as weights, ExitStack() as cache:
         prepare = _prepare(base, config, used, weights, looks, cache)
-        unguided = [level for step, level in enumerate(levels[:-1]) if not config.is_guided(step)]
+        unguided = [level for step, level in enumerate(levels[:-1]) if step not in guided_steps(config)]
         latents = sampler_named(config.sampler, eta=config.eta)(
             prepared(guided(denoise, config.guidance_scale, unguided), levels, prepare),
             start, levels, base.objective, generators=generators, callback=on_step,
@@ -276,7 +276,7 @@ def _prepare(
 
     def prepare(step: int) -> None:
         set_strengths(step)
-        branches = 2 if config.is_guided(step) else 1
+        branches = 2 if step in guided_steps(config) else 1
         now = [branches, *(each.strength for each in weights)]
         if looks is not None and before[:1] != [branches]:
             _look(base, config, used, weights, looks, branches)

@@ -24,6 +24,7 @@ from engine.memory import base_weights
 from engine.methods.common import Recipe
 from engine.methods.dreamvideo import ComposeConfig
 from engine.planning import MotionPlan, SubjectPlan, check_offload, sampling_of
+from engine.sampling.guidance import guided_steps
 
 if sys.platform != "win32":
     import resource
@@ -122,7 +123,7 @@ def _in_use() -> int:
 def composing_seconds(config: ComposeConfig, location: BaseLocation, *, device: str | None, dtype: str) -> float:
     """What one video will take, guessed as `estimate` guesses: denoising alone, which is nearly all of it."""
     compute = choose_compute(device, dtype)
-    branches = sum(2 if config.is_guided(step) else 1 for step in range(config.steps))
+    branches = config.steps + len(guided_steps(config))
     flops, _ = _cost(location, _latents(location, 1, config.frames, config.size), compute.dtype, checkpointing=False)
     return flops * branches / (matrix_rate(compute.device, compute.dtype) * _EFFICIENCY)
 

@@ -266,11 +266,6 @@ class ComposeConfig(Checked):
                 "must be less, and for no guidance at all `guidance_scale` is 1"
             )
 
-    def is_guided(self, step: int) -> bool:
-        """Whether guidance acts in a step, counted from 0."""
-        first, end = (round(share * self.steps) for share in (self.guidance_from, self.guidance_until))
-        return self.guidance_scale != 1 and first <= step < end
-
     def completed(self, learnt: Guidance | None = None) -> ComposeConfig:
         """The same, where no strengths of appearance guidance are set with those that a motion was learnt for."""
         own, first, second = learnt or Guidance(), self.appearance_strength, self.unconditional_appearance_strength

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from engine.sampling.levels import Level
 from engine.sampling.samplers import Denoise
+
+if TYPE_CHECKING:
+    from engine.methods.dreamvideo import ComposeConfig
 
 
 def guided(denoise: Denoise, scale: float, unguided: Collection[Level] = ()) -> Denoise:
@@ -27,6 +31,13 @@ def guided(denoise: Denoise, scale: float, unguided: Collection[Level] = ()) -> 
         return unconditional + scale * (conditional - unconditional)
 
     return both
+
+
+def guided_steps(config: ComposeConfig) -> range:
+    """The steps, counted from 0, in which guidance acts; each of the others takes half of the work."""
+    if config.guidance_scale == 1:
+        return range(0)
+    return range(round(config.guidance_from * config.steps), round(config.guidance_until * config.steps))
 
 
 def prepared(denoise: Denoise, levels: Sequence[Level], prepare: Callable[[int], None]) -> Denoise:
