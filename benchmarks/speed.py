@@ -34,13 +34,14 @@ import torch
 from benchmarks.speed_peers import AGREEMENTS, DTYPES, PEERS, Case, measured, operations
 from engine.estimating import matrix_rate
 
-SIZES = {"embedded": (64, 8), "half": (256, 8), "modelscope": (256, 16)}
+SIZES = {"embedded": (64, 8), "half": (256, 4), "modelscope": (256, 16)}
 """The side of a video in pixels, and its frames."""
 
 
-def child(options: argparse.Namespace, job: str, peer: str, steps: int) -> dict[str, Any]:
-    """One measurement, in a process of its own."""
-    told = [sys.executable, "-m", "benchmarks.speed", *_common(options), "--one", options.size, job, peer, str(steps)]
+def child(options: argparse.Namespace, size: str, job: str, peer: str = "", steps: int = 0) -> dict[str, Any]:
+    """One measurement, or comparison, in a process of its own: this one stays small, as a child's peak begins at its
+    parent's."""
+    told = [sys.executable, "-m", "benchmarks.speed", *_common(options), "--one", size, job, peer, str(steps)]
     done = subprocess.run(told, check=True, capture_output=True, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -49,14 +50,13 @@ def child(options: argparse.Namespace, job: str, peer: str, steps: int) -> dict[
 def rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row for each size, job and peer."""
     for size in options.sizes:
-        options.size = size
         steps = options.steps or (8 if size == "embedded" else 2)
         for job in options.jobs:
             found: dict[str, list[dict[str, Any]]] = {peer: [] for peer in PEERS[job]}
             for number in range(options.rounds):
                 order = list(found) if number % 2 == 0 else list(reversed(found))
                 for peer in order:
-                    found[peer].append(child(options, job, peer, steps))
+                    found[peer].append(child(options, size, job, peer, steps))
                     print(size, job, peer, found[peer][-1], file=sys.stderr, flush=True)
             ours = found["dv"]
             for peer, theirs in found.items():
@@ -103,7 +103,8 @@ def draw(report: dict[str, Any], file: Path) -> None:
                         [row["time_over_dv"][2] - m for m, row in zip(middles, mine, strict=True)]]  # fmt: skip
             panel.barh([f"{row['job']}: {row['peer']}" for row in mine], middles, xerr=whiskers, color="#4878a8")
             panel.axvline(1, color="#404040", linewidth=1)
-            panel.set_title(f"{size}: a step's time over dv's")
+            panel.set_title(size)
+            panel.set_xlabel("a step's time over dv's")
             panel.spines[["top", "right"]].set_visible(False)
             panel.invert_yaxis()
         figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
@@ -115,6 +116,9 @@ def main() -> None:
     if options.one:
         size, job, peer, steps = options.one
         case = Case(options.work, size, *SIZES[size], options.device, options.dtype)
+        if job == "agreement":
+            print(json.dumps({name: agree(case) for name, agree in AGREEMENTS.items()}))
+            return
         seconds = statistics.median(measured(case, job, peer, int(steps)))
         found = {"seconds": seconds, "peak_gib": _peak(options.device)}
         if peer == "dv":
@@ -122,11 +126,7 @@ def main() -> None:
             found["share_of_rate"] = operations(case, job) / seconds / rate
         print(json.dumps(found))
         return
-    agreement = {
-        size: {job: agree(Case(options.work, size, *SIZES[size], options.device, options.dtype)) for job, agree in
-               AGREEMENTS.items()}
-        for size in options.sizes
-    }  # fmt: skip
+    agreement = {size: child(options, size, "agreement") for size in options.sizes}
     print(json.dumps(agreement), file=sys.stderr, flush=True)
     report = {
         "device": _device(options.device),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import TextToVideoSDPipeline
+from diffusers import DDIMScheduler, TextToVideoSDPipeline
 from PIL import Image
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -74,7 +74,11 @@ class Case:
 
     def pipeline(self) -> TextToVideoSDPipeline:
         """diffusers' own way from a prompt to a video."""
-        pipe = TextToVideoSDPipeline.from_pretrained(self.folder, torch_dtype=DTYPES[self.dtype]).to(self.device)
+        parts = self.plain()
+        pipe = TextToVideoSDPipeline(
+            vae=parts.vae, text_encoder=parts.text_encoder, tokenizer=parts.tokenizer, unet=parts.unet,
+            scheduler=DDIMScheduler.from_pretrained(self.folder / "scheduler"),
+        )  # fmt: skip
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
