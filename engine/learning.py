@@ -58,6 +58,21 @@ class Learned:
     parameters: dict[str, int]
 
 
+def learn_planned(
+    plan: SubjectPlan | MotionPlan,
+    base: Base,
+    folder: Path,
+    *,
+    run: Path | None = None,
+    on_progress: OnProgress | None = None,
+    on_encoding: OnFrames | None = None,
+) -> Learned:
+    """`learn_subject` or `learn_motion`, as the plan is."""
+    if isinstance(plan, SubjectPlan):
+        return learn_subject(plan, base, folder, run=run, on_progress=on_progress)
+    return learn_motion(plan, base, folder, run=run, on_progress=on_progress, on_encoding=on_encoding)
+
+
 def learn_subject(
     plan: SubjectPlan,
     base: Base,

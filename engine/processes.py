@@ -64,10 +64,13 @@ class Processes:
         return broadcast_object_list([said], from_process=0)[0]
 
 
+ALONE = Processes(0, 1)
+
+
 def started_processes() -> Processes:
     """This process and those that were started with it, as the launcher's environment tells."""
     if "LOCAL_RANK" not in os.environ:  # what accelerate goes by, too
-        return Processes(0, 1)
+        return ALONE
     return Processes(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,15 +19,13 @@ from dreamvideo_cli.jobs.recording import Record, recorded
 from dreamvideo_cli.jobs.requests import LearnRequest, has_diverged, load_request, reached_text, save_reached
 from engine.bases.location import BaseInfo, inspect_base
 from engine.errors import DivergedError, EngineError, InputError, ResumeError
-from engine.processes import Processes, connected
+from engine.processes import ALONE, Processes, connected
 from engine.prompts import check_text
 from registry.errors import RegistryError
 
 if TYPE_CHECKING:
     from engine.bases.base import Base
-    from engine.data.encoding import OnFrames
     from engine.estimating import Estimate
-    from engine.learning import Learned, OnProgress
     from engine.planning import MotionPlan, SubjectPlan
     from engine.training import Progress
     from registry import Adapter, Registry
@@ -90,14 +88,11 @@ def learn(
     if resume and restart:
         raise InputError("`resume` goes on with a run and `restart` drops it: give one of them")
     request = replace(request, name=check_new_name(request.name))
-    if base is not None:
-        lead = _Lead(registry, Processes(0, 1), on_event)
-        return lead.learn(request, resume=resume, restart=restart, dry_run=dry_run, base=base)
-    with connected(request.given.get("device")) as processes:
+    with nullcontext(ALONE) if base is not None else connected(request.given.get("device")) as processes:
         if not processes.is_first:
             return _follow(registry, processes)
         lead = _Lead(registry, processes, on_event)
-        return lead.learn(request, resume=resume, restart=restart, dry_run=dry_run)
+        return lead.learn(request, resume=resume, restart=restart, dry_run=dry_run, base=base)
 
 
 class _Lead:
@@ -108,7 +103,7 @@ class _Lead:
         self._others_began = False
 
     def learn(
-        self, request: LearnRequest, *, resume: bool, restart: bool, dry_run: bool, base: Base | None = None
+        self, request: LearnRequest, *, resume: bool, restart: bool, dry_run: bool, base: Base | None
     ) -> Adapter | None:
         """See the function `learn`."""
         try:
@@ -154,10 +149,12 @@ def _follow(registry: Registry, processes: Processes) -> Adapter | None:
     request: LearnRequest | None = processes.agreed(None)
     if request is None:
         return None
+    from engine.learning import learn_planned
+
     planned = _planned(request.name, request)
     try:
         with TemporaryDirectory() as nowhere:
-            _learned(planned, _loaded(planned), Path(nowhere), registry.run_folder(request.name))
+            learn_planned(planned.plan, _loaded(planned), Path(nowhere), run=registry.run_folder(request.name))
     except (DivergedError, ResumeError):
         return None  # All processes see it at once.
     adapter: Adapter | None = processes.agreed(None)
@@ -182,23 +179,6 @@ def _loaded(planned: LearningPlan) -> Base:
     from engine.bases.load import load_base
 
     return load_base(planned.info.location, device=planned.device, dtype=planned.dtype, offload=planned.offload)
-
-
-def _learned(
-    planned: LearningPlan,
-    base: Base,
-    staged: Path,
-    run: Path,
-    on_progress: OnProgress | None = None,
-    on_encoding: OnFrames | None = None,
-) -> Learned:
-    """Learn into the folder `staged`, with snapshots in `run`."""
-    from engine.learning import learn_motion, learn_subject
-    from engine.planning import SubjectPlan
-
-    if isinstance(planned.plan, SubjectPlan):
-        return learn_subject(planned.plan, base, staged, run=run, on_progress=on_progress)
-    return learn_motion(planned.plan, base, staged, run=run, on_progress=on_progress, on_encoding=on_encoding)
 
 
 def _check_offload(planned: LearningPlan) -> None:
@@ -322,13 +302,17 @@ class _Run:
 
     def publish(self, base: Base | None) -> Adapter:
         """Learn on `base`, or on one that is loaded here, and publish what was learnt."""
+        from engine.learning import learn_planned
+
         diverged = False
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._request.save(self._folder)
             used = _loaded(self._planned) if base is None else base.shared()  # learning lets the encoders go
             with self._registry.staging() as staged:
-                learned = _learned(self._planned, used, staged, self._folder, self._report, self._encoding())
+                learned = learn_planned(
+                    self._plan, used, staged, run=self._folder, on_progress=self._report, on_encoding=self._encoding()
+                )
                 row = adapter_row(self._request, self._plan, used, learned)
                 return self._registry.publish(staged, row, [source_row(source) for source in self._plan.sources])
         except KeyboardInterrupt as stop:

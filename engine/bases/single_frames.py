@@ -10,6 +10,7 @@ from typing import Any
 
 import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import Tensor, nn
 
 
@@ -44,8 +45,6 @@ class AttentionOverFrames(AttnProcessor2_0):
 
 def shorten_for_single_frames(denoiser: nn.Module) -> nn.Module:
     """Let the temporal layers of a `UNet3DConditionModel` take the short way where there is one frame; give it back."""
-    from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
-
     for module in denoiser.modules():
         if isinstance(module, nn.Conv3d) and module.kernel_size == (3, 1, 1):
             module.__class__ = ConvOverFrames  # of the same parameters, and of no others
