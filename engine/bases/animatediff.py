@@ -81,23 +81,13 @@ class AnimateDiff(FrameByFrameUNet):
         return image_latents_facts(configs, text_width=1280, sample_size=64, most_frames=most)
 
     def load(self, info: BaseInfo, read: ReadPart, compute: Compute) -> Loaded:
-        from diffusers import AutoencoderKL, DDIMScheduler, MotionAdapter, UNet2DConditionModel
-        from transformers import CLIPTextModel
-
-        from engine.bases.codecs import PictureCodec
-        from engine.bases.objectives import objective_of
-        from engine.bases.text import ClipText
+        from diffusers import MotionAdapter, UNet2DConditionModel
 
         image_model, module = read(UNet2DConditionModel, "unet"), read(MotionAdapter, "motion_module")
         denoiser = self.skeleton(info)
         # Both call their parameters as the model of both does.
         denoiser.load_state_dict({**image_model.state_dict(), **module.state_dict()}, assign=True)
-        return Loaded(
-            denoiser=denoiser.eval().requires_grad_(False),
-            codec=PictureCodec(read(AutoencoderKL, "vae"), compute),
-            text=ClipText(read(CLIPTextModel, "text_encoder"), self.prompts(info, read), compute),
-            objective=objective_of({**read(DDIMScheduler, "scheduler").config, **_SCHEDULE}),
-        )
+        return self.loaded(denoiser.eval().requires_grad_(False), _SCHEDULE, info, read, compute)
 
     def skeleton(self, info: BaseInfo) -> nn.Module:
         import torch

@@ -52,20 +52,11 @@ class StableDiffusion(FrameByFrameUNet):
         return image_latents_facts(configs, text_width=1280, sample_size=64)
 
     def load(self, info: BaseInfo, read: ReadPart, compute: Compute) -> Loaded:
-        from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-        from transformers import CLIPTextModel
+        from diffusers import UNet2DConditionModel
 
-        from engine.bases.codecs import PictureCodec
         from engine.bases.inflated_blocks import inflate
-        from engine.bases.objectives import objective_of
-        from engine.bases.text import ClipText
 
-        return Loaded(
-            denoiser=inflate(read(UNet2DConditionModel, "unet")),
-            codec=PictureCodec(read(AutoencoderKL, "vae"), compute),
-            text=ClipText(read(CLIPTextModel, "text_encoder"), self.prompts(info, read), compute),
-            objective=objective_of(read(DDIMScheduler, "scheduler").config),
-        )
+        return self.loaded(inflate(read(UNet2DConditionModel, "unet")), {}, info, read, compute)
 
     def skeleton(self, info: BaseInfo) -> nn.Module:
         import torch

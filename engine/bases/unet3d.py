@@ -61,20 +61,11 @@ class UNet3D(FrameByFrameUNet):
         return image_latents_facts(configs, text_width=1024, sample_size=32)
 
     def load(self, info: BaseInfo, read: ReadPart, compute: Compute) -> Loaded:
-        from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
-        from transformers import CLIPTextModel
+        from diffusers import UNet3DConditionModel
 
-        from engine.bases.codecs import PictureCodec
-        from engine.bases.objectives import objective_of
         from engine.bases.single_frames import shorten_for_single_frames
-        from engine.bases.text import ClipText
 
-        return Loaded(
-            denoiser=shorten_for_single_frames(read(UNet3DConditionModel, "unet")),
-            codec=PictureCodec(read(AutoencoderKL, "vae"), compute),
-            text=ClipText(read(CLIPTextModel, "text_encoder"), self.prompts(info, read), compute),
-            objective=objective_of(read(DDIMScheduler, "scheduler").config),
-        )
+        return self.loaded(shorten_for_single_frames(read(UNet3DConditionModel, "unet")), {}, info, read, compute)
 
     def skeleton(self, info: BaseInfo) -> nn.Module:
         import torch

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from engine.bases.family import (
     Axis,
+    Compute,
     Config,
     Facts,
     Label,
     LayerKind,
     Layout,
+    Loaded,
     ReadPart,
     Role,
     Site,
@@ -65,6 +67,24 @@ class FrameByFrameUNet:
         from engine.bases.text import ClipPrompts
 
         return ClipPrompts(read(CLIPTokenizer, "tokenizer"), info.text_tokens)
+
+    def loaded(
+        self, denoiser: nn.Module, schedule: Mapping[str, Any], info: BaseInfo, read: ReadPart, compute: Compute
+    ) -> Loaded:
+        """What surrounds a family's own `denoiser`; `schedule` has what differs from the scheduler's config."""
+        from diffusers import AutoencoderKL, DDIMScheduler
+        from transformers import CLIPTextModel
+
+        from engine.bases.codecs import PictureCodec
+        from engine.bases.objectives import objective_of
+        from engine.bases.text import ClipText
+
+        return Loaded(
+            denoiser=denoiser,
+            codec=PictureCodec(read(AutoencoderKL, "vae"), compute),
+            text=ClipText(read(CLIPTextModel, "text_encoder"), self.prompts(info, read), compute),
+            objective=objective_of({**read(DDIMScheduler, "scheduler").config, **schedule}),
+        )
 
     def encoder_skeleton(self, folder: Path) -> nn.Module:
         import torch
