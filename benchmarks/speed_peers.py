@@ -20,7 +20,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.full_size import write_base, write_vision
 from benchmarks.plain_method import Kind, PlainMethod
-from benchmarks.speed_base import write_half
 from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
 from engine.adapters.storage import AdapterFiles, write_adapter
 from engine.bases.base import Base
@@ -56,11 +55,9 @@ class Case:
             return Path(EMBEDDED.model)
         folder = self.work / self.size
         if not (folder / "scheduler").exists():
-            if self.size == "half":
-                write_half(folder)
-            else:
-                write_vision(folder)
-                write_base(folder)
+            divisor = 2 if self.size == "half" else 1
+            write_vision(folder, divisor)
+            write_base(folder, divisor)
         return folder
 
     def base(self) -> Base:
