@@ -75,6 +75,22 @@ def family_base(sample: Sample) -> Base:
     return sample.load()
 
 
+@pytest.fixture(scope="module")
+def wan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base of the family `wan` in miniature."""
+    place = tmp_path_factory.mktemp("wan")
+    write_tiny_wan(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def image_model(make_base: MakeBase, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image model like Stable Diffusion in miniature."""
+    folder = tmp_path_factory.mktemp("image_model")
+    write_image_model(folder, make_base())
+    return folder
+
+
 @pytest.fixture
 def photographs(tmp_path: Path) -> list[Path]:
     return _pictures(tmp_path / "photographs", 3, seed=1)

@@ -31,17 +31,10 @@ from engine.sampling.guidance import guided
 from engine.sampling.levels import Level
 from engine.sampling.samplers import ddim
 from tests.engine.bases.conftest import MakeBase
-from tests.engine.bases.tiny_animatediff import POSITIONS, write_image_model, write_motion_module
+from tests.engine.bases.tiny_animatediff import POSITIONS, write_motion_module
 
 FRAMES, SIZE = 6, (16, 24)
 """Frames, and width and height in pixels."""
-
-
-@pytest.fixture(scope="module")
-def image_model(make_base: MakeBase, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("image_model")
-    write_image_model(folder, make_base())
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -21,17 +21,8 @@ from engine.errors import BaseError
 from engine.sampling.inversion import inverted
 from engine.sampling.levels import Level
 from engine.sampling.samplers import ddim
-from tests.engine.bases.conftest import MakeBase
-from tests.engine.bases.tiny_animatediff import write_image_model
 
 FRAMES = 4
-
-
-@pytest.fixture(scope="module")
-def image_model(make_base: MakeBase, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("image_model")
-    write_image_model(folder, make_base())
-    return folder
 
 
 @pytest.fixture(scope="module")
