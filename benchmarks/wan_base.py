@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import string
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
 from transformers import T5TokenizerFast, UMT5Config, UMT5EncoderModel
+
+TEXT: dict[str, Any] = {
+    "vocab_size": 256_384, "d_model": 4096, "d_kv": 64, "d_ff": 10_240, "num_heads": 64,
+    "feed_forward_proj": "gated-gelu",
+}  # fmt: skip
+"""UMT5-xxl's configuration, but for its 24 layers."""
 
 
 def write_wan(folder: Path, text_layers: int) -> None:
@@ -18,11 +25,7 @@ def write_wan(folder: Path, text_layers: int) -> None:
     WanTransformer3DModel(
         num_attention_heads=12, attention_head_dim=128, ffn_dim=8960, num_layers=30,
     ).save_pretrained(folder / "transformer")  # fmt: skip
-    text = UMT5Config(
-        vocab_size=256_384, d_model=4096, d_kv=64, d_ff=10_240, num_layers=text_layers, num_heads=64,
-        feed_forward_proj="gated-gelu",
-    )  # fmt: skip
-    UMT5EncoderModel(text).save_pretrained(folder / "text_encoder")
+    UMT5EncoderModel(UMT5Config(**TEXT, num_layers=text_layers)).save_pretrained(folder / "text_encoder")
     torch.set_default_dtype(torch.float32)
     AutoencoderKLWan().save_pretrained(folder / "vae")
     pieces = ["<pad>", "</s>", "<unk>", "▁", *string.ascii_lowercase]

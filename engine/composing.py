@@ -21,6 +21,7 @@ from engine.adapters.learnt import Learnt
 from engine.adapters.storage import AdapterFiles, read_adapter
 from engine.bases.base import Base
 from engine.bases.composable import check_composable
+from engine.bases.family import Conditioning
 from engine.data.files import sha256_of
 from engine.data.images import read_image
 from engine.errors import AdapterError, InputError, JobError
@@ -28,11 +29,13 @@ from engine.methods.common import Kind
 from engine.methods.dreamvideo import ComposeConfig
 from engine.prompt_limits import limit_of_base
 from engine.prompts import PLACEHOLDER, with_subject_word
-from engine.sampling.guidance import guided, prepared
+from engine.sampling.guidance import guided, guided_steps, prepared
+from engine.sampling.inversion import inverted
 from engine.sampling.levels import Level
 from engine.sampling.noise import offset_noise
 from engine.sampling.samplers import sampler_named
 from engine.settings import as_values, check_seed
+from engine.starting import check_clips_fit, fitted
 from engine.training import generator_at, raise_if_out_of_memory
 from engine.versions import version_of_dv
 
@@ -90,7 +93,8 @@ def compose_batch(
     A `*` in a prompt stands for the subject, and is written as it was while learning. The image embedding of
     appearance guidance comes from the picture `appearance`, else from a stored one of the first subject, else of
     the first motion, that has any, chosen by the seed. Where `config` sets no strengths of appearance guidance,
-    each motion has those that it was learnt for.
+    each motion has those that it was learnt for. With a motion that starts from its clips (Tune-A-Video), the video
+    begins at the latents of one of them, chosen by the seed and inverted, instead of at noise.
     Raises `AdapterError` for an adapter that is damaged or made for another base, `InputError` for values
     that do not go together, `OutOfMemoryError` when the device is too small, `JobError` for a video that is not
     finite.
@@ -110,6 +114,7 @@ def compose_batch(
         _check(shot.prompt, config, base, used)
     looks = _appearances(base, used, appearance, [shot.seed for shot in shots])
     _check_embedding(used, looks)
+    check_clips_fit(_clips(used, config), base.layout.shape(config.frames, config.size), base.layout.scale)
     try:
         videos = _sample(base, shots, config, used, looks, on_step)
     except RuntimeError as error:
@@ -152,10 +157,18 @@ def _of_role(used: Sequence[_Used], role: Kind) -> list[_Used]:
     return [each for each in used if each.applied.role == role]
 
 
+def _clips(used: Sequence[_Used], config: ComposeConfig) -> tuple[Tensor, ...]:
+    """The clips that the first motion that acts and has any starts from."""
+    acting = (each for each in used if each.strength(config).value != 0)
+    return next((each.stored.clips for each in acting if each.stored.clips), ())
+
+
 def _record(
     base: Base, shot: Shot, config: ComposeConfig, used: Sequence[_Used], appearance: dict[str, Any] | None
 ) -> dict[str, Any]:
     looking = [each for each in used if each.looks]
+    clips = _clips(used, config)
+    start = {"start": {"from": "motion", "index": _index(shot.seed, len(clips))}} if clips else {}
     return {
         "made_by": f"dv {version_of_dv()}",
         "prompt": shot.prompt,
@@ -165,6 +178,7 @@ def _record(
         "settings": as_values(looking[0].completed(config) if looking else config.completed()),
         "adapters": [each.applied.record(each.strength(config)) for each in used],
         "appearance": appearance,
+        **start,
     }
 
 
@@ -190,29 +204,27 @@ def _sample(
     prompts = [config.negative_prompt] * len(shots) * (branches - 1) + [shot.prompt for shot in shots]
     token = next((each.stored.token.to(base.device) for each in used if each.stored.token is not None), None)
     text = base.text.encode([_placed(prompt, used) for prompt in prompts], token)
+    clips = _clips(used, config)
+    empty = base.text.encode([""]).expand(len(shots)) if clips else None
     base.text.unload()
-    shape = (1, *base.layout.shape(config.frames, config.size))
-    generators = [generator_at(shot.seed, 0, "sampling") for shot in shots]
-    start = torch.cat([offset_noise(shape, config.offset_noise, g) for g in generators]).to(base.device)
     levels = base.objective.levels(config.steps)
-    skipping = base.family.block_cache if config.cache > 0 else None
+    generators = [generator_at(shot.seed, 0, "sampling") for shot in shots]
+    if empty is not None:
+        chosen = torch.stack([fitted(clips[_index(shot.seed, len(clips))], config.frames) for shot in shots])
+        start = _inverted(base, config, used, chosen.to(base.device), empty)
+    else:
+        shape = (1, *base.layout.shape(config.frames, config.size))
+        start = torch.cat([offset_noise(shape, config.offset_noise, g) for g in generators]).to(base.device)
+    texts = {len(text): text, len(shots): text.take(torch.arange(len(shots)) + len(text) - len(shots))}
 
     def denoise(sample: Tensor, level: Level) -> Tensor:
-        return base.predict(sample, torch.full((sample.shape[0],), level.timestep), text)
+        return base.predict(sample, torch.full((sample.shape[0],), level.timestep), texts[len(sample)])
 
-    with _attached(base, config, used, looks, branches) as weights, ExitStack() as cache:
-        strengths = [each.strength(config) for each in used]
-
-        def prepare(step: int) -> None:
-            before = [each.strength for each in weights]
-            for each, strength in zip(weights, strengths, strict=True):
-                each.strength = strength.at(step, config.steps)
-            if skipping is not None and (step == 0 or before != [each.strength for each in weights]):
-                cache.close()  # What blocks added with adapters of other strengths is nothing to reuse.
-                cache.enter_context(skipping(base.denoiser, config.cache))
-
+    with _attached(base, used) as weights, ExitStack() as cache:
+        prepare = _prepare(base, config, used, weights, looks, cache)
+        unguided = [level for step, level in enumerate(levels[:-1]) if step not in guided_steps(config)]
         latents = sampler_named(config.sampler, eta=config.eta)(
-            prepared(guided(denoise, config.guidance_scale), levels, prepare),
+            prepared(guided(denoise, config.guidance_scale, unguided), levels, prepare),
             start, levels, base.objective, generators=generators, callback=on_step,
         )  # fmt: skip
     _check_finite(latents, shots, config, used, base, "denoising")
@@ -223,25 +235,82 @@ def _sample(
     return videos
 
 
-@contextmanager
-def _attached(
+def _inverted(base: Base, config: ComposeConfig, used: Sequence[_Used], clips: Tensor, empty: Conditioning) -> Tensor:
+    """The noise `(B, C, f, h, w)` that clips would be made from: without guidance, by the empty prompt, with the
+    adapters as they act at each step, but no picture that they look at."""
+    levels = base.objective.levels(config.steps)
+
+    def denoise(sample: Tensor, level: Level) -> Tensor:
+        return base.predict(sample, torch.full((sample.shape[0],), level.timestep), empty)
+
+    with _attached(base, used) as weights:
+        return inverted(prepared(denoise, levels, _strengths(used, weights, config)), clips, levels, base.objective)
+
+
+def _strengths(used: Sequence[_Used], weights: Sequence[Learnt], config: ComposeConfig) -> Callable[[int], None]:
+    """What gives all adapters the strengths that they have in a step."""
+    strengths = [each.strength(config) for each in used]
+
+    def prepare(step: int) -> None:
+        for each, strength in zip(weights, strengths, strict=True):
+            each.strength = strength.at(step, config.steps)
+
+    return prepare
+
+
+def _prepare(
     base: Base,
     config: ComposeConfig,
     used: Sequence[_Used],
+    weights: Sequence[Learnt],
     looks: list[Look] | None,
+    cache: ExitStack,
+) -> Callable[[int], None]:
+    """What is put right before each step: adapters' strengths, what motions look at, an empty cache of blocks.
+
+    A cache is emptied where there are other branches or other strengths: what blocks added then is nothing to reuse.
+    """
+    set_strengths = _strengths(used, weights, config)
+    skipping = base.family.block_cache if config.cache > 0 else None
+    before: list[float] = []
+
+    def prepare(step: int) -> None:
+        set_strengths(step)
+        branches = 2 if step in guided_steps(config) else 1
+        now = [branches, *(each.strength for each in weights)]
+        if looks is not None and before[:1] != [branches]:
+            _look(base, config, used, weights, looks, branches)
+        if skipping is not None and before != now:
+            cache.close()
+            cache.enter_context(skipping(base.denoiser, config.cache))
+        before[:] = now
+
+    return prepare
+
+
+def _look(
+    base: Base,
+    config: ComposeConfig,
+    used: Sequence[_Used],
+    weights: Sequence[Learnt],
+    looks: list[Look],
     branches: int,
-) -> Iterator[list[Learnt]]:
-    """Attach the adapters, motions under appearance guidance; their weights, in the same order."""
+) -> None:
+    """Put motions under appearance guidance; without guidance by the prompt there is the conditional branch alone."""
+    conditional = torch.stack([look.embedding for look in looks]).to(base.device)
+    # The unconditional branch looks at a zero embedding.
+    seen = torch.cat([torch.zeros_like(conditional), conditional][-branches:])
+    for each, one in zip(used, weights, strict=True):
+        if each.looks:
+            own = each.completed(config)
+            both = torch.tensor([own.unconditional_appearance_strength, own.appearance_strength])
+            one.condition(seen, both[-branches:].repeat_interleave(len(looks)).to(base.device))
+
+
+@contextmanager
+def _attached(base: Base, used: Sequence[_Used]) -> Iterator[list[Learnt]]:
+    """Attach the adapters; their weights, in the same order."""
     weights = [restored(each.stored.form, each.stored.weights).to(base.device) for each in used]
-    if looks is not None:
-        conditional = torch.stack([look.embedding for look in looks]).to(base.device)
-        # The unconditional branch looks at a zero embedding.
-        seen = torch.cat([torch.zeros_like(conditional), conditional][-branches:])
-        for each, one in zip(used, weights, strict=True):
-            if each.looks:
-                own = each.completed(config)
-                both = torch.tensor([own.unconditional_appearance_strength, own.appearance_strength])
-                one.condition(seen, both[-branches:].repeat_interleave(len(looks)).to(base.device))
     with ExitStack() as attached:
         attached.enter_context(base.compute.autocast())
         for one in weights:

@@ -7,7 +7,6 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
-from math import prod
 
 import torch
 from torch import nn
@@ -15,18 +14,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from engine.adapters.choosing import FullWeights
 from engine.adapters.forms import fresh
-from engine.bases.eight_bits import narrowable
 from engine.bases.families import family_named
-from engine.bases.family import Compute, Conditioning, Family, Parts
+from engine.bases.family import Conditioning, Family
 from engine.bases.load import choose_compute, notes_on, quiet_libraries
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
-from engine.bases.offloading import blocks_of
-from engine.bases.weights import weights_of
 from engine.data.encoding_cost import EncodingCost, encoding_cost
 from engine.kept import counting_kept
+from engine.memory import base_weights
 from engine.methods.common import Recipe
 from engine.methods.dreamvideo import ComposeConfig
 from engine.planning import MotionPlan, SubjectPlan, check_offload, sampling_of
+from engine.sampling.guidance import guided_steps
 
 if sys.platform != "win32":
     import resource
@@ -75,16 +73,23 @@ def estimate(
         frames = max(sampling.length(clip.frames, clip.fps) for clip, _ in plan.clips)
     latents = _latents(location, config.batch_size, frames, config.size)
     flops, saved = _cost(location, latents, precision, config.gradient_checkpointing)
-    weights, passing = _weights(info, model, family.parts, compute)
+    weights = base_weights(info, model, family.parts, compute)
     trained = sum(parameters.values()) * 4 * 4  # weight, gradient and AdamW's two averages, in float32
     if isinstance(recipe.weights, FullWeights):
-        weights += sum(parameters.values()) * precision.itemsize  # the frozen ones stay beside their trained selves
+        trained += sum(parameters.values()) * precision.itemsize  # the frozen ones stay beside their trained selves
+    # A processor copies what was learnt twice to write it, when gradients and activations are gone.
+    written = sum(parameters.values()) * 4 if where.type == "cpu" else 0
     micro = config.gradient_accumulation
-    seconds = 3 * flops * micro * sum(steps.values()) / (_speed(where, precision) * _EFFICIENCY)
+    passes = 4 if config.gradient_checkpointing else 3  # forward, perhaps once more, and backward twice that
+    seconds = passes * flops * micro * sum(steps.values()) / (matrix_rate(where, precision) * _EFFICIENCY)
     encoding = _encoding(plan, info, frames)
-    encoding_seconds = encoding.flops / (_speed(where, precision) * _ENCODING_EFFICIENCY) + encoding.host_seconds
+    encoding_seconds = encoding.flops / (matrix_rate(where, precision) * _ENCODING_EFFICIENCY) + encoding.host_seconds
     encoding_bytes = 4 if family.parts.wide else precision.itemsize
-    peak = weights + max(trained + saved, encoding.alive * encoding_bytes, passing)
+    peak = max(
+        weights.loading,
+        weights.encoding(encoding.alive * encoding_bytes),
+        weights.learning(with_text=recipe.token is not None) + trained + max(saved, written),
+    )
     if where.type == "cpu":
         peak += _in_use() + encoding.kept * 4
     notes = notes_on(where, precision)
@@ -107,30 +112,6 @@ def _encoding(plan: SubjectPlan | MotionPlan, info: BaseInfo, window: int) -> En
     )
 
 
-def _weights(info: BaseInfo, denoiser: nn.Module, parts: Parts, compute: Compute) -> tuple[int, int]:
-    """Bytes of the weights that stay, and of those that are there for a while."""
-    bytes_each = compute.dtype.itemsize
-    sizes = {part: _stored(info, part) * (4 if part in parts.wide else bytes_each) for part in parts.weights}
-    if compute.stored is not None:
-        narrow = sum(layer.weight.numel() for layer in narrowable(denoiser).values())
-        sizes[parts.denoiser] -= narrow * (bytes_each - compute.stored.itemsize)
-    if compute.offload:
-        sizes[parts.denoiser] -= _elsewhere(denoiser, compute)
-    passing = sum(sizes.pop(part) for part in parts.passing)
-    return sum(sizes.values()), passing
-
-
-def _elsewhere(denoiser: nn.Module, compute: Compute) -> int:
-    """Bytes of the blocks that are not on the device: all but the largest, whose copy the backward pass may need."""
-    stored = compute.stored or compute.dtype
-    narrow = {id(layer.weight) for layer in narrowable(denoiser).values()} if compute.stored is not None else set()
-    sizes = [
-        sum(p.numel() * (stored if id(p) in narrow else compute.dtype).itemsize for p in block.parameters())
-        for block in blocks_of(denoiser).values()
-    ]
-    return sum(sizes) - max(sizes, default=0)
-
-
 def _in_use() -> int:
     """Bytes of this process's memory: Python and the libraries, before a model is loaded."""
     if sys.platform == "win32":
@@ -142,10 +123,9 @@ def _in_use() -> int:
 def composing_seconds(config: ComposeConfig, location: BaseLocation, *, device: str | None, dtype: str) -> float:
     """What one video will take, guessed as `estimate` guesses: denoising alone, which is nearly all of it."""
     compute = choose_compute(device, dtype)
-    branches = 1 if config.guidance_scale == 1 else 2
-    latents = _latents(location, branches, config.frames, config.size)
-    flops, _ = _cost(location, latents, compute.dtype, checkpointing=False)
-    return flops * config.steps / (_speed(compute.device, compute.dtype) * _EFFICIENCY)
+    branches = config.steps + len(guided_steps(config))
+    flops, _ = _cost(location, _latents(location, 1, config.frames, config.size), compute.dtype, checkpointing=False)
+    return flops * branches / (matrix_rate(compute.device, compute.dtype) * _EFFICIENCY)
 
 
 def trainable_parameters(
@@ -168,21 +148,6 @@ def trainable_parameters(
             )
         counts["weights"] = weights.count()
     return {part.name: sum(counts[thing] for thing in part.trains) for part in recipe.parts}
-
-
-def _stored(info: BaseInfo, part: str) -> int:
-    """The number of values in a component's weights, from the files' sizes and headers."""
-    from safetensors import safe_open
-
-    total = 0
-    for path in weights_of(info.places[part]).paths:
-        if path.suffix == ".bin":
-            total += path.stat().st_size // 4
-            continue
-        with safe_open(path, framework="pt") as file:
-            names: list[str] = file.keys()
-            total += sum(prod(file.get_slice(name).get_shape()) for name in names)
-    return total
 
 
 @cache
@@ -220,8 +185,8 @@ def _cost(
 
 
 @cache
-def _speed(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second of a matrix product on the device."""
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of a matrix product of float32, or half precision, on the device."""
     size = 1024 if device.type == "cpu" else 4096
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     best = 0.0

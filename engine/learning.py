@@ -25,6 +25,7 @@ from engine.errors import JobError
 from engine.identity import deciding, deciding_form
 from engine.methods.common import CLASS, MotionSettings, OptimizerConfig, Part, SubjectSettings
 from engine.planning import MotionPlan, SubjectPlan, image_prompts, sampling_of
+from engine.processes import Processes
 from engine.prompts import PLACEHOLDER
 from engine.sampling.noise import offset_noise
 from engine.training import (
@@ -57,6 +58,21 @@ class Learned:
     parameters: dict[str, int]
 
 
+def learn_planned(
+    plan: SubjectPlan | MotionPlan,
+    base: Base,
+    folder: Path,
+    *,
+    run: Path | None = None,
+    on_progress: OnProgress | None = None,
+    on_encoding: OnFrames | None = None,
+) -> Learned:
+    """`learn_subject` or `learn_motion`, as the plan is."""
+    if isinstance(plan, SubjectPlan):
+        return learn_subject(plan, base, folder, run=run, on_progress=on_progress)
+    return learn_motion(plan, base, folder, run=run, on_progress=on_progress, on_encoding=on_encoding)
+
+
 def learn_subject(
     plan: SubjectPlan,
     base: Base,
@@ -81,7 +97,7 @@ def learn_subject(
     _check_finite(images.latents.mean, images.latents.std, images.embeddings)
     base.release_encoders(keep_text=True)
     session = _Session(base, plan, run, on_progress)
-    recipe, token = session.recipe, None
+    recipe, samples, token = session.recipe, session.share.samples, None
     if recipe.token is not None:
         token = nn.Parameter(base.text.start_embedding(recipe.token.start_id, plan.class_word).to(base.device))
     weights = session.fresh_weights(None)
@@ -101,12 +117,16 @@ def learn_subject(
             return base.text.encode([distinct[number] for number in needed], token).take(places)
 
         if "token" in part.trains:
-            return lambda generator: _subject_loss(base, config, images, encoded, generator)
+            return lambda generator: _subject_loss(base, config, images, encoded, generator, samples)
         with torch.no_grad():
             texts = base.text.encode(distinct, token)
         if part is recipe.parts[-1]:
             base.release_encoders()
-        return lambda generator: _subject_loss(base, config, images, lambda k: texts.take(prompt_of[k]), generator)
+
+        def taken(chosen: Tensor) -> Conditioning:
+            return texts.take(prompt_of[chosen])
+
+        return lambda generator: _subject_loss(base, config, images, taken, generator, samples)
 
     session.train_parts(token, weights, loss_of)
     return session.written(folder, token, weights, images.embeddings, recipe.word.replace(CLASS, plan.class_word))
@@ -136,11 +156,14 @@ def learn_motion(
     weights = session.fresh_weights(width)
 
     def loss_of(_part: Part) -> Loss:
-        return lambda generator: _motion_loss(base, config, clips, texts, weights, guidance, generator)
+        return lambda generator: _motion_loss(
+            base, config, clips, texts, weights, guidance, generator, session.share.samples
+        )
 
     session.train_parts(None, weights, loss_of)
+    starts = tuple(clip.windows.first() for clip in clips) if session.recipe.starts_from_clips else ()
     embeddings = [clip.embeddings[_spread(len(clip.embeddings))] for clip in clips if clip.embeddings is not None]
-    return session.written(folder, None, weights, torch.cat(embeddings) if embeddings else None)
+    return session.written(folder, None, weights, torch.cat(embeddings) if embeddings else None, clips=starts)
 
 
 def _encoded_clips(
@@ -188,6 +211,8 @@ class _Session:
         # accelerate scales fp16 losses on CUDA only; elsewhere autocast is the base's own affair.
         precision = half if base.device.type == "cuda" else "no"
         self.accelerator = Accelerator(cpu=base.device.type == "cpu", mixed_precision=precision)
+        processes = Processes(self.accelerator.process_index, self.accelerator.num_processes)
+        self.share = processes.share(self.config.batch_size, self.config.gradient_accumulation)
 
     def fresh_weights(self, condition_width: int | None) -> Learnt | None:
         """The weights that the method trains, if it trains any, before the first step."""
@@ -222,8 +247,8 @@ class _Session:
         parameters: Mapping[str, nn.Parameter],
         loss: Loss,
     ) -> float:
-        """Train one part; its randomness at step n comes from (seed, part, n, rank)."""
-        config = self.config
+        """Train one part; its randomness at step n comes from (seed, part, n), however many processes share it."""
+        config, share = self.config, self.share
         loop = LoopConfig(
             steps=part.steps,
             learning_rate=part.learning_rate,
@@ -232,7 +257,7 @@ class _Session:
             betas=(config.beta1, config.beta2),
             eps=config.eps,
             weight_decay=config.weight_decay,
-            gradient_accumulation=config.gradient_accumulation,
+            gradient_accumulation=len(share.micro_batches),
             max_grad_norm=config.max_grad_norm,
             decay_steps=round(config.learning_rate_decay * part.steps),
         )
@@ -242,17 +267,17 @@ class _Session:
                 self.run / f"{part.name}.snapshot", {"part": part.name, **self.identity}, config.snapshot_every
             )
 
-        first, rank = self.accelerator.is_main_process, self.accelerator.process_index
-
         def report(progress: Progress) -> None:
-            if self.on_progress is not None and first:
+            if self.on_progress is not None and self.accelerator.is_main_process:
                 self.on_progress(part.name, progress)
 
         def loss_at(step: int, micro: int) -> Tensor:
-            generator = generator_at(config.seed, step, f"{part.name}/{micro}", rank)
+            stream = f"{part.name}/{share.micro_batches[micro]}"
+            generator = generator_at(config.seed, step, stream)
             if config.dropout == 0:
                 return loss(generator)
-            with seeded(generator_at(config.seed, step, f"{part.name}/{micro}/dropout", rank), self.base.device):
+            own = f"/{share.number}" if share.number else ""
+            with seeded(generator_at(config.seed, step, f"{stream}/dropout{own}"), self.base.device):
                 return loss(generator)
 
         with ExitStack() as stack:
@@ -277,6 +302,7 @@ class _Session:
         weights: Learnt | None,
         embeddings: Tensor | None,
         word: str = PLACEHOLDER,
+        clips: tuple[Tensor, ...] = (),
     ) -> Learned:
         """Write the adapter's files, in the first process, and tell what came of the run."""
         kind, name = self.method.kind, self.method.name
@@ -288,6 +314,7 @@ class _Session:
             token=None if token is None else token.detach(),
             embeddings=embeddings,
             word=word,
+            clips=clips,
         )
         if weights is not None:
             adapter = replace(adapter, weights=weights.state(), widths=weights.widths, form=weights.form)
@@ -314,15 +341,17 @@ def _subject_loss(
     images: EncodedImages,
     text_of: Callable[[Tensor], Conditioning],
     generator: torch.Generator,
+    samples: slice,
 ) -> Tensor:
-    """The denoising loss on a batch of images, each a video of one frame; inside the masks where given.
+    """The denoising loss on `samples` of a batch of images, each a video of one frame; inside the masks where given.
 
     `text_of` gives the conditioning of images by their numbers `(B,)`.
     """
     chosen = torch.randint(len(images.latents.mean), (config.batch_size,), generator=generator)
     clean = images.latents.sample(chosen, generator)
     mask = images.masks[chosen].unsqueeze(2).to(base.device) if images.masks is not None else None
-    return denoising_loss(base, config, clean, text_of(images.image_of[chosen]), generator, mask)
+    text = text_of(images.image_of[chosen[samples]])
+    return denoising_loss(base, config, clean, text, generator, mask, samples)
 
 
 def _motion_loss(
@@ -333,8 +362,9 @@ def _motion_loss(
     weights: Learnt | None,
     guidance: Guidance | None,
     generator: torch.Generator,
+    share: slice,
 ) -> Tensor:
-    """The denoising loss on a batch of windows, drawn anew, under appearance guidance by a random frame.
+    """The denoising loss on a `share` of a batch of windows, drawn anew, under appearance guidance by a random frame.
 
     `texts` are of the empty prompt and then of each clip's. A batch holds windows of one length, that of the
     clip drawn first, so each clip is still drawn as often as any other.
@@ -352,13 +382,13 @@ def _motion_loss(
             embeddings.append(clip.embeddings[int(torch.randint(len(clip.embeddings), (), generator=generator))])
     captioned = torch.rand(len(chosen), generator=generator) >= config.p_zero
     draw = torch.rand(len(chosen), generator=generator)
-    text = texts.take(torch.where(captioned, 1 + torch.tensor(chosen), 0))
+    text = texts.take(torch.where(captioned, 1 + torch.tensor(chosen), 0)[share])
     if embeddings and weights is not None and guidance is not None:
-        strength = torch.full((len(chosen),), guidance.strength, device=base.device)
-        seen = torch.stack(embeddings) * (draw >= guidance.p_image_zero)[:, None]
+        seen = (torch.stack(embeddings) * (draw >= guidance.p_image_zero)[:, None])[share]
+        strength = torch.full((len(seen),), guidance.strength, device=base.device)
         with base.compute.autocast():
             weights.condition(seen.to(base.device), strength)
-    return denoising_loss(base, config, torch.stack(samples), text, generator)
+    return denoising_loss(base, config, torch.stack(samples), text, generator, samples=share)
 
 
 def denoising_loss(
@@ -368,15 +398,17 @@ def denoising_loss(
     text: Conditioning,
     generator: torch.Generator,
     mask: Tensor | None = None,
+    samples: slice = slice(None),
 ) -> Tensor:
     """Mean squared error of the base's prediction at random levels, with the noise that `config` asks for.
 
-    `clean` is `(B, C, f, h, w)`, `text` of B prompts; a `mask` `(B, 1, 1, h, w)` multiplies prediction and
-    target, and the mean is still over everything (the authors' code).
+    `clean` is `(B, C, f, h, w)`; a `mask` `(B, 1, 1, h, w)` multiplies prediction and target, and the mean is still
+    over everything (the authors' code). The loss is that of `samples` of the batch, of whose prompts alone `text` is:
+    noise and levels are drawn for all of it, so that each sample's are the same whoever computes it.
     """
-    noise = offset_noise(tuple(clean.shape), config.offset_noise, generator).to(base.device)
-    levels = base.objective.draw(len(clean), config.noise_bias, generator)
-    clean = clean.to(base.device)
+    noise = offset_noise(tuple(clean.shape), config.offset_noise, generator)[samples].to(base.device)
+    levels = base.objective.draw(len(clean), config.noise_bias, generator).take(samples)
+    clean, mask = clean[samples].to(base.device), None if mask is None else mask[samples]
     noisy = base.objective.add_noise(clean, noise, levels)
     target = base.objective.target(clean, noise, levels)
     error = base.predict(noisy, levels.timesteps, text) - target

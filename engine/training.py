@@ -1,8 +1,8 @@
 """THE training loop. Every method, and the embedded base's pretraining, goes through it.
 
-The randomness of step n comes from (seed, n, rank) alone, see `generator_at`, so a snapshot holds weights and
-optimizer only, and a run that was stopped ends in the same bytes as one that was not. Where accelerate runs several
-processes, each draws samples of its own, all take the same step by the mean of their gradients, and the first writes.
+The randomness of step n comes from (seed, n) alone, see `generator_at`, so a snapshot holds weights and optimizer
+only, and a run that was stopped ends in the same bytes as one that was not. Where accelerate runs several processes,
+each has samples of its own, all take the same step by the mean of their gradients, and the first writes.
 """
 
 from __future__ import annotations
@@ -85,10 +85,9 @@ class Snapshots:
         return hashed(self.identity)
 
 
-def generator_at(seed: int, step: int, stream: str = "", rank: int = 0) -> torch.Generator:
-    """The CPU generator of one step of the process `rank`: a function of its arguments, whatever was drawn before."""
-    text = f"{seed}/{step}/{stream}" if rank == 0 else f"{seed}/{step}/{stream}/rank {rank}"
-    digest = hashlib.sha256(text.encode()).digest()
+def generator_at(seed: int, step: int, stream: str = "") -> torch.Generator:
+    """The CPU generator of one step: a function of its arguments, whatever was drawn before."""
+    digest = hashlib.sha256(f"{seed}/{step}/{stream}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 

@@ -40,9 +40,19 @@ class Runs:
 
         The kernel lets go of it when the process dies. Raises InvalidNameError.
         """
+        return self._lock(f".{check_name(name)}.lock")
+
+    def claim(self, name: str) -> FileLock:
+        """Give the lock that one of several processes holds while it sees to it that this name is learnt, or was.
+
+        Who holds it takes `lock(name)` as well to learn. Raises InvalidNameError.
+        """
+        return self._lock(f".{check_name(name)}.claim")
+
+    def _lock(self, file: str) -> FileLock:
         folder = self._folder / "runs"
         folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / f".{check_name(name)}.lock", timeout=0)
+        return FileLock(folder / file, timeout=0)
 
     def begin(self, kind: Kind, name: str) -> int:
         """Note that this process begins to learn `name`, whose lock it holds, and give the run's id."""

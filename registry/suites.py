@@ -20,8 +20,11 @@ class Suites:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(self, name: str, folder: str, size: int, cells: Sequence[SuiteCell]) -> int:
-        """Note that a suite of `size` cells runs into `folder`, whose results so far are `cells`; give its id."""
+    def begin(self, name: str, folder: str, size: int, cells: Sequence[SuiteCell], *, keep_others: bool = False) -> int:
+        """Note that a suite of `size` cells runs into `folder`, whose results so far are `cells`; give its id.
+
+        With `keep_others`, `cells` are those of a part, and what was noted of others stays.
+        """
         folder = folder.encode("utf-8", "backslashreplace").decode()
         with self._database.writing() as session:
             row = session.exec(select(SuiteRow).where(SuiteRow.folder == folder)).first()
@@ -30,7 +33,11 @@ class Suites:
             session.add(row)
             session.flush()
             assert row.id is not None
-            session.exec(delete(CellRow).where(col(CellRow.suite_id) == row.id))
+            if keep_others:
+                for cell in cells:
+                    _remove(session, row.id, cell)
+            else:
+                session.exec(delete(CellRow).where(col(CellRow.suite_id) == row.id))
             session.add_all(CellRow(suite_id=row.id, **asdict(cell)) for cell in cells)
             return row.id
 

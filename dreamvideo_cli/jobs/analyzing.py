@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dreamvideo_cli.jobs.bases import default_base, named_base
+from dreamvideo_cli.jobs.bases import chosen_base
 from dreamvideo_cli.jobs.events import OnEvent, Step, Warned, ignore
 from engine.bases.location import BaseInfo, inspect_base
 from engine.errors import InputError
@@ -62,7 +62,7 @@ def analyze_weights(
     ("spatial", "temporal"). Nothing is kept. Raises the engine's errors; everything is checked first."""
     from engine.bases.load import load_base
 
-    location = named_base(registry, base) if base else default_base(registry)
+    location = chosen_base(registry, base)
     info = inspect_base(location)
     plans = _plans(info, images, class_word, clips, prompt, options or {})
     for plan in plans.values():
@@ -101,8 +101,7 @@ def _plans(
 
 def _changes(plan: SubjectPlan | MotionPlan, base: Base, on_event: OnEvent) -> list[KindChange]:
     from engine.adapters.storage import read_adapter
-    from engine.learning import learn_motion, learn_subject
-    from engine.planning import SubjectPlan
+    from engine.learning import learn_planned
     from engine.weight_changes import by_kind, layer_changes
 
     def report(part: str, progress: Progress) -> None:
@@ -110,9 +109,6 @@ def _changes(plan: SubjectPlan | MotionPlan, base: Base, on_event: OnEvent) -> l
 
     with tempfile.TemporaryDirectory(prefix="dv-analysis-") as folder:
         made = Path(folder) / "adapter"
-        if isinstance(plan, SubjectPlan):
-            learn_subject(plan, base, made, on_progress=report)
-        else:
-            learn_motion(plan, base, made, on_progress=report)
+        learn_planned(plan, base, made, on_progress=report)
         deltas = read_adapter(made).weights
     return by_kind(layer_changes(base.denoiser, base.labels, deltas))

@@ -18,6 +18,7 @@ from engine.bases.composable import check_composable
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.errors import InputError
 from engine.methods.dreamvideo import ComposeConfig
+from engine.methods.table import methods_of
 from engine.prompt_limits import notes_on_composing
 from engine.prompts import check_text, place_subject
 from engine.settings import Resolved, check_seed, resolve
@@ -172,15 +173,37 @@ def settings_for(
     recommended: Mapping[str, object], motion: Adapter | None, options: Mapping[str, object]
 ) -> Resolved[ComposeConfig]:
     """Option, then the option that the motion was learnt with, then the base's recommendation, then whatever else the
-    motion was learnt with, then the paper. The strengths of appearance guidance are always set."""
+    motion was learnt with, then the paper. The strengths of appearance guidance are always set.
+
+    A video that starts from the motion's clips has their size. Raises `InputError` for another one that is asked for.
+    """
     own: dict[str, object] = {}
     if motion is not None:
         learnt = {name: motion.hyperparameters[name] for name in _FROM_MOTION if name in motion.hyperparameters}
         asked = {name for name in learnt if motion.origins.get(name) == "option"}
         own = {name: value for name, value in learnt.items() if name in asked or name not in recommended}
+        own |= size_of_clips(motion.method, motion.hyperparameters, options)
     settings = resolve(ComposeConfig(), {**recommended, **own}, options)
     from_adapter = {name: "adapter" for name in own if settings.origins[name] == "base"}
     return Resolved(settings.config.completed(), {**settings.origins, **from_adapter})
+
+
+def size_of_clips(method: str, learnt: Mapping[str, Any], options: Mapping[str, object]) -> dict[str, tuple[int, int]]:
+    """The `size` of videos with a motion that was learnt so, where they start from its clips; else nothing.
+
+    Raises `InputError` where the `options` of composing ask for another.
+    """
+    way = methods_of("motion").get(method)
+    if way is None or not way.recipe(way.settings()).starts_from_clips or options.get("motion_strength") == 0:
+        return {}
+    width, height = learnt["size"]
+    asked = options.get("size")
+    if asked is not None and asked not in ((width, height), [width, height]):
+        raise InputError(
+            f"the motion starts from its clips, which it was learnt with at {width}x{height}: leave `size` out, or "
+            "learn it again at the size that you want"
+        )
+    return {"size": (width, height)}
 
 
 def read_with(kinds: Sequence[str]) -> set[str]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import InputError
 from engine.files import check_may_write
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+_OTHER_PARTS_S = 5.0
+"""How long the starts of other parts may keep one from starting, on a busy machine."""
 
 
 def make_folder(folder: Path) -> None:
@@ -27,21 +34,47 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def working_in(folder: Path, thing: str, *, writes: Sequence[str] = ()) -> Iterator[None]:
+def working_in(folder: Path, thing: str, *, part: str | None = None, writes: Sequence[str] = ()) -> Iterator[None]:
     """Make the folder of a batch or a suite (`thing`) for as long as something is in it, and keep other processes out.
 
-    `writes` are files and folders in it that the work adds to. Raises `InputError` where the folder can't be made,
-    where it or one of these may not be written into, and where another process works there.
+    A process that works on a `part` leaves those in that work on others. `writes` are files and folders in it that the
+    work adds to. Raises `InputError` where the folder can't be made, where it or one of these may not be written into,
+    and where another process works there.
     """
-    from filelock import FileLock, Timeout
-
-    lock_name = f".{thing}.lock"
     made = not folder.exists()
     make_folder(folder)
-    for path in (folder / name for name in (lock_name, *writes)):
+    for path in (folder / name for name in (f".{thing}.lock", *writes)):
         if path.exists():
             check_may_write(path)
-    lock = FileLock(folder / lock_name, timeout=0)
+    with _alone_in(folder, thing, part):
+        try:
+            yield
+        finally:
+            if made:
+                _remove_if_unused(folder, thing, part)
+
+
+@contextmanager
+def _alone_in(folder: Path, thing: str, part: str | None) -> Iterator[None]:
+    """Hold the folder, or a part: of a part it is held for as long only as it takes to see that nobody has it all."""
+    from filelock import FileLock
+
+    whole = FileLock(folder / f".{thing}.lock", timeout=0 if part is None else _OTHER_PARTS_S)
+    with ExitStack() as held:
+        if part is None:
+            held.enter_context(_locked(whole, folder, thing))
+            for path in sorted(folder.glob(f".{thing}-*.lock")):
+                held.enter_context(_locked(FileLock(path, timeout=0), folder, thing))
+        else:
+            with _locked(whole, folder, thing):
+                held.enter_context(_locked(FileLock(folder / f".{thing}-{part}.lock", timeout=0), folder, thing))
+        yield
+
+
+@contextmanager
+def _locked(lock: BaseFileLock, folder: Path, thing: str) -> Iterator[None]:
+    from filelock import Timeout
+
     try:
         lock.acquire()
     except Timeout:
@@ -49,9 +82,18 @@ def working_in(folder: Path, thing: str, *, writes: Sequence[str] = ()) -> Itera
     try:
         yield
     finally:
-        # Somebody may have removed the folder meanwhile.
-        with suppress(OSError):
-            if made and [path.name for path in folder.iterdir()] == [lock_name]:
-                (folder / lock_name).unlink()
-                folder.rmdir()
         lock.release()
+
+
+def _remove_if_unused(folder: Path, thing: str, part: str | None) -> None:
+    """Remove a folder in which nothing but the lock of the work that ends is."""
+    from filelock import FileLock, Timeout
+
+    whole = folder / f".{thing}.lock"
+    locks = {whole} | ({folder / f".{thing}-{part}.lock"} if part is not None else set())
+    # Somebody may have removed the folder meanwhile, or begun to work in it.
+    with suppress(OSError, Timeout), FileLock(whole, timeout=0) if part is not None else nullcontext():
+        if set(folder.iterdir()) <= locks:
+            for lock in locks:
+                lock.unlink(missing_ok=True)
+            folder.rmdir()

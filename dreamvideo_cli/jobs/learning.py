@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from dreamvideo_cli.jobs.bases import chosen_base
@@ -17,14 +18,14 @@ from dreamvideo_cli.jobs.publishing import adapter_row, now, source_row
 from dreamvideo_cli.jobs.recording import Record, recorded
 from dreamvideo_cli.jobs.requests import LearnRequest, has_diverged, load_request, reached_text, save_reached
 from engine.bases.location import BaseInfo, inspect_base
-from engine.errors import DivergedError, EngineError, InputError
+from engine.errors import DivergedError, EngineError, InputError, ResumeError
+from engine.processes import ALONE, Processes, connected
 from engine.prompts import check_text
 from registry.errors import RegistryError
 
 if TYPE_CHECKING:
     from engine.bases.base import Base
     from engine.estimating import Estimate
-    from engine.learning import Learned
     from engine.planning import MotionPlan, SubjectPlan
     from engine.training import Progress
     from registry import Adapter, Registry
@@ -78,35 +79,106 @@ def learn(
     """Plan, tell the plan, learn and publish; give the adapter, or None for a dry run.
 
     `base` is the request's base where that is loaded already; it is as it was afterwards. Ctrl-C is let through, with
-    a note of how to go on. Raises the engine's and the registry's errors.
+    a note of how to go on. Processes that were started together learn one adapter together: the first does all of
+    this, the others share its steps' samples, and give the same or None, where it says why. Raises the engine's and the
+    registry's errors.
     """
     from registry import check_new_name
 
     if resume and restart:
         raise InputError("`resume` goes on with a run and `restart` drops it: give one of them")
     request = replace(request, name=check_new_name(request.name))
-    version = registry.next_version(request.name, request.kind)
-    folder = registry.run_folder(request.name)
-    with _alone(registry, request):
-        if restart:
-            request = _restarted(request, folder, registry)
-        else:
-            request = _settled(request, folder, registry, resume=resume, dry_run=dry_run)
-        assert request.base is not None
-        info = inspect_base(request.base)
-        planned = LearningPlan(f"{request.name}@{version}", request, plan_sources(request, info), info)
-        if planned.offload:
-            _check_offload(planned)
-        on_event(Planned(planned))
-        if dry_run:
-            return None
-        if restart:
+    with nullcontext(ALONE) if base is not None else connected(request.given.get("device")) as processes:
+        if not processes.is_first:
+            return _follow(registry, processes)
+        lead = _Lead(registry, processes, on_event)
+        return lead.learn(request, resume=resume, restart=restart, dry_run=dry_run, base=base)
+
+
+class _Lead:
+    """The process that learns, or of several the one that decides, writes and tells."""
+
+    def __init__(self, registry: Registry, processes: Processes, on_event: OnEvent) -> None:
+        self._registry, self._processes, self._on_event = registry, processes, on_event
+        self._others_began = False
+
+    def learn(
+        self, request: LearnRequest, *, resume: bool, restart: bool, dry_run: bool, base: Base | None
+    ) -> Adapter | None:
+        """See the function `learn`."""
+        try:
+            adapter = self._learn(request, resume=resume, restart=restart, dry_run=dry_run, base=base)
+        finally:
+            if not self._others_began:
+                self._processes.agreed(None)
+        if self._others_began:
+            self._processes.agreed(adapter)
+        return adapter
+
+    def _learn(
+        self, request: LearnRequest, *, resume: bool, restart: bool, dry_run: bool, base: Base | None
+    ) -> Adapter | None:
+        registry, asked = self._registry, request.given.get("device")
+        version = registry.next_version(request.name, request.kind)
+        folder = registry.run_folder(request.name)
+        with _alone(registry, request):
+            if restart:
+                request = _restarted(request, folder, registry)
+            else:
+                request = _settled(request, folder, registry, resume=resume, dry_run=dry_run)
+            planned = _planned(f"{request.name}@{version}", request)
+            if planned.offload:
+                _check_offload(planned)
+            _check_shared(planned, self._processes, asked)
+            self._on_event(Planned(planned))
+            if dry_run:
+                return None
+            if restart:
+                shutil.rmtree(folder, ignore_errors=True)
+            with recorded(registry, request) as record:
+                self._others_began = True
+                self._processes.agreed(request)
+                adapter = _Run(planned, folder, registry, record, self._on_event).publish(base)
+                record.adapter = adapter.id
             shutil.rmtree(folder, ignore_errors=True)
-        with recorded(registry, request) as record:
-            adapter = _Run(planned, folder, registry, record, on_event).publish(base)
-            record.adapter = adapter.id
-        shutil.rmtree(folder, ignore_errors=True)
+        return adapter
+
+
+def _follow(registry: Registry, processes: Processes) -> Adapter | None:
+    """Share the steps of what the first process learns; give what it published, None where nothing came of it."""
+    request: LearnRequest | None = processes.agreed(None)
+    if request is None:
+        return None
+    from engine.learning import learn_planned
+
+    planned = _planned(request.name, request)
+    try:
+        with TemporaryDirectory() as nowhere:
+            learn_planned(planned.plan, _loaded(planned), Path(nowhere), run=registry.run_folder(request.name))
+    except (DivergedError, ResumeError):
+        return None  # All processes see it at once.
+    adapter: Adapter | None = processes.agreed(None)
     return adapter
+
+
+def _planned(id: str, request: LearnRequest) -> LearningPlan:
+    assert request.base is not None
+    info = inspect_base(request.base)
+    return LearningPlan(id, request, plan_sources(request, info), info)
+
+
+def _check_shared(planned: LearningPlan, processes: Processes, asked: str | None) -> None:
+    """Raise `InputError` where several processes can't share the run."""
+    config = planned.plan.settings.config
+    processes.share(config.batch_size, config.gradient_accumulation)
+    if processes.size > 1 and planned.device != asked:
+        raise InputError(f"the run was started with `device` {planned.device}: several processes need it given again")
+
+
+def _loaded(planned: LearningPlan) -> Base:
+    from engine.bases.load import load_base
+
+    return load_base(planned.info.location, device=planned.device, dtype=planned.dtype, offload=planned.offload)
 
 
 def _check_offload(planned: LearningPlan) -> None:
@@ -230,13 +302,18 @@ class _Run:
 
     def publish(self, base: Base | None) -> Adapter:
         """Learn on `base`, or on one that is loaded here, and publish what was learnt."""
+        from engine.learning import learn_planned
+
         diverged = False
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._request.save(self._folder)
-            used = self._loaded() if base is None else base.shared()  # learning lets the encoders go
+            used = _loaded(self._planned) if base is None else base.shared()  # learning lets the encoders go
             with self._registry.staging() as staged:
-                row = adapter_row(self._request, self._plan, used, self._learned(used, staged))
+                learned = learn_planned(
+                    self._plan, used, staged, run=self._folder, on_progress=self._report, on_encoding=self._encoding()
+                )
+                row = adapter_row(self._request, self._plan, used, learned)
                 return self._registry.publish(staged, row, [source_row(source) for source in self._plan.sources])
         except KeyboardInterrupt as stop:
             stop.add_note(f"stopped {self._where}{self._way_on}")
@@ -255,22 +332,6 @@ class _Run:
                 save_reached(self._folder, self._record.reached, diverged=diverged)
             elif self._fresh:
                 shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _loaded(self) -> Base:
-        from engine.bases.load import load_base
-
-        planned = self._planned
-        return load_base(planned.info.location, device=planned.device, dtype=planned.dtype, offload=planned.offload)
-
-    def _learned(self, base: Base, staged: Path) -> Learned:
-        from engine.learning import learn_motion, learn_subject
-        from engine.planning import SubjectPlan
-
-        if isinstance(self._plan, SubjectPlan):
-            return learn_subject(self._plan, base, staged, run=self._folder, on_progress=self._report)
-        return learn_motion(
-            self._plan, base, staged, run=self._folder, on_progress=self._report, on_encoding=self._encoding()
-        )
 
     def _encoding(self) -> Callable[[int, int], None]:
         done, at = 0, time.perf_counter()

@@ -20,7 +20,9 @@ from dreamvideo_cli.jobs.kinds import AdapterKind, Device, Dtype
 from dreamvideo_cli.jobs.learning import learn
 from dreamvideo_cli.jobs.requests import LearnRequest, given, new_request
 from dreamvideo_cli.jobs.suite.running import run_cells
+from dreamvideo_cli.jobs.suite.shards import shard_from
 from dreamvideo_cli.jobs.suite.shipped import suite_named
+from engine.errors import JobError
 from engine.evaluation.suites.results import CellResult
 from engine.methods.dreamvideo import ComposeConfig
 from engine.methods.table import DEFAULT, method_named
@@ -133,15 +135,21 @@ def run_suite(
     suite: Path | str,
     folder: Path,
     *,
+    shard: str | None = None,
     device: Device | None = None,
     on_event: OnEvent = ignore,
     home: Path | None = None,
 ) -> list[CellResult]:
-    """Learn, compose and score every cell of a suite, a TOML file or one that dv brings; give the cells' results."""
+    """Learn, compose and score every cell of a suite, a TOML file or one that dv brings; give the cells' results.
+
+    With a `shard`, "3/16", those of that part.
+    """
     from registry import Registry
 
+    part = shard_from(shard) if shard is not None else None
     with Registry.open(home) as registry:
-        return run_cells(suite_named(str(suite)), folder, registry, device=device, on_event=on_event).results
+        plan = run_cells(suite_named(str(suite)), folder, registry, shard=part, device=device, on_event=on_event)
+    return plan.own_results
 
 
 def list_adapters(
@@ -174,5 +182,6 @@ def _learned(
             request, registry, resume=how.get("resume", False), restart=how.get("restart", False),
             on_event=how.get("on_event", ignore),
         )  # fmt: skip
-    assert adapter is not None  # None is for a dry run
+    if adapter is None:  # also of a dry run, which this isn't
+        raise JobError("the first of the processes that learn together learnt nothing: it says why")
     return adapter

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 def run_learning(
     request: LearnRequest, out: Out, *, resume: bool = False, restart: bool = False, dry_run: bool = False
 ) -> None:
-    """Learn, and print the adapter's id; of a dry run with --json, the plan."""
+    """Learn, and print the adapter's id; of a dry run with --json, the plan. Of several processes the first prints."""
     from dreamvideo_cli.jobs.events import Planned
     from dreamvideo_cli.jobs.learning import LearningPlan, learn
     from dreamvideo_cli.terminal.rows import adapter_data
+    from engine.processes import started_processes
     from registry import Registry
 
     plans: list[LearningPlan] = []
@@ -31,6 +32,8 @@ def run_learning(
             reporter(event)
 
         adapter = learn(request, registry, resume=resume, restart=restart, dry_run=dry_run, on_event=show)
+    if not started_processes().is_first:
+        return
     if adapter is not None:
         out.result(adapter.id, adapter_data(adapter))
     elif out.json:

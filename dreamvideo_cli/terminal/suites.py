@@ -29,10 +29,12 @@ def show_cost(plan: SuitePlan, out: Out) -> None:
                              ("prompt", suite.prompts), ("seed", suite.seeds)) if things
     ]  # fmt: skip
     out.note(f"{suite.name}: {count_text(len(plan.cells), 'cell')} ({' x '.join(sizes)}) on {plan.info.location.name}")
+    if plan.shard is not None:
+        out.note(f"shard {plan.shard}: {count_text(len(plan.own), 'cell')} of these")
     for note in plan.notes:
         out.warn(note)
     out.note(f"{count_text(len(plan.to_learn), 'adapter')} to learn, about {duration_text(learning)}")
-    kept = len(plan.cells) - len(to_make)
+    kept = len(plan.own) - len(to_make)
     out.note(f"{count_text(len(to_make), 'video')} to make, about {duration_text(composing)}; {kept} there already")
     if to_score := len(plan.waiting) - len(to_make):
         out.note(f"{count_text(to_score, 'video')} of those to measure by what is new")
@@ -44,7 +46,7 @@ def cost_data(plan: SuitePlan) -> dict[str, object]:
     learning, composing = expected_seconds(plan)
     return {
         "suite": plan.suite.name,
-        "cells": len(plan.cells),
+        "cells": len(plan.own),
         "adapters_to_learn": [adapter.request.name for adapter in plan.to_learn],
         "videos_to_make": len(plan.to_make),
         "videos_to_measure": len(plan.waiting) - len(plan.to_make),
@@ -87,10 +89,11 @@ def show_end(plan: SuitePlan, out: Out) -> int:
     from dreamvideo_cli.jobs.suite.cells import cell_text
     from dreamvideo_cli.jobs.suite.folder import CELLS
 
-    failures = failures_of(plan.suite, plan.results)
+    failures = failures_of(plan.suite, plan.own_results)
     made = sum(cell.after is not None and cell.after.state == "made" for cell in plan.to_make)
-    kept = sum(cell.has_video for cell in plan.cells)
-    out.note(f"{made} made, {kept} kept, {len(failures)} failed; all cells: {plan.folder / CELLS}")
+    kept = sum(cell.has_video for cell in plan.own)
+    where = f"all cells: {plan.folder / CELLS}" if plan.shard is None else f"of shard {plan.shard}"
+    out.note(f"{made} made, {kept} kept, {len(failures)} failed; {where}")
     for result in failures[:_FAILURES_SHOWN]:
         out.warn(f"without a result: {cell_text(result.cell)}: {result.error}")
     if len(failures) > _FAILURES_SHOWN:

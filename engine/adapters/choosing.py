@@ -64,6 +64,13 @@ TEMPORAL_ATTENTION_KV = Where(("temporal", "joint"), ("self_attention",), ("key"
 ATTENTION_KV = Where((), ("cross_attention", "self_attention"), ("key", "value"))
 # Where layers are joint, these two share no matrix: who looks at what is a motion's, what is seen there a subject's.
 TEMPORAL_ATTENTION_QK = Where(("temporal", "joint"), ("self_attention",), ("query", "key"))
+# What Tune-A-Video trains of an inflated image model; the norms before the new attention stay.
+INFLATED_QUERIES = Where(
+    ("spatial",),
+    ("self_attention", "cross_attention"),
+    ("query",),
+    also=(Where(("temporal",), ("self_attention",), ("query", "key", "value", "output")),),
+)
 APPEARANCE = Where(
     ("spatial", "joint"),
     ("cross_attention",),

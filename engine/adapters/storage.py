@@ -1,5 +1,5 @@
-"""An adapter's files: weights, learnt token, image embeddings. Names, times and paths stand elsewhere, in
-`adapter.json`, so that equal runs have equal files.
+"""An adapter's files: weights, learnt token, image embeddings, latents of clips. Names, times and paths stand
+elsewhere, in `adapter.json`, so that equal runs have equal files.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from engine.errors import AdapterError, JobError
 from engine.files import written_aside
 from engine.prompts import PLACEHOLDER, TOKEN
 
-FORMAT_VERSION = 3
-"""Format 1 knows no `form` and no `word`, format 2 no `appearance_strengths`. What needs less is written in those."""
-WEIGHTS, TOKENS, EMBEDDINGS = (
+FORMAT_VERSION = 4
+"""Format 1 knows no `form` and no `word`, format 2 no `appearance_strengths`, format 3 no `clips`. What needs
+less is written in those."""
+WEIGHTS, TOKENS, EMBEDDINGS, CLIPS = (
     "adapter.safetensors",
     "learned_embeds.safetensors",
     "image_embeddings.safetensors",
+    "clip_latents.safetensors",
 )
 
 _FIRST_FORM = "bottlenecks"
@@ -42,7 +44,8 @@ class AdapterFiles:
     is `(D,)`, `embeddings` are image embeddings `(N, C')` of training images or frames. `word` is what stands
     for a subject in a prompt: `*` is the token, and an identifier with its class word is "sks dog".
     `appearance_strengths` are those of appearance guidance, on the conditional and the unconditional branch, that a
-    motion was learnt for.
+    motion was learnt for. `clips` are latents `(C, f, h, w)`, a window of each training clip, that compositions start
+    from: none where these start from noise.
     """
 
     kind: str
@@ -55,16 +58,24 @@ class AdapterFiles:
     form: str = _FIRST_FORM
     word: str = PLACEHOLDER
     appearance_strengths: tuple[float, float] = _FIRST_STRENGTHS
+    clips: tuple[Tensor, ...] = ()
 
 
 def write_adapter(adapter: AdapterFiles, folder: Path) -> None:
     """Write an adapter's files into `folder`, which is created. Raises `JobError` for values that are no numbers."""
     version, later = 1, dict[str, str]()
     if (adapter.form, adapter.word) != (_FIRST_FORM, PLACEHOLDER):
-        version, later = 2, {"form": adapter.form, "word": adapter.word}
+        version = 2
     if adapter.appearance_strengths != _FIRST_STRENGTHS:
-        strengths = json.dumps(adapter.appearance_strengths)
-        version, later = 3, {"form": adapter.form, "word": adapter.word, "appearance_strengths": strengths}
+        version = 3
+    if adapter.clips:
+        version = 4
+    if version >= 2:
+        later |= {"form": adapter.form, "word": adapter.word}
+    if version >= 3:
+        later |= {"appearance_strengths": json.dumps(adapter.appearance_strengths)}
+    if version >= 4:
+        later |= {"clips": str(len(adapter.clips))}
     metadata = {
         "format_version": str(version),
         "kind": adapter.kind,
@@ -77,7 +88,8 @@ def write_adapter(adapter: AdapterFiles, folder: Path) -> None:
     token = None if adapter.token is None else {TOKEN: adapter.token}
     embeddings = None if adapter.embeddings is None else {"image_embeddings": adapter.embeddings}
     _save(folder / WEIGHTS, adapter.weights, metadata)
-    for name, tensors in ((TOKENS, token), (EMBEDDINGS, embeddings)):
+    clips = {str(number): clip for number, clip in enumerate(adapter.clips)} or None
+    for name, tensors in ((TOKENS, token), (EMBEDDINGS, embeddings), (CLIPS, clips)):
         if tensors is not None:
             _save(folder / name, tensors, None)
 
@@ -96,17 +108,20 @@ def read_adapter(folder: Path) -> AdapterFiles:
             )
         known = {"kind", "method", "base_fingerprint"} | ({"form", "word"} if version > 1 else set())
         more = {"format_version", "widths"} | ({"appearance_strengths"} if version > 2 else set())
+        more |= {"clips"} if version > 3 else set()
         fields = {key: metadata[key] for key in known}
         widths = json.loads(metadata["widths"])
         told = metadata["appearance_strengths"] if version > 2 else None
         strengths = _strengths(json.loads(told)) if told is not None else _strengths_beside(folder)
+        count = int(metadata["clips"]) if version > 3 else 0
     except (KeyError, TypeError, ValueError) as error:
         raise AdapterError(f"{folder / WEIGHTS} is not an adapter of dv's: {error}") from error
     if unknown := set(metadata) - known - more:
         raise AdapterError(f"{folder / WEIGHTS} says {', '.join(sorted(unknown))}, which this dv does not know")
     token, embeddings = _read_one(folder / TOKENS, TOKEN, 1), _read_one(folder / EMBEDDINGS, "image_embeddings", 2)
     return AdapterFiles(
-        weights=weights, widths=widths, token=token, embeddings=embeddings, appearance_strengths=strengths, **fields
+        weights=weights, widths=widths, token=token, embeddings=embeddings, appearance_strengths=strengths,
+        clips=_read_clips(folder / CLIPS, count), **fields
     )  # fmt: skip
 
 
@@ -147,6 +162,19 @@ def _read_one(path: Path, key: str, dimensions: int) -> Tensor | None:
     if tensor is None or tensor.ndim != dimensions:
         raise AdapterError(f"{path} is not an adapter's file of dv's: it has no {key} of {dimensions} dimensions")
     return tensor
+
+
+def _read_clips(path: Path, count: int) -> tuple[Tensor, ...]:
+    """The latents of so many clips."""
+    if count == 0:
+        return ()
+    tensors = read_file(path)[0]
+    if tensors.keys() != {str(number) for number in range(len(tensors))} or len(tensors) != count:
+        raise AdapterError(f"{path} is not an adapter's file of dv's: it has not the latents of {count} clips")
+    clips = tuple(tensors[str(number)] for number in range(count))
+    if any(clip.ndim != 4 or clip.numel() == 0 for clip in clips):
+        raise AdapterError(f"{path} is not an adapter's file of dv's: it has clips that aren't (C, f, h, w)")
+    return clips
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None) -> None:

@@ -29,6 +29,7 @@ from engine.bases.unets import (
     TRANSFORMER,
     FrameByFrameUNet,
     Rules,
+    check_image_model,
     image_latents_facts,
     recomputed,
 )
@@ -73,32 +74,20 @@ class AnimateDiff(FrameByFrameUNet):
         blocks, theirs = (config.get("block_out_channels", _CHANNELS) for config in (unet, module))
         if blocks != theirs:
             raise BaseError(f"the motion module is for an image model of widths {theirs}, and this one has {blocks}")
-        channels = whole(configs["vae"].get("latent_channels"), 4)
-        if whole(unet.get("in_channels"), 4) != channels or module.get("conv_in_channels"):
-            raise BaseError("the image model or the motion module takes a picture beside the text, which dv can't give")
-        if unet.get("addition_embed_type") or unet.get("encoder_hid_dim_type"):
-            raise BaseError("the image model takes more than text (as SDXL does): dv knows Stable Diffusion 1")
+        check_image_model(configs)
+        if module.get("conv_in_channels"):
+            raise BaseError("the motion module takes a picture beside the text, which dv can't give")
         most = whole(module.get("motion_max_seq_length"), 32)
         return image_latents_facts(configs, text_width=1280, sample_size=64, most_frames=most)
 
     def load(self, info: BaseInfo, read: ReadPart, compute: Compute) -> Loaded:
-        from diffusers import AutoencoderKL, DDIMScheduler, MotionAdapter, UNet2DConditionModel
-        from transformers import CLIPTextModel
-
-        from engine.bases.codecs import PictureCodec
-        from engine.bases.objectives import objective_of
-        from engine.bases.text import ClipText
+        from diffusers import MotionAdapter, UNet2DConditionModel
 
         image_model, module = read(UNet2DConditionModel, "unet"), read(MotionAdapter, "motion_module")
         denoiser = self.skeleton(info)
         # Both call their parameters as the model of both does.
         denoiser.load_state_dict({**image_model.state_dict(), **module.state_dict()}, assign=True)
-        return Loaded(
-            denoiser=denoiser.eval().requires_grad_(False),
-            codec=PictureCodec(read(AutoencoderKL, "vae"), compute),
-            text=ClipText(read(CLIPTextModel, "text_encoder"), self.prompts(info, read), compute),
-            objective=objective_of({**read(DDIMScheduler, "scheduler").config, **_SCHEDULE}),
-        )
+        return self.loaded(denoiser.eval().requires_grad_(False), _SCHEDULE, info, read, compute)
 
     def skeleton(self, info: BaseInfo) -> nn.Module:
         import torch

@@ -16,6 +16,7 @@ from engine.bases.image_encoder import ImageEncoder
 from engine.bases.location import BaseInfo
 from engine.bases.objectives import Objective
 from engine.errors import InputError
+from engine.freeing import give_back
 
 
 @dataclass
@@ -86,5 +87,4 @@ class Base:
         self.codec.release()
         if not keep_text:
             self.text.release()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        give_back(self.device)

@@ -72,7 +72,10 @@ def narrowable(model: nn.Module) -> dict[str, nn.Linear]:
 
 
 def stored_in_8_bits(model: nn.Module, dtype: torch.dtype) -> None:
-    """Store the matrices of a frozen model so; it computes in `dtype` as before, and a name stays what it was."""
+    """Store the matrices of a frozen model so; it computes in `dtype` as before, and a name stays what it was.
+
+    All else is copied: what is left of the wide weights may be the pages of one file, which stay or leave together.
+    """
     for layer in narrowable(model).values():
         stored, scale = narrowed(layer.weight)
         layer.weight = nn.Parameter(stored, requires_grad=False)
@@ -80,3 +83,6 @@ def stored_in_8_bits(model: nn.Module, dtype: torch.dtype) -> None:
         layer.__class__ = StoredLinear
         assert isinstance(layer, StoredLinear)
         layer.dtype = dtype
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.dtype != STORED:
+            tensor.data = tensor.data.clone()

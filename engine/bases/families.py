@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from engine.bases.animatediff import ANIMATEDIFF
 from engine.bases.family import Family
+from engine.bases.stable_diffusion import STABLE_DIFFUSION
 from engine.bases.unet3d import UNET3D
 from engine.bases.wan import WAN
 
+WITH_MOTION_MODULE = "+MotionAdapter"
+"""What stands behind the class of an image model that has a motion module."""
 FAMILIES: dict[str, Family] = {
     "UNet3DConditionModel": UNET3D,
-    "UNet2DConditionModel": ANIMATEDIFF,
+    "UNet2DConditionModel": STABLE_DIFFUSION,
+    f"UNet2DConditionModel{WITH_MOTION_MODULE}": ANIMATEDIFF,
     "WanTransformer3DModel": WAN,
 }
 

@@ -67,7 +67,7 @@ class Label:
 
 def projection_of(parameter: str) -> Projection | None:
     """Which matrix of an attention a parameter is part of, by the names that diffusers' transformer blocks have."""
-    inner = re.search(r"\.attn[12]\.to_(q|k|v|out)\b", parameter)
+    inner = re.search(r"\.attn(?:1|2|_temp)\.to_(q|k|v|out)\b", parameter)
     return _PROJECTIONS[inner.group(1)] if inner is not None else None
 
 

@@ -13,6 +13,8 @@ from engine.bases.weights import weights_of
 from engine.errors import BaseError
 from engine.hash_cache import cached_hash
 
+_VALUES_AT_ONCE = 2**22
+
 
 def fingerprint(info: BaseInfo) -> str:
     """Hex SHA-256 over the float16 values of the family's parts with weights, in its order, and the image encoder.
@@ -55,9 +57,11 @@ def _tensor_digests(path: Path) -> list[bytes]:
     from safetensors import safe_open
 
     def digest(tensor: torch.Tensor) -> bytes:
-        half = tensor.to(torch.float16).contiguous()
-        shape = ",".join(map(str, half.shape)).encode()
-        return hashlib.sha256(shape + b":" + half.numpy().tobytes()).digest()
+        """In pieces: a text encoder's table of words takes gigabytes, and more with every copy of it."""
+        found = hashlib.sha256(",".join(map(str, tensor.shape)).encode() + b":")
+        for piece in tensor.contiguous().flatten().split(_VALUES_AT_ONCE):
+            found.update(piece.to(torch.float16).numpy())
+        return found.digest()
 
     if path.suffix == ".bin":
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.bases.families import FAMILIES
+from engine.bases.families import FAMILIES, WITH_MOTION_MODULE
 from engine.bases.family import Family, Layout
 from engine.bases.hub import local_folder
 from engine.bases.weights import bytes_of
@@ -17,7 +17,6 @@ from engine.errors import BaseError
 _OTHER_FOLDERS = ("image_encoder", "feature_extractor", "judges/clip", "judges/dino")
 """What a base may have besides its family's parts."""
 _INDEX = "model_index.json"
-_NO_MODEL = "is it a diffusers model?"
 
 
 @dataclass(frozen=True)
@@ -92,12 +91,16 @@ def scheduler_config(info: BaseInfo) -> dict[str, Any]:
 
 
 def _family_at(folder: Path, location: BaseLocation) -> Family:
-    """The family whose denoiser lies in `folder`, by the class that its config names."""
+    """The family whose denoiser lies in `folder`, by the class that its config names, and by whether it has a motion
+    module: one is looked for inside the model, too."""
     places = sorted({family.parts.denoiser for family in FAMILIES.values()})
     place = next((place for place in places if (folder / place).is_dir()), None)
     if place is None:
-        raise _lacking(location, "/ or ".join(places), _NO_MODEL)
+        raise _lacking(location, "/ or ".join(places))
     kind = str(_config(folder / place, place).get("_class_name"))
+    animated = location.motion_module is not None or (folder / "motion_module").is_dir()
+    if animated and kind + WITH_MOTION_MODULE in FAMILIES:
+        return FAMILIES[kind + WITH_MOTION_MODULE]
     if kind not in FAMILIES:
         raise BaseError(f"the base {location.name} has a {kind}; known are: {', '.join(FAMILIES)}")
     return FAMILIES[kind]
@@ -115,13 +118,12 @@ def _places(location: BaseLocation, folder: Path, family: Family) -> dict[str, P
         places["motion_module"] = local_folder(location.motion_module)
     for part, place in places.items():
         if not place.is_dir():
-            hint = f"name one with `{part}`" if part in family.parts.apart else _NO_MODEL
-            raise _lacking(location, part, hint)
+            raise _lacking(location, part)
     return places
 
 
-def _lacking(location: BaseLocation, part: str, hint: str) -> BaseError:
-    return BaseError(f"the base {location.name} ({location.model}) has no {part}/ folder: {hint}")
+def _lacking(location: BaseLocation, part: str) -> BaseError:
+    return BaseError(f"the base {location.name} ({location.model}) has no {part}/ folder: is it a diffusers model?")
 
 
 def _config(place: Path, part: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from engine.bases.family import Compute, Conditioning
 from engine.bases.tokenizing import TokenizerPrompts
 from engine.bases.weights import weights_of
 from engine.errors import InputError
+from engine.freeing import give_back
 from engine.hash_cache import cached_tensor, stamps_of
 
 _SENTINEL = "<extra_id_0>"
@@ -93,6 +94,7 @@ class Umt5Text:
 
     def unload(self) -> None:
         self._model = None
+        give_back(self._compute.device)
 
     def release(self) -> None:
         self._model, self._released, self._rows = None, True, {}

@@ -61,27 +61,21 @@ class UNet3D(FrameByFrameUNet):
         return image_latents_facts(configs, text_width=1024, sample_size=32)
 
     def load(self, info: BaseInfo, read: ReadPart, compute: Compute) -> Loaded:
-        from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
-        from transformers import CLIPTextModel
+        from diffusers import UNet3DConditionModel
 
-        from engine.bases.codecs import PictureCodec
-        from engine.bases.objectives import objective_of
-        from engine.bases.text import ClipText
+        from engine.bases.single_frames import shorten_for_single_frames
 
-        return Loaded(
-            denoiser=read(UNet3DConditionModel, "unet"),
-            codec=PictureCodec(read(AutoencoderKL, "vae"), compute),
-            text=ClipText(read(CLIPTextModel, "text_encoder"), self.prompts(info, read), compute),
-            objective=objective_of(read(DDIMScheduler, "scheduler").config),
-        )
+        return self.loaded(shorten_for_single_frames(read(UNet3DConditionModel, "unet")), {}, info, read, compute)
 
     def skeleton(self, info: BaseInfo) -> nn.Module:
         import torch
         from diffusers import UNet3DConditionModel
 
+        from engine.bases.single_frames import shorten_for_single_frames
+
         with torch.device("meta"):
             model: nn.Module = UNet3DConditionModel.from_config(UNet3DConditionModel.load_config(info.places["unet"]))
-        return model.eval().requires_grad_(False)
+        return shorten_for_single_frames(model.eval().requires_grad_(False))
 
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         prediction: Tensor = denoiser(noisy, timesteps, text.embeddings).sample

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from engine.bases.family import (
     Axis,
+    Compute,
     Config,
     Facts,
     Label,
     LayerKind,
     Layout,
+    Loaded,
     ReadPart,
     Role,
     Site,
@@ -66,6 +68,24 @@ class FrameByFrameUNet:
 
         return ClipPrompts(read(CLIPTokenizer, "tokenizer"), info.text_tokens)
 
+    def loaded(
+        self, denoiser: nn.Module, schedule: Mapping[str, Any], info: BaseInfo, read: ReadPart, compute: Compute
+    ) -> Loaded:
+        """What surrounds a family's own `denoiser`; `schedule` has what differs from the scheduler's config."""
+        from diffusers import AutoencoderKL, DDIMScheduler
+        from transformers import CLIPTextModel
+
+        from engine.bases.codecs import PictureCodec
+        from engine.bases.objectives import objective_of
+        from engine.bases.text import ClipText
+
+        return Loaded(
+            denoiser=denoiser,
+            codec=PictureCodec(read(AutoencoderKL, "vae"), compute),
+            text=ClipText(read(CLIPTextModel, "text_encoder"), self.prompts(info, read), compute),
+            objective=objective_of({**read(DDIMScheduler, "scheduler").config, **schedule}),
+        )
+
     def encoder_skeleton(self, folder: Path) -> nn.Module:
         import torch
         from diffusers import AutoencoderKL
@@ -78,9 +98,9 @@ class FrameByFrameUNet:
     def sites(self, denoiser: nn.Module) -> list[Site]:
         """Attention and feed-forward layers of all transformer blocks.
 
-        A spatial block has self-attention, cross-attention, feed-forward; a temporal one has two
-        self-attentions over frames, and a feed-forward. Identity adapters sit at every spatial cross-attention,
-        motion adapters at every layer of the temporal blocks (paper, sections 3.2 and 3.3).
+        A spatial block has self-attention, cross-attention, feed-forward, and an inflated one self-attention over
+        frames at its end; a temporal one has two self-attentions over frames, and a feed-forward. Identity adapters
+        sit at every spatial cross-attention, motion adapters at every temporal layer (paper, sections 3.2 and 3.3).
         """
         from diffusers.models.attention import BasicTransformerBlock
 
@@ -92,6 +112,7 @@ class FrameByFrameUNet:
                 ("attn1", block.norm1, block.attn1),
                 ("attn2", block.norm2, block.attn2),
                 ("ff", block.norm3, block.ff),
+                *([("attn_temp", block.norm_temp, block.attn_temp)] if hasattr(block, "attn_temp") else []),
             ):
                 place = f"{name}.{leaf}"
                 axis = self._axis(place)
@@ -115,6 +136,15 @@ class FrameByFrameUNet:
             if re.match(pattern, name):
                 return axis
         raise BaseError(f"the denoiser has a parameter {name}, which the family {self.name} does not know")
+
+
+def check_image_model(configs: Mapping[str, Config]) -> None:
+    """Raise `BaseError` for an image model that takes more than text."""
+    unet, channels = configs["unet"], whole(configs["vae"].get("latent_channels"), 4)
+    if whole(unet.get("in_channels"), 4) != channels:
+        raise BaseError("the image model takes a picture beside the text, which dv can't give")
+    if unet.get("addition_embed_type") or unet.get("encoder_hid_dim_type"):
+        raise BaseError("the image model takes more than text (as SDXL does): dv knows Stable Diffusion 1")
 
 
 def image_latents_facts(
@@ -155,7 +185,7 @@ def recomputed(blocks: Iterable[Any]) -> Iterator[None]:
 
 
 def _kind(name: str, axis: Axis) -> LayerKind:
-    inner = re.search(r"transformer_blocks\.\d+\.(attn1|attn2|ff|norm1|norm2|norm3)", name)
+    inner = re.search(r"transformer_blocks\.\d+\.(attn1|attn2|attn_temp|ff|norm1|norm2|norm3|norm_temp)", name)
     if inner is None:
         return "other"
     leaf = inner.group(1)

@@ -70,6 +70,11 @@ class CutWindows:
         """Frames of a window's latents."""
         return len(self.sampling.indices(0, len(self.latents.mean), self.source_fps))
 
+    def first(self) -> Tensor:
+        """The mean latents of the first window, `(C, f, h, w)`."""
+        frames = self.sampling.indices(0, len(self.latents.mean), self.source_fps)
+        return self.latents.mean[torch.from_numpy(frames)].transpose(0, 1)
+
     def draw(self, generator: torch.Generator) -> Tensor:
         """The latents of a random window, `(C, f, h, w)`."""
         available = len(self.latents.mean)
@@ -91,6 +96,10 @@ class StoredWindows:
     def frames(self) -> int:
         """Frames of a window's latents."""
         return self.latents.mean.shape[2]
+
+    def first(self) -> Tensor:
+        """The mean latents of the first window, `(C, f, h, w)`."""
+        return self.latents.mean[0]
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """The latents of a random window, `(C, f, h, w)`."""

@@ -187,12 +187,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a method does: its parts in order, and what they train. `word` stands for a subject in prompts."""
+    """What a method does: its parts in order, and what they train. `word` stands for a subject in prompts.
+    `starts_from_clips`: compositions start from the latents of a clip, inverted, and not from noise that is drawn."""
 
     parts: tuple[Part, ...]
     token: Token | None = None
     weights: Trained | None = None
     word: str = PLACEHOLDER
+    starts_from_clips: bool = False
 
     @property
     def form(self) -> Form | None:

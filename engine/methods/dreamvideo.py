@@ -199,6 +199,14 @@ class ComposeConfig(Checked):
         choices=("ddim", "dpm-solver++", "unipc", "euler"),
     )
     guidance_scale: float = setting(9.0, "Classifier-free guidance; 1 is off.", least=0)
+    guidance_from: float = setting(
+        0.0, "Share of the steps that pass before guidance acts.", least=0, below=1, origin="dv"
+    )
+    guidance_until: float = setting(
+        1.0, "Share of the steps after which guidance no longer acts.", least=0, below=1, origin="dv"
+    )
+    """A step without guidance takes half of the work. In the middle of the steps guidance helps, early it costs variety
+    and late it does next to nothing (Kynkaanniemi et al., arXiv 2404.07724)."""
     negative_prompt: str = setting("", "What guidance leads away from.", origin="authors")
     frames: int = setting(32, "Frames of the video.", least=1, below=10_000)
     size: tuple[int, int] = setting((256, 256), "Width and height of the video.", least=16, below=8192)
@@ -252,6 +260,11 @@ class ComposeConfig(Checked):
         super().__post_init__()
         if self.eta > 0 and self.sampler != "ddim":
             raise InputError(f"`eta` is {self.eta:g}, and {self.sampler} draws no noise: set it to 0, or choose ddim")
+        if self.guidance_from >= self.guidance_until:
+            raise InputError(
+                f"`guidance_from` is {self.guidance_from:g} and `guidance_until` {self.guidance_until:g}: the first "
+                "must be less, and for no guidance at all `guidance_scale` is 1"
+            )
 
     def completed(self, learnt: Guidance | None = None) -> ComposeConfig:
         """The same, where no strengths of appearance guidance are set with those that a motion was learnt for."""

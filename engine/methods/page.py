@@ -7,14 +7,11 @@ import sys
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.methods.common import CLASS, Method, OptimizerConfig
 from engine.methods.dreamvideo import ComposeConfig, MotionConfig
 from engine.methods.table import DEFAULT, METHODS, method_named
-
-if TYPE_CHECKING:
-    from engine.bases.family import Family
 
 MODELSCOPE: dict[str, Any] = {
     "in_channels": 4,
@@ -52,6 +49,18 @@ def modelscope_skeleton() -> Any:
 
 
 @cache
+def stable_diffusion_skeleton() -> Any:
+    """Stable Diffusion 1.5's denoiser, inflated over time, without weights, for counting."""
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    from engine.bases.inflated_blocks import inflate
+
+    with torch.device("meta"):
+        return inflate(UNet2DConditionModel(**STABLE_DIFFUSION))
+
+
+@cache
 def animatediff_skeleton() -> Any:
     """The denoiser of Stable Diffusion 1.5 with a motion module of the library's defaults, which are those of
     `guoyww/animatediff-motion-adapter-v1-5-2`; without weights, for counting."""
@@ -65,15 +74,15 @@ def animatediff_skeleton() -> Any:
 
 def full_size_counts(method: Method) -> tuple[str, int]:
     """A base of full size that a method is for, and how many values it trains there."""
-    from engine.bases.animatediff import ANIMATEDIFF
-    from engine.bases.unet3d import UNET3D
+    from engine.bases.families import family_named
     from engine.estimating import trainable_parameters
 
-    family: Family = UNET3D
-    name, skeleton, config = "ModelScope", modelscope_skeleton, MODELSCOPE
-    if ANIMATEDIFF.name in method.families:
-        family = ANIMATEDIFF
-        name, skeleton, config = "Stable Diffusion 1.5", animatediff_skeleton, STABLE_DIFFUSION
+    family = family_named(method.families[0] if method.families else "unet3d")
+    name, skeleton, config = {
+        "unet3d": ("ModelScope", modelscope_skeleton, MODELSCOPE),
+        "animatediff": ("Stable Diffusion 1.5", animatediff_skeleton, STABLE_DIFFUSION),
+        "stable_diffusion": ("Stable Diffusion 1.5", stable_diffusion_skeleton, STABLE_DIFFUSION),
+    }[family.name]
     recipe, width = method.recipe(method.settings()), config["cross_attention_dim"]
     return name, sum(trainable_parameters(recipe, skeleton(), family, width, _IMAGE_EMBEDDING).values())
 

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 from engine.errors import InputError
-from engine.methods import animatediff, custom_diffusion, dreamix, dreamvideo, lora, modelscope, textual_inversion
+from engine.methods import (
+    animatediff,
+    custom_diffusion,
+    dreamix,
+    dreamvideo,
+    lora,
+    modelscope,
+    textual_inversion,
+    tune_a_video,
+)
 from engine.methods.common import Kind, Method, OptimizerConfig
 
 DEFAULT = "dreamvideo"
@@ -18,6 +27,7 @@ METHODS: tuple[Method, ...] = (
     *lora.METHODS,
     *modelscope.METHODS,
     *animatediff.METHODS,
+    *tune_a_video.METHODS,
 )
 
 # What a base recommends for DreamVideo and every method that reads it takes: what is the base's own affair (its frames,

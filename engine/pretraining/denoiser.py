@@ -17,7 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from engine.pretraining.ahead import drawn_ahead
 from engine.pretraining.captions import for_denoiser
-from engine.pretraining.pools import Latents, Photographs, clip_latents, photograph_latents
+from engine.pretraining.pools import Latents, Photographs, clip_latents, photograph_latents, squares
 from engine.pretraining.settings import DenoiserSettings
 from engine.pretraining.stage import Run, run_stage
 from engine.pretraining.text_image import tokenize
@@ -133,12 +133,8 @@ class Batch:
     def windows(self, side: int, generator: torch.Generator) -> Batch:
         """Of each entry a square of that side, somewhere around the individual: all of it, where it is small enough."""
         places = window_places(self.covered.amax(dim=(1, 2)), side, generator)
-
-        def cut(whole: Tensor) -> Tensor:
-            pairs = zip(whole, places, strict=True)
-            return torch.stack([x[..., top : top + side, left : left + side] for x, (top, left) in pairs])
-
-        return replace(self, **{name: cut(getattr(self, name)) for name in ("latents", "covered", "noise")})
+        cut = ("latents", "covered", "noise")
+        return replace(self, **{name: squares(getattr(self, name), places, side) for name in cut})
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`."""

@@ -7,7 +7,7 @@ shown many times. Entry n of a pool is a function of n alone: a larger pool begi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -113,15 +113,8 @@ class Photographs:
         corners = (corners + torch.randint(-side // 4, side // 4 + 1, corners.shape, generator=generator)).clamp(
             0, size - side
         )
-        rows, columns = (corners[:, i, None] + torch.arange(side) for i in (0, 1))
-        flat = (rows[:, :, None] * size + columns[:, None]).flatten(1)[:, None]
-
-        def cut(whole: Tensor) -> Tensor:
-            parts: Tensor = whole.flatten(2).gather(2, flat.expand(-1, whole.shape[1], -1))
-            cut_out: Tensor = parts.unflatten(2, (side, side))
-            return cut_out
-
-        return cut(pixels), cut(masks)
+        places = corners.tolist()
+        return squares(pixels, places, side), squares(masks, places, side)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """`count` entries by chance."""
@@ -144,6 +137,12 @@ class Photographs:
         for n, shown in enumerate(self.shown[::PHOTOGRAPHS_EACH]):
             groups.setdefault((shown.class_word, shown.colour), []).append(n)
         return [torch.tensor(members) for members in groups.values() if len(members) > 1]
+
+
+def squares(whole: Tensor, corners: Iterable[Sequence[int]], side: int) -> Tensor:
+    """Of each of `whole` `(B, ..., h, w)` the square of that side whose upper left corner (row, column) is given."""
+    cut = [one[..., top : top + side, left : left + side] for one, (top, left) in zip(whole, corners, strict=True)]
+    return torch.stack(cut)
 
 
 class _Chunks(Dataset[T], Generic[T]):

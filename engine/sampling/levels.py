@@ -38,6 +38,10 @@ class Levels:
     signal: Tensor
     spread: Tensor
 
+    def take(self, samples: slice) -> Levels:
+        """Those of some samples of the batch."""
+        return Levels(self.timesteps[samples], self.signal[samples], self.spread[samples])
+
 
 def diffusion_levels(scheduler_config: Mapping[str, Any], steps: int) -> list[Level]:
     """The `steps` + 1 levels of a diffusion model, in the config's own spacing; the last is where the last step leads.

@@ -103,6 +103,8 @@ def test_the_star_is_the_subjects_token(base: Base, subject: Path, tmp_path: Pat
         {"sampler": "unipc"},
         {"guidance_scale": 1.0},
         {"guidance_scale": 6.0},
+        {"guidance_from": 0.5},
+        {"guidance_until": 0.5},
         {"negative_prompt": "a fox"},
         {"eta": 1.0},
         {"offset_noise": 0.5},
@@ -134,6 +136,37 @@ def test_without_guidance_the_unconditional_branch_is_not_run(base: Base, motion
     finally:
         handle.remove()
     assert batches == [2, 2, 1, 1]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_guidance_acts_in_its_part_of_the_steps_and_the_others_take_one_branch(
+    base: Base, subject: Path, motion: Path, count: int
+) -> None:
+    """A step without guidance is that of a video without any, motions looking at their picture included."""
+    steps = replace(CONFIG, steps=4, guidance_from=0.25, guidance_until=0.75)
+    batches: list[int] = []
+    handle = base.denoiser.register_forward_pre_hook(lambda _m, inputs: batches.append(len(inputs[0])))
+    shots = [Shot("a *", seed) for seed in range(count)]
+    try:
+        found = compose_batch(base, shots, config=steps, adapters=applied(subject, motion))
+    finally:
+        handle.remove()
+    assert batches == [count, 2 * count, 2 * count, count]
+    usual = compose_batch(base, shots, config=replace(CONFIG, steps=4), adapters=applied(subject, motion))
+    assert not any(same(one, other) for one, other in zip(found, usual, strict=True))
+    late = replace(CONFIG, steps=4, guidance_from=0.75, guidance_scale=1 + 1e-7)
+    unguided = compose_batch(base, shots, config=late, adapters=applied(subject, motion))
+    plain = compose_batch(
+        base, shots, config=replace(CONFIG, steps=4, guidance_scale=1), adapters=applied(subject, motion)
+    )
+    assert all(
+        np.abs(one.frames.astype(int) - other.frames).max() <= 1 for one, other in zip(unguided, plain, strict=True)
+    )
+
+
+def test_guidance_that_would_act_in_no_step_is_refused() -> None:
+    with pytest.raises(InputError, match=r"`guidance_from` is 0\.5 and `guidance_until` 0\.5"):
+        replace(CONFIG, guidance_from=0.5, guidance_until=0.5)
 
 
 def test_both_objectives_compose(load: LoadBase) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.bases.location import EMBEDDED, inspect_base
-from engine.estimating import Estimate, estimate
+from engine.estimating import Estimate, composing_seconds, estimate
 from engine.media import ffmpeg
+from engine.methods.dreamvideo import ComposeConfig
 from engine.planning import MotionPlan, plan_motion
 
 
@@ -35,3 +38,12 @@ def test_encoding_a_long_clip_is_in_the_estimate(clip: Path) -> None:
 def test_a_part_is_suggested_for_a_long_clip(clip: Path) -> None:
     assert any("1,200 frames (20 s)" in note and "`start` and `end`" in note for note in planned(clip)[0].notes)
     assert planned(clip, end=2.0)[0].notes == ()
+
+
+def test_a_step_without_guidance_takes_half() -> None:
+    def seconds(**change: Any) -> float:
+        config = replace(ComposeConfig(steps=8, frames=2, size=(64, 64)), **change)
+        return composing_seconds(config, EMBEDDED, device="cpu", dtype="fp32")
+
+    assert seconds(guidance_from=0.25, guidance_until=0.75) == pytest.approx(0.75 * seconds())
+    assert seconds(guidance_scale=1.0) == pytest.approx(0.5 * seconds())

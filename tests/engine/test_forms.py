@@ -292,6 +292,8 @@ def test_only_what_needs_it_is_written_in_the_newer_format(tmp_path: Path) -> No
         (plain, "1"),
         (replace(plain, word="sks dog"), "2"),
         (replace(plain, form="low-rank"), "2"),
+        (replace(plain, appearance_strengths=(1.0, 1.0)), "3"),
+        (replace(plain, clips=(torch.ones(4, 2, 3, 3),)), "4"),
     ):
         write_adapter(adapter, tmp_path / "a")
         with safe_open(tmp_path / "a" / "adapter.safetensors", framework="pt") as file:

@@ -69,6 +69,8 @@ PAPER = {
     # All of Stable Diffusion 1.5's denoiser, and all of its motion module.
     "subject/animatediff": 859_520_964,
     "motion/animatediff": 453_209_280,
+    # 16 blocks of widths 320 (5), 640 (5), 1280 (6): two matrices of queries; four matrices over frames, and a bias.
+    "motion/tune-a-video": 6 * (5 * 320**2 + 5 * 640**2 + 6 * 1280**2) + 12_480,
 }
 
 every_method = pytest.mark.parametrize("method", [pytest.param(m, id=name) for name, m in BY_NAME.items()])
@@ -91,12 +93,15 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def load_for(load: LoadBase, make_base: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> LoadFor:
     """Load a base that a method is for, afresh."""
-    animated = tmp_path_factory.mktemp("animatediff")
-    write_image_model(animated, make_base())
-    write_motion_module(animated / "motion_module")
+    folders = {family: tmp_path_factory.mktemp(family) for family in ("animatediff", "stable_diffusion")}
+    for folder in folders.values():
+        write_image_model(folder, make_base())
+    write_motion_module(folders["animatediff"] / "motion_module")
 
     def loaded(method: Method) -> Base:
-        return load_base(BaseLocation("ad", str(animated)), device="cpu") if method.families else load()
+        if not method.families:
+            return load()
+        return load_base(BaseLocation("other", str(folders[method.families[0]])), device="cpu")
 
     return loaded
 
@@ -398,6 +403,7 @@ def test_baselines_have_the_papers_settings() -> None:
     assert of("motion", "modelscope", "steps", "learning_rate", "batch_size", sources=1) == (1000, 1e-5, 1)
     assert of("subject", "animatediff", "steps", "learning_rate") == (200, 1e-5)
     assert of("motion", "animatediff", "steps", "learning_rate", "batch_size") == (50, 1e-5, 2)
+    assert of("motion", "tune-a-video", "steps", "learning_rate", "p_zero", "offset_noise") == (500, 3e-5, 0, 0)
     assert prompts("textual-inversion") == ["a *"]
     assert prompts("dreamix") == prompts("lora") == prompts("dreamvideo-width-32") == ["a sks {class}"]
     assert prompts("custom-diffusion") == ["a * {class}"]

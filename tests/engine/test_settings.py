@@ -13,6 +13,7 @@ from engine.errors import InputError
 from engine.methods.common import OptimizerConfig
 from engine.methods.dreamvideo import ComposeConfig, MotionConfig, SubjectConfig
 from engine.methods.table import METHODS, configs_of
+from engine.methods.tune_a_video import TuneAVideoConfig
 from engine.settings import as_values, check_seed, resolve
 
 ROOT = Path(__file__).parents[2]
@@ -139,10 +140,13 @@ def test_only_what_the_paper_says_is_called_the_papers(config: type[Any]) -> Non
     }  # fmt: skip
     dv = {
         "noise_bias", "max_grad_norm", "gradient_accumulation", "gradient_checkpointing", "snapshot_every", "seed",
-        "shift", "subject_delay", "motion_until", "dropout", "targets", "control", "cache",
+        "shift", "subject_delay", "motion_until", "dropout", "targets", "control", "cache", "guidance_from",
+        "guidance_until",
     }  # fmt: skip
     if config is ComposeConfig:
         authors -= {"size", "frames", "fps"}
+    if config is TuneAVideoConfig:  # Its own code has neither noise that is constant nor captions that are dropped.
+        authors, dv = authors - {"offset_noise", "p_zero"}, dv | {"offset_noise", "p_zero"}
     assert {name for name, origin in origins.items() if origin == "authors"} == authors & origins.keys()
     assert {name for name, origin in origins.items() if origin == "dv"} == dv & origins.keys()
 

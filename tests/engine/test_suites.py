@@ -17,8 +17,10 @@ from engine.evaluation.suites.results import (
     CellAdapter,
     CellResult,
     append_result,
+    merge_results,
     newest_results,
     read_results,
+    results_of_shard,
     save_identities,
 )
 from engine.methods.dreamvideo import ComposeConfig, MotionConfig
@@ -313,6 +315,30 @@ def test_results_of_what_is_not_wanted_any_more_are_none_and_the_order_is_the_su
     (tmp_path / "wanted.json").write_text("[1]", encoding="utf-8")
     with pytest.raises(InputError, match=r"wanted\.json is damaged"):
         read_results(tmp_path)
+
+
+def test_results_of_shards_count_and_become_part_of_the_whole_suites(tmp_path: Path) -> None:
+    whole = [replace(RESULT, cell=replace(CELL, seed=seed)) for seed in (0, 1, 2)]
+    failed = replace(whole[1], state="failed", made_at="2025-12-31T00:00:00+00:00")
+    append_result(tmp_path, whole[0])
+    append_result(tmp_path, failed)
+    shards = [results_of_shard("1-of-2"), results_of_shard("2-of-2")]
+    for result, file in zip(whole[1:], shards, strict=True):
+        append_result(tmp_path, result, file=file)
+    with (tmp_path / shards[0]).open("ab") as opened:
+        opened.write(b'{"torn')
+    copies = [(tmp_path / file).read_bytes() for file in shards]
+    assert read_results(tmp_path) == whole
+    for _ in range(2):
+        merge_results(tmp_path)
+        assert (read_results(tmp_path), list(tmp_path.glob("*-of-*"))) == (whole, [])
+    again = replace(whole[1], made_at="2026-02-02T00:00:00+00:00", seconds=9.0)
+    append_result(tmp_path, again)
+    for file, copy in zip(shards, copies, strict=True):  # they come once more, from another machine
+        (tmp_path / file).write_bytes(copy)
+    assert read_results(tmp_path) == [whole[0], again, whole[2]]
+    merge_results(tmp_path)
+    assert read_results(tmp_path) == [whole[0], again, whole[2]]
 
 
 @pytest.mark.parametrize("torn", [b"{", b'{"cell": {"method": "\xc3', b"x" * 200_000])

@@ -33,6 +33,15 @@ def test_a_folder_is_one_suite_and_begins_with_what_is_in_it(registry: Registry)
     assert {suite.folder: suite.size for suite in registry.suites.all()} == {"/here": 4, "/there": 3}
 
 
+def test_a_part_that_begins_keeps_what_other_parts_noted(registry: Registry) -> None:
+    others, own = replace(CELL, seed=1), replace(CELL, seed=2)
+    id = registry.suites.begin("trial", "/here", 3, [CELL, others])
+    registry.suites.begin("trial", "/here", 3, [own, replace(CELL, state="failed")], keep_others=True)
+    assert sorted((cell.seed, cell.state) for cell in registry.suites.cells(id)) == [
+        (1, "made"), (2, "made"), (CELL.seed, "failed"),
+    ]  # fmt: skip
+
+
 def test_a_suite_that_is_gone_takes_no_cell(registry: Registry) -> None:
     with pytest.raises(UnknownNameError, match="no suite 7"):
         registry.suites.note(7, CELL)

@@ -28,7 +28,8 @@ def add(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="An AnimateDiff motion module's folder or hub id, for a Stable Diffusion model that has none.",
+            help="An AnimateDiff motion module's folder or hub id, for a Stable Diffusion model that has none; "
+            "without one it is a base for Tune-A-Video.",
         ),
     ] = None,
     beside: Annotated[

@@ -21,3 +21,8 @@ FolderOption = Annotated[
         "--folder", metavar="DIR", help="For results and videos.", show_default="named after SUITE", file_okay=False
     ),
 ]
+
+ShardOption = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="N/OF", help="One part of the cells, as 3/16.", show_default="all of them"),
+]

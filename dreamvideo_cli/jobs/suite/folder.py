@@ -20,7 +20,14 @@ from dreamvideo_cli.jobs.events import Event, OnEvent, Step, Warned
 from dreamvideo_cli.jobs.suite.plans import PlannedAdapter, PlannedCell, SuitePlan
 from engine.data.files import sha256_of
 from engine.evaluation.expected import ReferenceClip
-from engine.evaluation.suites.results import CellResult, append_result, save_identities
+from engine.evaluation.suites.results import (
+    RESULTS,
+    CellResult,
+    append_result,
+    merge_results,
+    results_of_shard,
+    save_identities,
+)
 from engine.files import written_aside
 
 if TYPE_CHECKING:
@@ -38,11 +45,15 @@ _MOST_POINTS = 100
 
 class ResultsWriter:
     """Writes down what came of each cell, as soon as it is known. As a context, it leaves the table of cells whole
-    behind, which it writes now and then only while the suite runs."""
+    behind, which it writes now and then only while the suite runs. That of a shard writes the shard's results alone,
+    into a file of their own; that of the whole suite takes in what shards wrote."""
 
     def __init__(self, plan: SuitePlan, registry: Registry, on_event: OnEvent) -> None:
         self._plan, self._registry, self._on_event = plan, registry, on_event
         self._id: int | None = None
+        self._file = results_of_shard(plan.shard.slug) if plan.shard else RESULTS
+        if plan.shard is None:
+            merge_results(plan.folder)
         plan.suite.save(plan.folder)
         save_identities(plan.folder, {one.cell: one.identity for one in plan.cells})
         self._write()
@@ -57,20 +68,23 @@ class ResultsWriter:
     def add(self, cell: PlannedCell) -> None:
         """Add a cell's result to the folder."""
         assert cell.after is not None
-        append_result(self._plan.folder, cell.after)
+        append_result(self._plan.folder, cell.after, file=self._file)
         if time.monotonic() - self._written_at > _WRITE_EVERY:
             self._write()
         row = _plain(cell.after)
         self._in_registry(lambda suites: suites.note(self._id, row) if self._id is not None else None)
 
     def _write(self) -> None:
-        write_cells(self._plan.folder, self._plan.results)
+        if self._plan.shard is None:
+            write_cells(self._plan.folder, self._plan.results)
         self._written_at = time.monotonic()
 
     def _begin(self, suites: Suites) -> None:
         plan = self._plan
-        cells = [_plain(result) for result in plan.results]
-        self._id = suites.begin(plan.suite.name, str(plan.folder.absolute()), len(plan.cells), cells)
+        cells = [_plain(result) for result in plan.own_results]
+        self._id = suites.begin(
+            plan.suite.name, str(plan.folder.absolute()), len(plan.cells), cells, keep_others=plan.shard is not None
+        )
 
     def _in_registry(self, note: Callable[[Suites], None]) -> None:
         """A result that can't be noted there is in the folder all the same: a warning has to do."""

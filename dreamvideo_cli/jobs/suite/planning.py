@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamvideo_cli.jobs.bases import chosen_base, fingerprint_of
-from dreamvideo_cli.jobs.composing import settings_for
+from dreamvideo_cli.jobs.composing import settings_for, size_of_clips
 from dreamvideo_cli.jobs.evaluating import judges_for
 from dreamvideo_cli.jobs.kinds import AdapterKind
 from dreamvideo_cli.jobs.learning import plan_sources
@@ -120,7 +120,7 @@ class _Planner:
         subject = self.suite.subject(cell)
         expected = Expected(self.suite.text(cell), pictures, clips, subject.world if subject else None)
         settings = settings_for(self.info.recommended.get("compose", {}), None, method.compose_options)
-        self._check_composable(method, settings.config)
+        self._check_composable(method, settings.config, adapters.get("motion"))
         prompt = self.suite.composed_prompt(cell)
         try:
             self._look_for_unread(prompt, adapters.get("subject"))
@@ -162,9 +162,11 @@ class _Planner:
         word = recipe.word.replace(CLASS, subject.plan.class_word)
         self._unread += limit.notes([with_subject_word(prompt, word)], token=recipe.token is not None, mark=word)
 
-    def _check_composable(self, method: SuiteMethod, config: ComposeConfig) -> None:
+    def _check_composable(self, method: SuiteMethod, config: ComposeConfig, motion: PlannedAdapter | None) -> None:
         try:
             check_composable(self.info, config)
+            if motion is not None:
+                size_of_clips(motion.plan.method.name, motion.plan.settings.values(), method.compose_options)
         except EngineError as error:
             self.errors.append(f"{method.name}: {error}")
 

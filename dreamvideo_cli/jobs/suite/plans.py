@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from dreamvideo_cli.jobs.kinds import AdapterKind
 from dreamvideo_cli.jobs.requests import LearnRequest
+from dreamvideo_cli.jobs.suite.shards import Shard
 from engine.bases.location import BaseInfo
 from engine.evaluation.expected import Expected
 from engine.evaluation.suites.definition import Suite
@@ -80,6 +81,8 @@ class SuitePlan:
     cells: tuple[PlannedCell, ...]
     notes: tuple[str, ...]
     """What a person should know before it starts."""
+    shard: Shard | None = None
+    """The part of it that this run makes; None is all of it."""
 
     @property
     def dtype(self) -> str:
@@ -94,28 +97,48 @@ class SuitePlan:
     @property
     def results(self) -> list[CellResult]:
         """The result of each cell that has one."""
-        return [cell.result for cell in self.cells if cell.result is not None]
+        return _results(self.cells)
+
+    @property
+    def own_results(self) -> list[CellResult]:
+        """Those of its own cells."""
+        return _results(self.own)
+
+    @cached_property
+    def own(self) -> tuple[PlannedCell, ...]:
+        """The cells that this run is to make: its shard's, or all."""
+        if self.shard is None:
+            return self.cells
+        chosen = self.shard.cells(one.cell for one in self.cells)
+        return tuple(one for one in self.cells if one.cell in chosen)
 
     @property
     def waiting(self) -> list[PlannedCell]:
-        """The cells that aren't whole."""
-        return [cell for cell in self.cells if not cell.is_whole]
+        """Its own cells that aren't whole."""
+        return [cell for cell in self.own if not cell.is_whole]
 
     @property
     def to_make(self) -> list[PlannedCell]:
-        """The cells whose video isn't there as it is wanted now."""
-        return [cell for cell in self.cells if not cell.has_video]
+        """Its own cells whose video isn't there as it is wanted now."""
+        return [cell for cell in self.own if not cell.has_video]
 
     @property
     def to_learn(self) -> list[PlannedAdapter]:
-        """What the missing videos need and the registry doesn't have, each once, subjects first."""
+        """What the missing videos need and the registry doesn't have, each once: subjects first, or in its shard's
+        order."""
         needed = {
             adapter.identity: adapter
             for kind in get_args(AdapterKind)
             for cell in self.to_make
             if (adapter := cell.adapters.get(kind)) is not None and adapter.published is None
         }
-        return list(needed.values())
+        if self.shard is None:
+            return list(needed.values())
+        return [needed[identity] for identity in self.shard.learning_order(list(needed))]
+
+
+def _results(cells: Sequence[PlannedCell]) -> list[CellResult]:
+    return [cell.result for cell in cells if cell.result is not None]
 
 
 @dataclass

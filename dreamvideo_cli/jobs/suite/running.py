@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from dreamvideo_cli.jobs.events import Event, Note, OnEvent, Planned, Warned, ignore
+from dreamvideo_cli.jobs.events import Note, OnEvent, Planned, Warned, ignore
 from dreamvideo_cli.jobs.failures import reason_of
 from dreamvideo_cli.jobs.folders import working_in
-from dreamvideo_cli.jobs.learning import learn
 from dreamvideo_cli.jobs.progress import TotalProgress
-from dreamvideo_cli.jobs.requests import LearnRequest, load_request
 from dreamvideo_cli.jobs.suite.cells import VIDEOS, CellMaker, cell_text, rescored
-from dreamvideo_cli.jobs.suite.folder import LEARNING, REFERENCES, ResultsWriter, learning_curve
+from dreamvideo_cli.jobs.suite.folder import LEARNING, REFERENCES, ResultsWriter
+from dreamvideo_cli.jobs.suite.learning import AdapterLearner
 from dreamvideo_cli.jobs.suite.planning import plan_suite
-from dreamvideo_cli.jobs.suite.plans import PlannedAdapter, SuitePlan
-from dreamvideo_cli.wording import duration_text
-from engine.errors import InputError, ResumeError
+from dreamvideo_cli.jobs.suite.plans import PlannedCell, SuitePlan
+from dreamvideo_cli.jobs.suite.shards import Shard
+from engine.errors import InputError
 from engine.evaluation.suites.definition import Suite, suite_in
-from engine.evaluation.suites.results import RESULTS, newest_results
+from engine.evaluation.suites.results import RESULTS, newest_results, results_files, results_of_shard
+from engine.processes import started_processes
 
 if TYPE_CHECKING:
     from engine.bases.base import Base
     from engine.evaluation.scoring import Scorer
-    from registry import Adapter, Registry
+    from registry import Registry
+
+_BETWEEN_LOOKS_S = 5.0
+"""How often a run that has nothing left to do but wait looks whether another process is done with an adapter."""
 
 
 def run_cells(
@@ -35,22 +39,29 @@ def run_cells(
     folder: Path,
     registry: Registry,
     *,
+    shard: Shard | None = None,
     device: str | None = None,
     dry_run: bool = False,
     on_event: OnEvent = ignore,
 ) -> SuitePlan:
-    """Check the whole suite, then learn, compose and score what is missing; give the plan with each cell's result.
+    """Check the whole suite, then learn, compose and score what is missing, of all or of a shard; give the plan with
+    each cell's result.
 
     What fails is noted with its cells, and the rest goes on. Raises `InputError` with all that is wrong with the suite,
     and the engine's errors where nothing can be made at all: no base, no judges.
     """
+    if started_processes().size > 1:
+        raise InputError("processes that are started together learn one adapter, not a suite: run its shards (`shard`)")
     other = suite_in(folder)
     if other is not None and other.name != suite.name:
         raise InputError(f"{folder} holds the suite {other.name}: choose another folder with `folder`")
-    with working_in(folder, "suite", writes=(RESULTS, REFERENCES, LEARNING, VIDEOS)):
-        results = newest_results(folder) if (folder / RESULTS).exists() else []
+    part = shard.slug if shard is not None else None
+    noted = results_of_shard(part) if part is not None else RESULTS
+    with working_in(folder, "suite", part=part, writes=(noted, REFERENCES, LEARNING, VIDEOS)):
+        results = newest_results(folder) if results_files(folder) else []
         with TemporaryDirectory() if dry_run else nullcontext(folder / REFERENCES) as material:
             plan = plan_suite(suite, folder, results, registry, material=Path(material), device=device)
+        plan = replace(plan, shard=shard)
         on_event(Planned(plan))
         if not dry_run:
             _carry_out(plan, registry, on_event)
@@ -73,13 +84,12 @@ def _carry_out(plan: SuitePlan, registry: Registry, on_event: OnEvent) -> None:
         _score(plan, scorer, writer, on_event)
         if plan.to_make:
             base = load_base(plan.info.location, device=plan.device, dtype=plan.dtype)
-            _learn(plan, base, registry, on_event)
-            _compose(plan, base, scorer, registry, writer, on_event)
+            _make(plan, base, scorer, registry, writer, on_event)
 
 
 def _score(plan: SuitePlan, scorer: Scorer, writer: ResultsWriter, on_event: OnEvent) -> None:
     """Measure the videos that are there by what they were not measured by. One that can't be keeps what it has."""
-    for cell in (cell for cell in plan.cells if cell.has_video and cell.unscored):
+    for cell in (cell for cell in plan.own if cell.has_video and cell.unscored):
         try:
             cell.after = rescored(plan, cell, scorer)
         except Exception as error:
@@ -88,92 +98,56 @@ def _score(plan: SuitePlan, scorer: Scorer, writer: ResultsWriter, on_event: OnE
         writer.add(cell)
 
 
-def _learn(plan: SuitePlan, base: Base, registry: Registry, on_event: OnEvent) -> None:
-    """Learn each adapter that is missing; one that fails keeps its error."""
-    adapters, estimates = plan.to_learn, plan.estimates
-    clock = _Clock(sum(map(estimates.learning, adapters)) + sum(map(estimates.composing, plan.to_make)))
-    for number, adapter in enumerate(adapters, 1):
-        name = adapter.request.name
-        on_event(Note(f"learning {name}, {number} of {len(adapters)}, {clock.left_text}"))
-        began = time.perf_counter()
-        try:
-            adapter.published = _learned(adapter, plan, base, registry, on_event)
-        except Exception as error:
-            adapter.error = reason_of(error)
-            on_event(Warned(f"{name} failed: {adapter.error}"))
-        clock.passed(estimates.learning(adapter), time.perf_counter() - began)
-
-
-def _learned(
-    adapter: PlannedAdapter, plan: SuitePlan, base: Base, registry: Registry, on_event: OnEvent
-) -> Adapter | None:
-    """Learn as `learn` does; an unfinished run of the same request goes on."""
-    unfinished, resumable = _unfinished(replace(adapter.request, base=plan.info.location), registry)
-    with learning_curve(plan.folder, adapter, fresh=not resumable) as note_loss:
-
-        def tell(event: Event) -> None:
-            note_loss(event)
-            if not isinstance(event, Planned):
-                on_event(event)
-
-        try:
-            return learn(
-                adapter.request, registry, resume=resumable, restart=unfinished and not resumable, base=base,
-                on_event=tell,
-            )  # fmt: skip
-        except ResumeError:
-            # Its files or its base have changed since.
-            return learn(adapter.request, registry, restart=True, base=base, on_event=tell)
-
-
-def _unfinished(request: LearnRequest, registry: Registry) -> tuple[bool, bool]:
-    """Whether there is an unfinished run of the request's name, and whether it is one of the same request."""
-    try:
-        stored = load_request(registry.run_folder(request.name))
-        if stored is None:
-            return False, False
-        request.continuing(stored)
-    except InputError:
-        return True, False
-    return True, request.is_all_of(stored)
-
-
-def _compose(
+def _make(
     plan: SuitePlan, base: Base, scorer: Scorer, registry: Registry, writer: ResultsWriter, on_event: OnEvent
 ) -> None:
-    """Make and score the cells whose video isn't there, in the suite's order."""
-    waiting = plan.to_make
-    progress = TotalProgress(on_event, "videos", sum(cell.config.steps for cell in waiting))
-    for number, cell in enumerate(waiting, 1):
-        remark = f"{number} of {len(waiting)}, {cell_text(cell.cell)}"
+    """Learn what is missing, then make and score the cells whose video isn't there. Cells whose adapters other
+    processes are learning come last; only when nothing else is left are those waited for."""
+    learner = AdapterLearner(plan, base, registry, on_event)
+    composer = _Composer(plan, base, scorer, registry, writer, on_event)
+    waiting: Sequence[PlannedCell] = plan.to_make
+    waited_for: set[str] = set()
+    while waiting:
+        busy = {adapter.identity: adapter.request.name for adapter in learner.learn_free()}
+        later = [cell for cell in waiting if any(a.identity in busy for a in cell.adapters.values())]
+        composer.make([cell for cell in waiting if cell not in later])
+        if later and len(later) == len(waiting):
+            if waited_for != set(busy):
+                on_event(Note(f"waiting for what other processes learn: {', '.join(sorted(busy.values()))}"))
+            waited_for = set(busy)
+            time.sleep(_BETWEEN_LOOKS_S)
+        waiting = later
 
-        def on_step(seconds: float, number: int = number, remark: str = remark) -> None:
-            progress.step(number, remark, seconds)
 
-        maker = CellMaker(plan, cell, registry, on_step, on_event)
+class _Composer:
+    """Makes and scores cells, and tells how far it is with all that there is to make."""
+
+    def __init__(
+        self, plan: SuitePlan, base: Base, scorer: Scorer, registry: Registry, writer: ResultsWriter, on_event: OnEvent
+    ) -> None:
+        self._plan, self._base, self._scorer, self._registry = plan, base, scorer, registry
+        self._writer, self._on_event = writer, on_event
+        self._cells, self._done = len(plan.to_make), 0
+        self._progress = TotalProgress(on_event, "videos", sum(cell.config.steps for cell in plan.to_make))
+
+    def make(self, cells: Sequence[PlannedCell]) -> None:
+        """Make and score cells of which nobody learns an adapter any more, in the suite's order."""
+        for cell in cells:
+            self._done += 1
+            self._make(cell, self._done)
+
+    def _make(self, cell: PlannedCell, number: int) -> None:
+        remark = f"{number} of {self._cells}, {cell_text(cell.cell)}"
+
+        def on_step(seconds: float) -> None:
+            self._progress.step(number, remark, seconds)
+
+        maker = CellMaker(self._plan, cell, self._registry, on_step, self._on_event)
         try:
-            cell.after = maker.made(base, scorer)
+            cell.after = maker.made(self._base, self._scorer)
         except Exception as error:
             cell.after = maker.failed(reason_of(error))
             if not any(adapter.error for adapter in cell.adapters.values()):  # of those was told before
-                on_event(Warned(f"{cell_text(cell.cell)} failed: {cell.after.error}"))
-        progress.piece_done(number, cell.config.steps)
-        writer.add(cell)
-
-
-class _Clock:
-    """The time left: what was guessed for the rest, at the pace of what is done."""
-
-    def __init__(self, guessed: float) -> None:
-        self._left, self._guessed, self._took = guessed, 0.0, 0.0
-
-    def passed(self, guessed: float, seconds: float) -> None:
-        """Something that was guessed at so many seconds is done."""
-        self._left -= guessed
-        self._guessed += guessed
-        self._took += seconds
-
-    @property
-    def left_text(self) -> str:
-        pace = self._took / self._guessed if self._guessed else 1.0
-        return f"about {duration_text(self._left * pace)} left for the suite"
+                self._on_event(Warned(f"{cell_text(cell.cell)} failed: {cell.after.error}"))
+        self._progress.piece_done(number, cell.config.steps)
+        self._writer.add(cell)

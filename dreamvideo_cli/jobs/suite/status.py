@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from engine.evaluation.suites.definition import Suite
-from engine.evaluation.suites.results import RESULTS, CellResult, read_results
+from engine.evaluation.suites.results import CellResult, read_results, results_files
 
 COUNTS = ("done", "failed", "missing")
 
@@ -27,7 +27,7 @@ class MethodStatus:
 
 def results_in(folder: Path) -> list[CellResult]:
     """What `read_results` gives, none where nothing has been made yet. Raises `InputError`."""
-    return read_results(folder) if (folder / RESULTS).exists() else []
+    return read_results(folder) if results_files(folder) else []
 
 
 def status_of(suite: Suite, folder: Path, results: Sequence[CellResult]) -> list[MethodStatus]:

@@ -1,5 +1,6 @@
 """What came of a suite's cells: one line of JSON each, in the suite's folder, the last of a cell counts.
 
+Shards of a suite write files of their own, which count like that of the whole suite and become part of it when it runs.
 Beside them are the identities of the cells when the suite was last run: a result of another identity no longer counts.
 """
 
@@ -16,6 +17,7 @@ from engine.errors import InputError
 from engine.files import written_aside
 
 RESULTS = "results.jsonl"
+_OF_SHARDS = "results-*-of-*.jsonl"
 _WANTED = "wanted.json"
 _BLOCK = 65536
 Key = tuple[str, str, str, str, int]
@@ -81,16 +83,47 @@ class CellResult:
     """Clips of the motion, copied into the suite's folder as MP4."""
 
 
-def append_result(folder: Path, result: CellResult) -> None:
+def results_of_shard(slug: str) -> str:
+    """The name of the file that a shard writes its results into."""
+    return f"results-{slug}.jsonl"
+
+
+def results_files(folder: Path) -> list[Path]:
+    """The files of results in a folder: that of the whole suite first, then those of its shards."""
+    return [path for path in (folder / RESULTS, *sorted(folder.glob(_OF_SHARDS))) if path.exists()]
+
+
+def append_result(folder: Path, result: CellResult, *, file: str = RESULTS) -> None:
     """Add a line, whole or not at all as far as a reader is concerned: `read_results` skips a torn last line,
-    and the next one takes its place. The folder is one process's."""
-    line = json.dumps(asdict(result), ensure_ascii=False) + "\n"
-    path = folder / RESULTS
+    and the next one takes its place. The file is one process's."""
+    path = folder / file
     path.touch()
-    with path.open("rb+") as file:
-        file.seek(_end_of_last_line(file))
-        file.truncate()
-        file.write(line.encode("utf-8", "backslashreplace"))
+    with path.open("rb+") as opened:
+        opened.seek(_end_of_last_line(opened))
+        opened.truncate()
+        opened.write(_line(result))
+
+
+def merge_results(folder: Path) -> None:
+    """Take the results of shards into the whole suite's file, and remove theirs. The folder is one process's.
+
+    Raises `InputError` where a line isn't a result.
+    """
+    shards = [path for path in results_files(folder) if path.name != RESULTS]
+    if not shards:
+        return
+    whole = folder / RESULTS
+    known = _newest_in(whole) if whole.exists() else {}
+    lines = [_line(result) for result in newest_results(folder) if known.get(result.cell.key) != result]
+    *kept, _ = whole.read_bytes().split(b"\n") if whole.exists() else [b""]
+    with written_aside(whole) as partial:
+        partial.write_bytes(b"".join([line + b"\n" for line in kept] + lines))
+    for path in shards:
+        path.unlink()
+
+
+def _line(result: CellResult) -> bytes:
+    return (json.dumps(asdict(result), ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _end_of_last_line(file: BinaryIO) -> int:
@@ -145,16 +178,26 @@ def stored_identities(folder: Path) -> dict[Key, str] | None:
 
 
 def newest_results(folder: Path) -> list[CellResult]:
-    """The newest result of each cell there ever was, in the order of `Cell.key`. What follows the last line's end is
-    torn.
+    """The newest result of each cell there ever was, in the order of `Cell.key`. What follows a file's last line's end
+    is torn.
 
     Raises `InputError` where `folder` holds no results, or a line isn't one.
     """
-    path = folder / RESULTS
-    try:
-        *lines, _ = path.read_bytes().split(b"\n")
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{folder} holds no results of a suite: make some with `dv suite run`") from None
+    files = results_files(folder)
+    if not files:
+        raise InputError(f"{folder} holds no results of a suite: make some with `dv suite run`")
+    newest: dict[Key, CellResult] = {}
+    for path in files:
+        for key, result in _newest_in(path).items():
+            # A shard's file may have been copied here from another machine after it was merged. A cell that was only
+            # measured anew has the time that its video was made at.
+            if key not in newest or result.made_at >= newest[key].made_at:
+                newest[key] = result
+    return [newest[key] for key in sorted(newest)]
+
+
+def _newest_in(path: Path) -> dict[Key, CellResult]:
+    *lines, _ = path.read_bytes().split(b"\n")
     newest: dict[Key, CellResult] = {}
     for number, line in enumerate(lines, 1):
         try:
@@ -162,7 +205,7 @@ def newest_results(folder: Path) -> list[CellResult]:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}, line {number} is not a result of a suite: {error}") from None
         newest[result.cell.key] = result
-    return [newest[key] for key in sorted(newest)]
+    return newest
 
 
 def made(results: Iterable[CellResult]) -> list[CellResult]:

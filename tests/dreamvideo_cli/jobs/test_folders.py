@@ -36,6 +36,26 @@ def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
         pass
 
 
+def test_parts_are_worked_on_at_once_but_no_part_twice_and_not_beside_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dreamvideo_cli.jobs.folders._OTHER_PARTS_S", 0.1)
+
+    def is_kept_out(part: str | None) -> None:
+        with pytest.raises(InputError, match="another process works"), working_in(tmp_path, "suite", part=part):
+            pass
+
+    with working_in(tmp_path, "suite", part="1-of-2"), working_in(tmp_path, "suite", part="2-of-2"):
+        is_kept_out("1-of-2")
+        is_kept_out(None)
+    with working_in(tmp_path, "suite"):
+        is_kept_out("1-of-2")
+        is_kept_out("3-of-4")
+    with working_in(tmp_path / "shots", "suite", part="1-of-2"):
+        pass
+    assert not (tmp_path / "shots").exists()
+
+
 @pytest.mark.parametrize("name", ["there", "there/results.jsonl", "there/videos", "there/.suite.lock"])
 def test_what_may_not_be_written_into_is_refused_before_the_work(
     tmp_path: Path, forbidden: set[Path], name: str

@@ -47,7 +47,7 @@ def test_missing_weights_are_named(subject: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": "99"}, "format 99, this dv reads up to 3"),
+        ({"format_version": "99"}, "format 99, this dv reads up to 4"),
         ({"format_version": "one"}, "not an adapter"),
         ({"rank": "4"}, "says rank, which this dv does not know"),
         ({"kind": None}, "not an adapter"),
@@ -76,6 +76,27 @@ def test_an_adapter_comes_back_as_it_was_written(base: Base, tmp_path: Path) -> 
         assert all(torch.equal(again.weights[k], t) for k, t in adapter.weights.items())
         for mine, theirs in ((again.token, adapter.token), (again.embeddings, adapter.embeddings)):
             assert (mine is None and theirs is None) or torch.equal(mine, theirs)  # type: ignore[arg-type]
+
+
+def test_latents_of_clips_come_back_and_what_is_wrong_with_them_is_named(base: Base, tmp_path: Path) -> None:
+    clips = (torch.randn(4, 3, 2, 2), torch.randn(4, 5, 2, 2))
+    write_adapter(replace(motion_of(base), clips=clips), tmp_path)
+    again = read_adapter(tmp_path).clips
+    assert len(again) == 2 and all(torch.equal(mine, theirs) for mine, theirs in zip(again, clips, strict=True))
+    file = tmp_path / "clip_latents.safetensors"
+    for tensors, message in (
+        ({"0": clips[0]}, "not the latents of 2 clips"),
+        ({"0": clips[0], "2": clips[1]}, "not the latents of 2 clips"),
+        ({"0": clips[0], "1": clips[1][0]}, "aren't"),
+        ({"0": clips[0], "1": clips[1][:, :0]}, "aren't"),
+        ({"0": clips[0], "1": clips[1] * float("nan")}, "no numbers"),
+    ):
+        save_file(tensors, file)
+        with pytest.raises(AdapterError, match=rf"clip_latents\.safetensors .*{message}"):
+            read_adapter(tmp_path)
+    file.unlink()
+    with pytest.raises(AdapterError, match=r"lacks its file .*clip_latents"):
+        read_adapter(tmp_path)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -45,7 +45,7 @@ def known_families() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", params=["unet3d", "tiny_joint", "animatediff", "wan"])
+@pytest.fixture(scope="session", params=["unet3d", "tiny_joint", "animatediff", "stable_diffusion", "wan"])
 def sample(
     request: pytest.FixtureRequest,
     known_families: None,
@@ -60,10 +60,11 @@ def sample(
         writers[request.param](other)
         shutil.copytree(folder / "image_encoder", other / "image_encoder")
         folder = other
-    if request.param == "animatediff":
-        other = tmp_path_factory.mktemp("animatediff")
+    if request.param in ("animatediff", "stable_diffusion"):
+        other = tmp_path_factory.mktemp(request.param)
         write_image_model(other, folder)
-        write_motion_module(other / "motion_module")
+        if request.param == "animatediff":
+            write_motion_module(other / "motion_module")
         folder = other
     return Sample(BaseLocation(request.param, str(folder)))
 
@@ -72,6 +73,22 @@ def sample(
 def family_base(sample: Sample) -> Base:
     """One base of each family, for the tests that leave it as it was."""
     return sample.load()
+
+
+@pytest.fixture(scope="module")
+def wan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base of the family `wan` in miniature."""
+    place = tmp_path_factory.mktemp("wan")
+    write_tiny_wan(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def image_model(make_base: MakeBase, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image model like Stable Diffusion in miniature."""
+    folder = tmp_path_factory.mktemp("image_model")
+    write_image_model(folder, make_base())
+    return folder
 
 
 @pytest.fixture

@@ -31,18 +31,11 @@ from engine.sampling.guidance import guided
 from engine.sampling.levels import Level
 from engine.sampling.samplers import ddim
 from tests.engine.bases.conftest import MakeBase
-from tests.engine.bases.tiny_animatediff import POSITIONS, write_image_model, write_motion_module
+from tests.engine.bases.tiny_animatediff import POSITIONS, write_motion_module
 from tests.rendering import MATERIAL
 
 FRAMES, SIZE = 6, (16, 24)
 """Frames, and width and height in pixels."""
-
-
-@pytest.fixture(scope="module")
-def image_model(make_base: MakeBase, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("image_model")
-    write_image_model(folder, make_base())
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -153,9 +146,11 @@ def test_the_motion_module_may_lie_inside_the_model(image_model: Path, motion_mo
     assert apart.layout == inside.layout
 
 
-def test_without_a_motion_module_the_message_says_how_to_name_one(image_model: Path) -> None:
-    with pytest.raises(BaseError, match=r"no motion_module/ folder: name one with `motion_module`"):
-        inspect_base(at(image_model, None))
+def test_an_image_model_without_a_motion_module_is_a_base_of_another_family(
+    image_model: Path, motion_module: Path
+) -> None:
+    assert inspect_base(at(image_model, motion_module)).family == "animatediff"
+    assert inspect_base(at(image_model, None)).family == "stable_diffusion"
 
 
 def test_a_base_of_another_family_has_no_use_for_one(make_base: MakeBase, motion_module: Path) -> None:

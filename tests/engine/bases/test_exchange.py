@@ -24,22 +24,14 @@ from engine.bases.location import BaseLocation
 from engine.bases.unet3d import UNET3D
 from engine.errors import AdapterError
 from engine.files import FileThereError
-from tests.engine.bases.tiny_wan import write_tiny_wan
 
 FORMS: tuple[Exchange, ...] = ("diffusers", "comfyui")
 each_form = pytest.mark.parametrize("form", FORMS)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("wan")
-    write_tiny_wan(place)
-    return place
-
-
-@pytest.fixture(scope="module")
-def base(folder: Path) -> Base:
-    return load_base(BaseLocation("wan", str(folder)), device="cpu")
+def base(wan_folder: Path) -> Base:
+    return load_base(BaseLocation("wan", str(wan_folder)), device="cpu")
 
 
 def filled(weights: Learnt) -> Learnt:
@@ -86,10 +78,10 @@ def test_what_comes_back_is_equal_to_the_bit(
 @each_form
 @torch.no_grad()
 def test_diffusers_loader_takes_every_key_and_predicts_the_same(
-    write: Callable[[Exchange], Path], form: Exchange, adapter: AdapterFiles, base: Base, folder: Path,
+    write: Callable[[Exchange], Path], form: Exchange, adapter: AdapterFiles, base: Base, wan_folder: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    pipeline: Any = WanPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipeline: Any = WanPipeline.from_pretrained(wan_folder, torch_dtype=torch.float32)
     path = write(form)
     pipeline.load_lora_weights(path)
     assert not [record for record in caplog.records if "key" in record.message.lower()]

@@ -149,7 +149,7 @@ def test_the_estimate_counts_one_block_of_those_offloaded(
     location: BaseLocation, plan: Plan, monkeypatch: pytest.MonkeyPatch, stored: torch.dtype | None
 ) -> None:
     gpu = torch.device("cuda")
-    monkeypatch.setattr(estimating, "_speed", lambda *_: 1e12)
+    monkeypatch.setattr(estimating, "matrix_rate", lambda *_: 1e12)
 
     def chosen(_device: Any, _dtype: Any, *, offload: bool = False) -> Compute:
         return Compute(gpu, torch.bfloat16, stored, offload)

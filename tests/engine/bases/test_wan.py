@@ -34,27 +34,19 @@ from engine.sampling.guidance import guided
 from engine.sampling.levels import Level
 from engine.sampling.samplers import sampler_named
 from engine.settings import resolve
-from tests.engine.bases.tiny_wan import write_tiny_wan
 
 PROMPTS = ["a dog runs  on &amp; on", ""]
 FRAMES, SIZE = 9, (32, 16)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("wan")
-    write_tiny_wan(place)
-    return place
+def load(wan_folder: Path) -> Callable[[], Base]:
+    return lambda: load_base(BaseLocation("wan", str(wan_folder)), device="cpu")
 
 
 @pytest.fixture(scope="module")
-def load(folder: Path) -> Callable[[], Base]:
-    return lambda: load_base(BaseLocation("wan", str(folder)), device="cpu")
-
-
-@pytest.fixture(scope="module")
-def pipeline(folder: Path) -> Any:
-    pipe = WanPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+def pipeline(wan_folder: Path) -> Any:
+    pipe = WanPipeline.from_pretrained(wan_folder, torch_dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -89,9 +81,9 @@ def test_latents_and_frames_are_the_pipelines(load: Callable[[], Base], pipeline
 
 
 @torch.no_grad()
-def test_an_open_block_computes_what_a_block_does(load: Callable[[], Base], folder: Path) -> None:
+def test_an_open_block_computes_what_a_block_does(load: Callable[[], Base], wan_folder: Path) -> None:
     base = load()
-    plain = WanTransformer3DModel.from_pretrained(folder / "transformer", torch_dtype=torch.float32).eval()
+    plain = WanTransformer3DModel.from_pretrained(wan_folder / "transformer", torch_dtype=torch.float32).eval()
     assert any(isinstance(module, OpenBlock) for module in base.denoiser.modules())
     noisy, timesteps = start_of(base), torch.tensor([713.5])
     embeddings = base.text.encode([PROMPTS[0]]).embeddings
@@ -100,8 +92,8 @@ def test_an_open_block_computes_what_a_block_does(load: Callable[[], Base], fold
 
 
 @pytest.mark.parametrize("shift", [3.0, 5.0])
-def test_learning_draws_levels_by_the_bases_shift(folder: Path, tmp_path: Path, shift: float) -> None:
-    copied = shutil.copytree(folder, tmp_path / "wan")
+def test_learning_draws_levels_by_the_bases_shift(wan_folder: Path, tmp_path: Path, shift: float) -> None:
+    copied = shutil.copytree(wan_folder, tmp_path / "wan")
     UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift).save_pretrained(
         copied / "scheduler"
     )
@@ -144,13 +136,13 @@ def test_our_word_for_the_token_is_ordinary_words_however_it_is_written(load: Ca
 
 
 @torch.no_grad()
-def test_a_changed_encoder_and_a_damaged_file_are_not_taken_from_the_cache(folder: Path, tmp_path: Path) -> None:
+def test_a_changed_encoder_and_a_damaged_file_are_not_taken_from_the_cache(wan_folder: Path, tmp_path: Path) -> None:
     def text_of(place: Path) -> umt5.Umt5Text:
         text = load_base(BaseLocation("wan", str(place)), device="cpu").text
         assert isinstance(text, umt5.Umt5Text)
         return text
 
-    copied = shutil.copytree(folder, tmp_path / "wan")
+    copied = shutil.copytree(wan_folder, tmp_path / "wan")
     first = text_of(copied).encode(["a hat"]).embeddings
     for file in cache_folder("prompts").iterdir():
         file.write_bytes(b"damaged")
@@ -185,20 +177,20 @@ def test_the_encoder_is_gone_before_the_first_step(
 # --- what a folder holds ---
 
 
-def test_settings_are_recommended_where_the_folder_has_none(folder: Path, tmp_path: Path, clip: Path) -> None:
-    info = inspect_base(BaseLocation("wan", str(folder)))
+def test_settings_are_recommended_where_the_folder_has_none(wan_folder: Path, tmp_path: Path, clip: Path) -> None:
+    info = inspect_base(BaseLocation("wan", str(wan_folder)))
     assert info.recommended["compose"]["sampler"] == "unipc"
     config = plan_motion([clip], "a dog", info=info, options={"appearance_guidance": False}).settings.config
     assert (config.frames, config.fps, config.offset_noise) == (33, 16.0, 0.0)
-    copied = shutil.copytree(folder, tmp_path / "wan")
+    copied = shutil.copytree(wan_folder, tmp_path / "wan")
     (copied / "recommended.json").write_text(json.dumps({"motion": {"frames": 17}}))
     own = inspect_base(BaseLocation("wan", str(copied)))
     assert own.recommended["motion"] == {"frames": 17}
     assert own.recommended["compose"] == info.recommended["compose"]
 
 
-def test_the_estimate_counts_the_windows_that_there_are(folder: Path, clip: Path, tmp_path: Path) -> None:
-    location = BaseLocation("wan", str(folder))
+def test_the_estimate_counts_the_windows_that_there_are(wan_folder: Path, clip: Path, tmp_path: Path) -> None:
+    location = BaseLocation("wan", str(wan_folder))
 
     def encoding(frames: int, *more: Path) -> float:
         options = {"appearance_guidance": False, "frames": frames, "size": (128, 128), "batch_size": 1}
@@ -213,15 +205,39 @@ def test_the_estimate_counts_the_windows_that_there_are(folder: Path, clip: Path
 
 
 def test_an_estimate_in_half_precision_passes_on_no_remarks_of_the_library(
-    folder: Path, caplog: pytest.LogCaptureFixture
+    wan_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = ComposeConfig(steps=1, frames=5, size=(16, 16))
-    assert composing_seconds(config, BaseLocation("half", str(folder)), device="cpu", dtype="bf16") > 0
+    assert composing_seconds(config, BaseLocation("half", str(wan_folder)), device="cpu", dtype="bf16") > 0
     assert not caplog.messages
 
 
-def test_adapters_are_64_wide_unless_asked_otherwise(folder: Path, photographs: list[Path]) -> None:
-    info = inspect_base(BaseLocation("wan", str(folder)))
+def test_the_estimate_counts_what_is_computed_again(wan_folder: Path, photographs: list[Path]) -> None:
+    location = BaseLocation("wan", str(wan_folder))
+
+    def learning(checkpointing: bool) -> float:
+        options = {"size": (32, 32), "gradient_checkpointing": checkpointing}
+        plan = plan_subject(photographs, "dog", info=inspect_base(location), options=options)
+        told = estimate(plan, location, device="cpu", dtype="fp32")
+        return told.seconds - told.encoding_seconds
+
+    assert learning(True) / learning(False) == pytest.approx(4 / 3, rel=0.02)
+
+
+def test_the_estimate_counts_the_writing_of_what_was_learnt(
+    wan_folder: Path, photographs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location = BaseLocation("wan", str(wan_folder))
+    monkeypatch.setattr("engine.estimating._in_use", lambda: 0)
+    options = {"size": (32, 32), "hidden_width": 20_000, "batch_size": 1}
+    plan = plan_subject(photographs, "dog", info=inspect_base(location), options=options)
+    told = estimate(plan, location, device="cpu", dtype="fp32")
+    # Weights and AdamW's two averages, and two copies of the weights.
+    assert told.peak_bytes > (3 + 2) * 4 * sum(told.parameters.values())
+
+
+def test_adapters_are_64_wide_unless_asked_otherwise(wan_folder: Path, photographs: list[Path]) -> None:
+    info = inspect_base(BaseLocation("wan", str(wan_folder)))
 
     def width(**options: object) -> tuple[object, float]:
         weights: Any = plan_subject(photographs, "dog", info=info, options=options).settings.config
@@ -243,19 +259,19 @@ def test_adapters_are_64_wide_unless_asked_otherwise(folder: Path, photographs: 
     ],
 )
 def test_wans_other_models_are_refused(
-    folder: Path, tmp_path: Path, part: str, changes: dict[str, object], named: str
+    wan_folder: Path, tmp_path: Path, part: str, changes: dict[str, object], named: str
 ) -> None:
-    copied = shutil.copytree(folder, tmp_path / "wan")
+    copied = shutil.copytree(wan_folder, tmp_path / "wan")
     content = json.loads((copied / part).read_text())
     (copied / part).write_text(json.dumps(content | changes))
     with pytest.raises(BaseError, match=named):
         inspect_base(BaseLocation("wan", str(copied)))
 
 
-def test_half_precision_is_for_the_denoiser_and_the_text_alone(folder: Path) -> None:
-    base = load_base(BaseLocation("wan", str(folder)), device="cpu", dtype="bf16")
+def test_half_precision_is_for_the_denoiser_and_the_text_alone(wan_folder: Path) -> None:
+    base = load_base(BaseLocation("wan", str(wan_folder)), device="cpu", dtype="bf16")
     window = torch.rand(1, 3, 5, 16, 16) * 2 - 1
-    exact = load_base(BaseLocation("wan", str(folder)), device="cpu").codec.encode(window)[0]
+    exact = load_base(BaseLocation("wan", str(wan_folder)), device="cpu").codec.encode(window)[0]
     assert torch.equal(base.codec.encode(window)[0], exact)
     assert base.denoiser.get_parameter("blocks.0.attn1.to_q.weight").dtype == torch.bfloat16
 

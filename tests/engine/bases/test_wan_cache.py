@@ -25,7 +25,6 @@ from engine.sampling.guidance import guided
 from engine.sampling.levels import Level
 from engine.sampling.samplers import sampler_named
 from engine.training import generator_at
-from tests.engine.bases.tiny_wan import write_tiny_wan
 from tests.engine.sample_adapters import motion_of, random, subject_of
 
 CONFIG = ComposeConfig(steps=6, frames=5, size=(32, 16), guidance_scale=3.0, sampler="unipc", offset_noise=0.0)
@@ -33,15 +32,8 @@ NEVER, ALWAYS = 1e-7, 1.0
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("wan")
-    write_tiny_wan(place)
-    return place
-
-
-@pytest.fixture(scope="module")
-def base(folder: Path) -> Base:
-    return load_base(BaseLocation("wan", str(folder)), device="cpu")
+def base(wan_folder: Path) -> Base:
+    return load_base(BaseLocation("wan", str(wan_folder)), device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +82,9 @@ def test_late_blocks_and_the_adapters_in_them_run_in_the_first_step_alone(
 
 @torch.no_grad()
 @pytest.mark.parametrize("threshold", [NEVER, ALWAYS])
-def test_each_of_guidances_passes_reuses_its_own(base: Base, folder: Path, threshold: float) -> None:
+def test_each_of_guidances_passes_reuses_its_own(base: Base, wan_folder: Path, threshold: float) -> None:
     """As in diffusers' pipelines, which predict the two apart, in contexts of their own."""
-    plain = WanTransformer3DModel.from_pretrained(folder / "transformer", torch_dtype=torch.float32).eval()
+    plain = WanTransformer3DModel.from_pretrained(wan_folder / "transformer", torch_dtype=torch.float32).eval()
     plain.enable_cache(FirstBlockCacheConfig(threshold=threshold))
     text = base.text.encode(["", "a dog"]).embeddings
 

@@ -35,6 +35,13 @@ def test_guidance_of_one_asks_the_conditional_branch_alone() -> None:
     assert torch.equal(guided(dummy, 1.0)(sample, LEVEL), dummy(sample, LEVEL))
 
 
+def test_levels_that_are_left_unguided_ask_the_conditional_branch_alone() -> None:
+    sample, other = torch.randn(1, 4, 3, 8, 8), Level(9, 0.6, 0.8)
+    denoise = guided(dummy, 9.0, [LEVEL])
+    assert torch.equal(denoise(sample, LEVEL), dummy(sample, LEVEL))
+    assert torch.equal(denoise(sample, other), guided(dummy, 9.0)(sample, other))
+
+
 def test_what_follows_the_steps_is_prepared_before_each() -> None:
     """By the level, whatever else is asked in between; a schedule may arrive at the level that it last asked for."""
     levels = [Level(9, 0.6, 0.8), LEVEL, Level(0, 1.0, 0.0), Level(0, 1.0, 0.0)]

@@ -14,7 +14,7 @@ from tests.dreamvideo_cli.commands.suite.sample import MATERIAL
 
 
 def test_dvs_own_suites() -> None:
-    assert shipped_suites() == ["embedded-base", "paper", "paper-animatediff", "small"]
+    assert shipped_suites() == ["embedded-base", "paper", "paper-animatediff", "paper-tune-a-video", "small"]
     small = read_suite(suite_file("small"))
     assert (len(small.methods), len(small.subjects), len(small.motions), len(small.prompts)) == (4, 2, 2, 1)
     full = read_suite(suite_file("embedded-base"))
