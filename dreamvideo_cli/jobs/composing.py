@@ -135,8 +135,8 @@ def plan_composition(request: ComposeRequest, registry: Registry, on_event: OnEv
     """
     from engine.media.video import check_rate
 
-    subject = registry.find(request.subject, kind="subject") if request.subject is not None else None
-    motion = registry.find(request.motion, kind="motion") if request.motion is not None else None
+    subject = registry.find_at(request.subject, kind="subject") if request.subject is not None else None
+    motion = registry.find_at(request.motion, kind="motion") if request.motion is not None else None
     adapters = tuple(adapter for adapter in (subject, motion) if adapter is not None)
     check_text(str(request.settings.get("negative_prompt", "")), "`negative_prompt`")
     prompt = placed_prompt(request.prompt, subject)
