@@ -11,7 +11,6 @@ from dreamvideo_cli.jobs.requests import LearnRequest
 from engine.versions import version_of, version_of_dv
 
 if TYPE_CHECKING:
-    from engine.bases.base import Base
     from engine.learning import Learned
     from engine.planning import MotionPlan, PlannedSource, SubjectPlan
     from registry import NewAdapter, Source
@@ -25,15 +24,23 @@ def hyperparameters(request: LearnRequest, plan: SubjectPlan | MotionPlan) -> di
     return {**plan.settings.values(), **_trimming(request), **_captions(plan)}
 
 
-def adapter_row(request: LearnRequest, plan: SubjectPlan | MotionPlan, base: Base, learned: Learned) -> NewAdapter:
+def adapter_row(
+    request: LearnRequest,
+    plan: SubjectPlan | MotionPlan,
+    learned: Learned,
+    *,
+    base_name: str,
+    base_fingerprint: str,
+    device: str,
+) -> NewAdapter:
     """The row of an adapter that was just learnt."""
     from registry import NewAdapter
 
     return NewAdapter(
         kind=request.kind,
         name=request.name,
-        base_fingerprint=base.fingerprint,
-        base_name=base.name,
+        base_fingerprint=base_fingerprint,
+        base_name=base_name,
         method=learned.method,
         hyperparameters=hyperparameters(request, plan),
         origins={
@@ -42,7 +49,7 @@ def adapter_row(request: LearnRequest, plan: SubjectPlan | MotionPlan, base: Bas
             **dict.fromkeys(_captions(plan), "files"),
         },
         seed=plan.settings.config.seed,
-        device=str(base.device),
+        device=device,
         dtype=request.given.get("dtype", "fp32"),
         library_versions={name: version_of(name) for name in _LIBRARIES},
         started_at=request.started_at,
