@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from dreamvideo_cli.jobs.bases import chosen_base
-from dreamvideo_cli.jobs.events import Encoded, OnEvent, Planned, Step, ignore
-from dreamvideo_cli.jobs.publishing import adapter_row, now, source_row
+from dreamvideo_cli.jobs.events import Encoded, Note, OnEvent, Planned, Step, Warned, ignore
+from dreamvideo_cli.jobs.publishing import adapter_row, describe_steps, effect_text, now, source_row
 from dreamvideo_cli.jobs.recording import Record, recorded
 from dreamvideo_cli.jobs.requests import LearnRequest, has_diverged, load_request, reached_text, save_reached
 from engine.bases.location import BaseInfo, inspect_base
@@ -26,6 +26,7 @@ from registry.errors import RegistryError
 if TYPE_CHECKING:
     from engine.bases.base import Base
     from engine.estimating import Estimate
+    from engine.held_out import Effect
     from engine.learning import Learned
     from engine.planning import MotionPlan, SubjectPlan
     from engine.training import Progress
@@ -364,11 +365,14 @@ class _Run:
             self._request.save(self._folder)
             with self._registry.staging() as staged:
                 computed = yield Computation(self._planned, self._folder, staged, self._report, self._encoding())
+                describe_steps(staged)
                 row = adapter_row(
                     self._request, self._plan, computed.learned, base_name=self._planned.info.location.name,
                     base_fingerprint=computed.base_fingerprint, device=computed.device,
                 )  # fmt: skip
-                return self._registry.publish(staged, row, [source_row(source) for source in self._plan.sources])
+                adapter = self._registry.publish(staged, row, [source_row(source) for source in self._plan.sources])
+            self._tell_effect(computed.learned.effect)
+            return adapter
         except KeyboardInterrupt as stop:
             stop.add_note(f"stopped {self._where}{self._way_on}")
             raise
@@ -386,6 +390,13 @@ class _Run:
                 save_reached(self._folder, self._record.reached, diverged=diverged)
             elif self._fresh:
                 shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _tell_effect(self, effect: Effect | None) -> None:
+        if effect is None:
+            return
+        text = effect_text(effect)
+        self._record.log(text)
+        self._on_event(Warned(text) if effect.is_nothing else Note(text))
 
     def _encoding(self) -> Callable[[int, int], None]:
         done, at = 0, time.perf_counter()

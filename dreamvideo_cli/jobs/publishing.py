@@ -11,6 +11,7 @@ from dreamvideo_cli.jobs.requests import LearnRequest
 from engine.versions import version_of, version_of_dv
 
 if TYPE_CHECKING:
+    from engine.held_out import Effect
     from engine.learning import Learned
     from engine.planning import MotionPlan, PlannedSource, SubjectPlan
     from registry import NewAdapter, Source
@@ -60,6 +61,28 @@ def adapter_row(
         class_word=getattr(plan, "class_word", None),
         prompt=getattr(plan, "prompt", None),
     )
+
+
+def describe_steps(folder: Path) -> None:
+    """Say in the folder of an adapter that is about to be published what its kept steps are."""
+    from engine.learning_folder import losses_at
+    from registry.kept_steps import describe, folders
+
+    for step, kept in folders(folder):
+        loss, held_out = losses_at(folder, step)
+        describe(kept, loss=loss, held_out_loss=held_out)
+
+
+def effect_text(effect: Effect) -> str:
+    """What an adapter does, in one line."""
+    by = f"{effect.prediction_change:.2%}"
+    losses = f"held-out loss {effect.loss:.4g}, {effect.loss_without:.4g} without it"
+    if effect.is_nothing:
+        return (
+            f"what was learnt does next to nothing: at strength 1 the base's prediction moves by {by} ({losses}). "
+            "Learn for more steps, or at a higher learning rate"
+        )
+    return f"at strength 1 the base's prediction moves by {by}; {losses}"
 
 
 def imported_name(name: str | None, file: Path, otherwise: str) -> str:
