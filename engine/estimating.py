@@ -27,6 +27,7 @@ from engine.methods.common import OptimizerConfig, Recipe
 from engine.methods.dreamvideo import ComposeConfig
 from engine.planning import MotionPlan, SubjectPlan, check_offload, preview_config, sampling_of
 from engine.sampling.guidance import guided_steps
+from engine.sampling.inversion import REFINEMENTS
 
 if sys.platform != "win32":
     import resource
@@ -116,11 +117,12 @@ def _measurements(config: OptimizerConfig, steps: Mapping[str, int]) -> int:
 def _previews(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: str | None, dtype: str) -> float:
     """Seconds that videos take which are made on the way."""
     every = plan.settings.config.preview_every
-    count = plan.method.recipe(plan.settings.config).parts[-1].steps // every if every else 0
+    recipe = plan.method.recipe(plan.settings.config)
+    count = recipe.parts[-1].steps // every if every else 0
     if not count:
         return 0.0
     config = preview_config(plan, _counted(location)[0])
-    return count * composing_seconds(config, location, device=device, dtype=dtype)
+    return count * composing_seconds(config, location, device=device, dtype=dtype, inverts=recipe.starts_from_clips)
 
 
 def _encoding(plan: SubjectPlan | MotionPlan, info: BaseInfo, window: int) -> EncodingCost:
@@ -147,10 +149,14 @@ def _in_use() -> int:
     return used if sys.platform == "darwin" else 1024 * used
 
 
-def composing_seconds(config: ComposeConfig, location: BaseLocation, *, device: str | None, dtype: str) -> float:
-    """What one video will take, guessed as `estimate` guesses: denoising alone, which is nearly all of it."""
+def composing_seconds(
+    config: ComposeConfig, location: BaseLocation, *, device: str | None, dtype: str, inverts: bool = False
+) -> float:
+    """What one video will take, guessed as `estimate` guesses: denoising alone, which is nearly all of it, and the
+    inversion of a clip where the video starts from one."""
     compute = choose_compute(device, dtype)
     branches = config.steps + len(guided_steps(config))
+    branches += config.steps * (REFINEMENTS + 1) if inverts else 0
     flops, _ = _cost(location, _latents(location, 1, config.frames, config.size), compute.dtype, checkpointing=False)
     return flops * branches / (matrix_rate(compute.device, compute.dtype) * _EFFICIENCY)
 

@@ -182,8 +182,13 @@ class Estimates:
         from engine.estimating import composing_seconds
 
         config = cell.config
-        costs = [config.steps, config.frames, config.size, config.guidance_scale == 1]
-        return float(self._once(costs, lambda: composing_seconds(config, self.plan.info.location, **self._where())))
+        inverts = any(
+            adapter.plan.method.recipe(adapter.plan.settings.config).starts_from_clips
+            for adapter in cell.adapters.values()
+        )
+        costs = [config.steps, config.frames, config.size, config.guidance_scale == 1, inverts]
+        location, where = self.plan.info.location, self._where()
+        return float(self._once(costs, lambda: composing_seconds(config, location, inverts=inverts, **where)))
 
     def _estimate(self, adapter: PlannedAdapter) -> Any:
         from engine.estimating import estimate
