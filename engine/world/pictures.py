@@ -18,7 +18,7 @@ from engine.world.shapes import Array
 
 FRAMES = 8
 SIZE = 64
-STILL_SIZE = 0.56
+STILL_SIZE = 0.66
 """The side of an individual's picture over the frame's: the drawing in it fills about nine tenths."""
 
 Pixels = NDArray[np.uint8]
@@ -78,8 +78,8 @@ def photograph(one: Individual, seed: int, *, size: int = SIZE, scene: str | Non
     """A photograph of the individual: place, size, tilt, light, scene (unless given), and how it looks, all differ."""
     generator = np.random.default_rng([seed, 1])
     scene = scene or str(generator.choice(list(backgrounds.PHRASES)))
-    x, y = (float(v) for v in 0.5 + generator.uniform(-0.17, 0.17, 2))
-    scale, angle = STILL_SIZE + float(generator.uniform(-0.07, 0.09)), float(generator.uniform(-0.22, 0.22))
+    x, y = (float(v) for v in 0.5 + generator.uniform(-0.13, 0.13, 2))
+    scale, angle = STILL_SIZE + float(generator.uniform(-0.07, 0.09)), float(generator.uniform(-0.18, 0.18))
     path = motions.Path(*(torch.tensor([v]) for v in (x, y, scale, angle)))
     frames, alpha, mirrored = _film(one, path, scene, size, generator)
     text = caption(one, scene, coloured=bool(generator.random() < 0.5))

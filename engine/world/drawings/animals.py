@@ -17,38 +17,23 @@ def bird(pen: Pen) -> None:
     trunk = ellipse(0.08, 0.2, 0.56 + 0.04 * pen.one.build[0], 0.46, 0.25)
     pen.body(polygon([(0.42, 0.1), (0.88, -0.16), (0.92, 0.12), (0.82, 0.34)], 0.04), pen.one.second)
     for x in (-0.02, 0.24):
-        pen.detail(stroke([(x, 0.6), (x, 0.86), (x - 0.13, 0.9)], 0.05), darker(BEAK, 0.2))
+        pen.detail(stroke([(x, 0.6), (x, 0.86), (x - 0.14, 0.9)], 0.07), darker(BEAK, 0.2))
     _crest(pen, large)
     whole = head | trunk
     pen.body(whole, pen.one.body)
     _plumage(pen, whole)
-    wing = ellipse(0.24, 0.16, 0.36, 0.24 * large, 0.35)
-    pen.body(wing, pen.one.second)
-    pen.detail(arc(0.2, 0.08, 0.2, 0.1 * pi, 0.6 * pi, 0.03), darker(pen.one.second, 0.4), wing)
+    pen.body(ellipse(0.26, 0.16, 0.38, 0.26 * large, 0.35), pen.one.second)
     _beak(pen)
-    eye(pen, -0.37 + 0.05 * pen.pose.look, -0.26, 0.13)
-    worn(pen, Places((-0.26, -0.56), (-0.36, -0.3), 0.2, (-0.22, 0.06), 0.36, 0.34))
+    eye(pen, -0.37 + 0.05 * pen.pose.look, -0.28, 0.16)
+    worn(pen, Places((-0.26, -0.56), (-0.22, 0.08), 0.36, 0.34))
 
 
 def _crest(pen: Pen, large: float) -> None:
     kind = pen.one["ears"]
     if kind == "crest":
         shape = polygon([(-0.42, -0.55), (-0.1, -0.92 * large), (0.02, -0.4)], 0.05)
-    elif kind == "spikes":
-        points = [
-            (-0.52, -0.5),
-            (-0.5, -0.88),
-            (-0.36, -0.7),
-            (-0.24, -0.96),
-            (-0.14, -0.68),
-            (0.06, -0.8),
-            (0.02, -0.4),
-        ]
-        shape = polygon(points, 0.03)
     elif kind == "plume":
-        shape = ellipse(0.02, -0.72, 0.32 * large, 0.12, -0.5) | ellipse(0.14, -0.5, 0.3 * large, 0.11, -0.15)
-    elif kind == "curl":
-        shape = stroke([(-0.32, -0.6), (-0.3, -0.84), (-0.14, -0.92), (-0.02, -0.82), (-0.1, -0.74)], 0.07)
+        shape = ellipse(0.04, -0.7, 0.34 * large, 0.16, -0.4)
     else:
         return
     pen.body(shape, pen.one.second)
@@ -62,11 +47,6 @@ def _plumage(pen: Pen, whole: Shape) -> None:
         pen.marking(block(-0.3, -0.36, 0.6, 0.24, 0.0, 0.1), whole)
     elif kind == "back":
         pen.marking(ellipse(0.3, -0.22, 0.62, 0.42, 0.6), whole)
-    elif kind == "stripes":
-        for x in (-0.5, -0.22, 0.06):
-            pen.marking(block(x + 0.12, 0.24, 0.07, 0.6, turn=0.35), whole & block(0, 0.5, 1, 0.5))
-    else:
-        pattern(pen, whole, -0.08, 0.05, 0.5, 0.6)
 
 
 def _beak(pen: Pen) -> None:
@@ -74,12 +54,9 @@ def _beak(pen: Pen) -> None:
     shape = {
         "short": polygon([(x + 0.05, y - 0.14), (x - 0.18, y + 0.02), (x + 0.05, y + 0.14)], 0.03),
         "long": polygon([(x + 0.05, y - 0.1), (x - 0.3, y + 0.05), (x + 0.05, y + 0.12)], 0.03),
-        "hooked": polygon(
-            [(x + 0.05, y - 0.18), (x - 0.22, y - 0.06), (x - 0.2, y + 0.24), (x - 0.04, y + 0.12)], 0.03
-        ),
         "broad": ellipse(x - 0.08, y + 0.03, 0.2, 0.12, -0.1),
     }[pen.one["muzzle"]]
-    pen.body(shape, pen.one.third if pen.one["muzzle"] in ("hooked", "broad") else BEAK)
+    pen.body(shape, pen.one.third if pen.one["muzzle"] == "broad" else BEAK)
 
 
 def fish(pen: Pen) -> None:
@@ -90,9 +67,8 @@ def fish(pen: Pen) -> None:
     _fins(pen, high, large)
     pen.body(trunk, pen.one.body)
     _scales(pen, trunk, high)
-    pen.body(ellipse(0.02, 0.14, 0.17, 0.12, 0.5), pen.one.third)
     _fish_mouth(pen)
-    eye(pen, -0.46 + 0.05 * pen.pose.look, -0.12, 0.15)
+    eye(pen, -0.46 + 0.05 * pen.pose.look, -0.12, 0.18)
 
 
 def _tail(pen: Pen) -> None:
@@ -109,10 +85,6 @@ def _fins(pen: Pen, high: float, large: float) -> None:
     kind = pen.one["ears"]
     if kind == "sail":
         shape = polygon([(-0.4, -high + 0.12), (-0.1, -0.9 * large), (0.34, -0.24)], 0.05)
-    elif kind == "spikes":
-        top = -high - 0.24 * large
-        points = [(-0.5, -0.3), (-0.44, top), (-0.26, -high), (-0.12, top), (0.02, -high), (0.2, top), (0.3, -0.2)]
-        shape = polygon(points, 0.03)
     elif kind == "round":
         shape = ellipse(-0.1, -high - 0.02, 0.34, 0.26 * large)
     else:
@@ -124,40 +96,25 @@ def _fins(pen: Pen, high: float, large: float) -> None:
 
 def _scales(pen: Pen, trunk: Shape, high: float) -> None:
     kind = pen.one["pattern"]
-    if kind == "stripes":
-        for x in (-0.2, 0.08, 0.36):
-            pen.marking(block(x, 0, 0.075, 1.0), trunk)
-    elif kind == "band":
+    if kind == "band":
         pen.marking(block(0.0, 0, 0.2, 1.0, turn=0.15), trunk)
     elif kind == "mask":
         pen.marking(disc(-0.72, 0, 0.52), trunk)
     elif kind == "belly":
         pen.marking(ellipse(-0.14, 0.5, 0.8, 0.46), trunk)
     elif kind == "spots":
-        for x, y, r in (
-            (-0.16, -0.26, 0.11),
-            (0.1, -0.1, 0.11),
-            (-0.2, 0.3, 0.1),
-            (0.34, 0.06, 0.09),
-            (0.14, 0.32, 0.09),
-        ):
-            pen.marking(disc(x, y * high / 0.48, r), trunk)
-    elif kind == "scales":
-        for x in (-0.16, 0.08, 0.32):
-            for y in (-0.26, 0.0, 0.26):
-                pen.detail(arc(x, y, 0.13, -0.5 * pi, 0.5 * pi, 0.035), pen.one.second, trunk)
+        for x, y in ((-0.1, -0.24), (0.2, 0.0), (-0.12, 0.28)):
+            pen.marking(disc(x, y * high / 0.48, 0.15), trunk)
 
 
 def _fish_mouth(pen: Pen) -> None:
     kind = pen.one["muzzle"]
     if kind == "smile":
-        pen.detail(arc(-0.66, 0.04, 0.16, 0.1 * pi, 0.62 * pi, 0.035), INK)
+        pen.detail(arc(-0.66, 0.04, 0.18, 0.1 * pi, 0.62 * pi, 0.06), INK)
     elif kind == "lips":
-        pen.body(disc(-0.8, 0.02, 0.09) | disc(-0.79, 0.17, 0.08), pen.one.third)
-    elif kind == "beak":
-        pen.body(polygon([(-0.72, -0.1), (-0.94, 0.08), (-0.7, 0.22)], 0.03), BEAK)
+        pen.body(disc(-0.8, 0.02, 0.11) | disc(-0.79, 0.19, 0.1), pen.one.third)
     else:
-        pen.canvas.paint(ellipse(-0.74, 0.1, 0.1, 0.12), (0.5, 0.1, 0.15), outline=0.03)
+        pen.body(polygon([(-0.72, -0.1), (-0.94, 0.08), (-0.7, 0.22)], 0.03), BEAK)
 
 
 def snail(pen: Pen) -> None:
@@ -166,29 +123,28 @@ def snail(pen: Pen) -> None:
     skin = pen.one.second
     foot = stroke([(-0.6, 0.62), (0.7, 0.68)], 0.16) | stroke([(-0.6, 0.62), (-0.56, -0.1)], 0.2)
     for x in (-0.7, -0.42):
-        pen.body(stroke([(x * 0.9 - 0.04, -0.1), (x, -0.52)], 0.05), skin)
+        pen.body(stroke([(x * 0.9 - 0.04, -0.1), (x, -0.52)], 0.06), skin)
     pen.body(foot, skin)
     shell = {
         "spiral": disc(0.2, 0.08, 0.5 * large),
-        "rings": ellipse(0.2, 0.1, 0.52 * large, 0.46),
         "dome": ellipse(0.2, 0.3, 0.56 * large, 0.66) & block(0.2, 0, 1, 0.52),
         "cone": polygon([(-0.24, 0.44), (0.34, -0.54), (0.66, 0.44)], 0.12),
     }[pen.one["ears"]]
     pen.body(shell, pen.one.body)
     pattern(pen, shell, 0.2, 0.08, 0.5, 0.5)
-    if pen.one["ears"] in ("spiral", "rings"):
+    if pen.one["ears"] == "spiral":
         pen.detail(disc(0.2, 0.1, 0.3) - disc(0.2, 0.1, 0.22), pen.one.third, shell)
         pen.detail(disc(0.2, 0.1, 0.1), pen.one.third)
     else:
         for y in (-0.1, 0.2):
             pen.detail(block(0.2, y, 0.8, 0.05), pen.one.third, shell)
-    worn(pen, Places((-0.56, -0.16), (-0.56, -0.5), 0.14, (-0.56, 0.36), 0.24, 0.22))
+    worn(pen, Places((-0.56, -0.16), (-0.56, 0.36), 0.24, 0.22))
     for x in (-0.72, -0.4):
         eye(pen, x, -0.56, 0.15)
     kind = pen.one["muzzle"]
     if kind == "smile":
-        pen.detail(arc(-0.6, 0.08, 0.12, 0.1 * pi, 0.9 * pi, 0.035), INK)
+        pen.detail(arc(-0.6, 0.08, 0.12, 0.1 * pi, 0.9 * pi, 0.055), INK)
     elif kind == "open":
         pen.canvas.paint(ellipse(-0.62, 0.18, 0.09, 0.1), (0.5, 0.1, 0.15), outline=0.03)
     else:
-        pen.detail(stroke([(-0.72, 0.16), (-0.52, 0.16)], 0.03), INK)
+        pen.detail(stroke([(-0.72, 0.16), (-0.52, 0.16)], 0.055), INK)
