@@ -57,10 +57,7 @@ def pretrain(settings: AutoencoderSettings, photographs: Photographs, run: Run) 
             posterior = model.encode(pixels).latent_dist
             generator = generator_at(settings.loop.seed, step, "noise")
             noise = torch.randn(posterior.mean.shape, generator=generator).to(pixels)
-            latents = posterior.mean + posterior.std * noise
-            if float(torch.rand((), generator=generator)) < settings.equivariant_share:
-                latents, pixels, masks = resized_and_turned(generator, latents, pixels, masks)
-            output = model.decode(latents).sample
+            output = model.decode(posterior.mean + posterior.std * noise).sample
         loss = reconstruction_loss(output.float(), pixels, masks, settings)
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).float().mean()
         total: Tensor = loss + settings.kl_weight * kl
@@ -78,25 +75,6 @@ def pretrain(settings: AutoencoderSettings, photographs: Photographs, run: Run) 
         write_scale(run.work, round(1 / float(latents.std()), 5))
     model.register_to_config(scaling_factor=read_scale(run.work))
     return model
-
-
-def resized_and_turned(
-    generator: torch.Generator, latents: Tensor, pixels: Tensor, masks: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Latents, pictures and masks `(B, C, h, w)` made smaller alike, and turned alike by quarters.
-
-    What is decoded from such latents should be such a picture: so latents have the structure of pictures, without
-    fine patterns of their own, and are learnt much sooner (EQ-VAE, arXiv 2502.09509).
-    """
-    part = (0.5, 0.75, 1.0)[int(torch.randint(3, (), generator=generator))]
-    quarters = int(torch.randint(4, (), generator=generator))
-
-    def changed(whole: Tensor) -> Tensor:
-        size = [round(part * side) for side in whole.shape[-2:]]
-        smaller = F.interpolate(whole.float(), size=size, mode="bilinear", antialias=True) if part < 1 else whole
-        return smaller.rot90(quarters, dims=(-2, -1))
-
-    return changed(latents), changed(pixels), changed(masks)
 
 
 def _batch(settings: AutoencoderSettings, photographs: Photographs, step: int) -> tuple[Tensor, Tensor]:
@@ -134,17 +112,21 @@ def sharpen(
     for parameter in decoder.values():
         parameter.requires_grad_(True)
 
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        return photographs.frames(photographs.draw(settings.batch_size, generator_at(settings.loop.seed, step)))
+    def draw(step: int) -> tuple[Tensor, Tensor, Tensor]:
+        generator = generator_at(settings.loop.seed, step)
+        pixels, masks = photographs.frames(photographs.draw(settings.batch_size, generator))
+        side = SIZE // 2 ** (len(autoencoder.widths) - 1)
+        noise = torch.randn(len(pixels), autoencoder.latent_channels, side, side, generator=generator)
+        return pixels, masks, settings.noise * torch.rand(len(pixels), 1, 1, 1, generator=generator) * noise
 
     drawn = drawn_ahead(draw)
 
     def loss_at(step: int, _micro: int) -> Tensor:
-        pixels, masks = (t.to(run.device) for t in drawn(step))
+        pixels, masks, noise = (t.to(run.device) for t in drawn(step))
         with run.accelerator.autocast():
             with torch.no_grad():
                 latents = model.encode(pixels).latent_dist.mean
-            output = model.decode(latents).sample
+            output = model.decode(latents + noise / model.config.scaling_factor).sample
         return reconstruction_loss(output.float(), pixels, masks, autoencoder)
 
     run_stage(

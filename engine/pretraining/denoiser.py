@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -15,27 +15,70 @@ from diffusers.models.transformers.transformer_temporal import TransformerTempor
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from engine.pretraining import traits
 from engine.pretraining.ahead import drawn_ahead
 from engine.pretraining.captions import for_denoiser
-from engine.pretraining.pools import Latents, Photographs, clip_latents, photograph_latents, squares
+from engine.pretraining.pools import Latents, Photographs, clip_latents, photograph_latents
 from engine.pretraining.settings import DenoiserSettings
 from engine.pretraining.stage import Run, run_stage
 from engine.pretraining.text_image import tokenize
 from engine.sampling.noise import draw_timesteps
 from engine.training import generator_at
+from engine.world.individuals import CLASSES
 from engine.world.pictures import SIZE
 
 
 class Conditioned(nn.Module):
-    """The UNet and the text encoder that conditions it: trained together, as in latent diffusion."""
+    """The UNet and the text encoder that conditions it: trained together, as in latent diffusion.
+
+    `names` makes of an individual's `traits` what is added to the embedding of the word that names its class. Only
+    pretraining has it: what is exported knows words alone.
+    """
 
     def __init__(self, unet: UNet3DConditionModel, text_encoder: CLIPTextModel) -> None:
         super().__init__()
         self.unet, self.text_encoder = unet, text_encoder
+        width = text_encoder.config.hidden_size
+        self.names = nn.Sequential(nn.Linear(traits.COUNT, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
 
-    def forward(self, latents: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
-        prediction: Tensor = self.unet(latents, timesteps, self.text_encoder(ids)[0]).sample
+    def forward(self, latents: Tensor, timesteps: Tensor, ids: Tensor, named: Named | None = None) -> Tensor:
+        with _added(self.text_encoder, None if named is None else self.embedded(named)):
+            text = self.text_encoder(ids)[0]
+        prediction: Tensor = self.unet(latents, timesteps, text).sample
         return prediction
+
+    def embedded(self, named: Named) -> Tensor:
+        """What is added to the embeddings of token ids `(B, L)`: `(B, L, D)`, zero but where a class is named."""
+        name: Tensor = self.names(named.traits)
+        noise = named.noise * name.detach().std()
+        return named.where[..., None] * (name + noise)[:, None]
+
+
+@dataclass(frozen=True)
+class Named:
+    """Who is meant by the class words of a batch: `traits` `(B, T)`, `where` `(B, L)` the words stand (nowhere in
+    captions that name nobody), and `noise` `(B, D)` on the embeddings, over their standard deviation."""
+
+    traits: Tensor
+    where: Tensor
+    noise: Tensor
+
+    def to(self, device: torch.device) -> Named:
+        """The same on `device`."""
+        return Named(self.traits.to(device), self.where.to(device), self.noise.to(device))
+
+
+@contextmanager
+def _added(text_encoder: CLIPTextModel, more: Tensor | None) -> Iterator[None]:
+    """Add to the embeddings of the tokens that `text_encoder` reads meanwhile."""
+    if more is None:
+        yield
+        return
+    handle = text_encoder.get_input_embeddings().register_forward_hook(lambda _module, _ids, found: found + more)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def build(settings: DenoiserSettings, autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer) -> Conditioned:
@@ -122,41 +165,18 @@ def _temporal_layers(unet: UNet3DConditionModel) -> list[Any]:
 @dataclass(frozen=True)
 class Batch:
     """What one step is computed from: clean latents `(B, C, F, h, w)`, what of them the individual covers
-    `(B, 1, F, h, w)`, token ids, timesteps `(B,)`, noise."""
+    `(B, 1, F, h, w)`, token ids, timesteps `(B,)`, noise, and who is named."""
 
     latents: Tensor
     covered: Tensor
     ids: Tensor
     timesteps: Tensor
     noise: Tensor
-
-    def windows(self, side: int, generator: torch.Generator) -> Batch:
-        """Of each entry a square of that side, somewhere around the individual: all of it, where it is small enough."""
-        places = window_places(self.covered.amax(dim=(1, 2)), side, generator)
-        cut = ("latents", "covered", "noise")
-        return replace(self, **{name: squares(getattr(self, name), places, side) for name in cut})
+    named: Named
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`."""
         return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
-
-
-def window_places(covered: Tensor, side: int, generator: torch.Generator) -> list[tuple[int, int]]:
-    """For each of `covered` `(B, h, w)` the upper left corner of a square that holds all that is covered.
-
-    Or, where that is larger than the square, a part of it.
-    """
-
-    def starts(along: Tensor) -> Tensor:
-        size = along.shape[1]
-        first = along.int().argmax(1)
-        last = size - 1 - along.flip(1).int().argmax(1)
-        ends = torch.stack([last - side + 1, first], dim=1)
-        low, high = ends.amin(1).clamp(0, size - side), ends.amax(1).clamp(0, size - side)
-        return low + (torch.rand(len(low), generator=generator) * (high - low + 1)).long()
-
-    shown = covered > 0
-    return list(zip(starts(shown.any(2)).tolist(), starts(shown.any(1)).tolist(), strict=True))
 
 
 def velocity_loss(
@@ -173,7 +193,7 @@ def velocity_loss(
     noisy = kept.sqrt() * batch.latents + (1 - kept).sqrt() * batch.noise
     target = kept.sqrt() * batch.noise - (1 - kept).sqrt() * batch.latents
     places = 1 + (individual_weight - 1) * batch.covered
-    squared = (model(noisy, batch.timesteps, batch.ids).float() - target).square()
+    squared = (model(noisy, batch.timesteps, batch.ids, batch.named).float() - target).square()
     error = (places / places.mean() * squared).mean(dim=(1, 2, 3, 4))
     # 1 / (1 - alpha) is SNR + 1.
     weight = (1 / (1 - kept.flatten())).clamp(max=cap) * (1 - kept.flatten())
@@ -194,17 +214,13 @@ class Batches:
     ) -> None:
         self.settings, self.photographs, self.clips = settings, photographs, clips
         self.tokenizer, self.timesteps = tokenizer, timesteps
+        self.class_words = torch.tensor([tokenizer(word, add_special_tokens=False).input_ids[0] for word in CLASSES])
 
     def of_images(self, step: int) -> Batch:
-        """Windows on individuals at first, whole frames in the last steps."""
+        """Single frames."""
         settings = self.settings
         generator = generator_at(settings.images.seed, step)
-        if step >= settings.window_share * settings.images.steps:
-            return self._draw(self.photographs, settings.image_batch, settings.image_noise_bias, generator)
-        whole = self.photographs.latents.shape[-1] ** 2
-        count = settings.image_batch * whole // settings.window**2
-        drawn = self._draw(self.photographs, count, settings.image_noise_bias, generator)
-        return drawn.windows(settings.window, generator)
+        return self._draw(self.photographs, settings.image_batch, settings.image_noise_bias, generator)
 
     def of_clips(self, step: int) -> Batch:
         """Clips, or now and then single frames."""
@@ -220,7 +236,14 @@ class Batches:
         # Stratified: every batch has timesteps of all kinds.
         timesteps = draw_timesteps(count, self.timesteps, noise_bias, generator, stratified=True)
         noise = torch.randn(clean.shape, generator=generator)
-        return Batch(clean, covered, tokenize(self.tokenizer, captions), timesteps, noise)
+        ids = tokenize(self.tokenizer, captions)
+        return Batch(clean, covered, ids, timesteps, noise, self._names(pool.traits[chosen], ids, generator))
+
+    def _names(self, of: Tensor, ids: Tensor, generator: torch.Generator) -> Named:
+        named = torch.rand(len(ids), 1, generator=generator) < self.settings.named_share
+        where = torch.isin(ids, self.class_words) & named
+        noise = self.settings.name_noise * torch.randn(len(ids), self.settings.text_width, generator=generator)
+        return Named(of, where.float(), noise)
 
 
 def pretrain(

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from engine.files import written_aside
+from engine.pretraining import traits
 from engine.pretraining.ahead import spare_processors
 from engine.pretraining.stage import Run
 from engine.training import generator_at
@@ -196,12 +197,14 @@ _Encodable = tuple[Bytes, Bytes, list[Shown]]
 class Latents:
     """Scaled latent means `(N, F, C, h, w)` in float16, and what each entry shows.
 
-    `covered` `(N, F, 1, h, w)` in float16 is the part of each latent's pixels that the individual covers.
+    `covered` `(N, F, 1, h, w)` in float16 is the part of each latent's pixels that the individual covers, `traits`
+    `(N, T)` who it is.
     """
 
     latents: Tensor
     covered: Tensor
     shown: Sequence[Shown]
+    traits: Tensor
 
 
 def photograph_latents(pool: Photographs, autoencoder: AutoencoderKL, run: Run) -> Latents:
@@ -212,7 +215,8 @@ def photograph_latents(pool: Photographs, autoencoder: AutoencoderKL, run: Run) 
             chunk = slice(start, start + 8 * _CHUNK)
             yield pool.pixels[chunk][:, None], pool.alpha[chunk][:, None], list(pool.shown[chunk])
 
-    return _latents("photographs", len(pool), chunks, autoencoder, run)
+    who = (n // PHOTOGRAPHS_EACH for n in range(len(pool)))
+    return _latents("photographs", who, chunks, autoencoder, run)
 
 
 def clip_latents(count: int, autoencoder: AutoencoderKL, run: Run) -> Latents:
@@ -223,29 +227,28 @@ def clip_latents(count: int, autoencoder: AutoencoderKL, run: Run) -> Latents:
             pixels, alpha = (np.stack([getattr(drawn, kind) for drawn in chunk]) for kind in ("pixels", "alpha"))
             yield pixels, alpha, [drawn.shown for drawn in chunk]
 
-    return _latents("clips", count, chunks, autoencoder, run)
+    return _latents("clips", range(count), chunks, autoencoder, run)
 
 
 def _latents(
     name: str,
-    count: int,
+    who: Iterable[int],
     chunks: Callable[[], Iterator[_Encodable]],
     autoencoder: AutoencoderKL,
     run: Run,
 ) -> Latents:
+    """The entries as latents; `who` are their individuals' numbers."""
+    numbers = list(who)
     path = run.work / f"{name}.latents.safetensors"
     record = path.with_suffix(".json")
     if path.exists():
         kept = load_file(path)
-        if len(kept["latents"]) == count:
-            return Latents(
-                kept["latents"],
-                kept["covered"],
-                [Shown(**row) for row in json.loads(record.read_text(encoding="utf-8"))],
-            )
+        if len(kept["latents"]) == len(numbers):
+            shown = [Shown(**row) for row in json.loads(record.read_text(encoding="utf-8"))]
+            return Latents(kept["latents"], kept["covered"], shown, kept["traits"])
     made: list[Tensor] = []
     parts: list[Tensor] = []
-    shown: list[Shown] = []
+    shown = []
     with torch.no_grad(), run.accelerator.autocast():
         for pixels, alpha, told in chunks():
             flat = torch.tensor(pixels).flatten(0, 1).to(run.device).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -255,7 +258,9 @@ def _latents(
             parts.append(share.unflatten(0, pixels.shape[:2]).half())
             shown += told
     latents, covered = torch.cat(made), torch.cat(parts)
+    known = {n: traits.of(individual_of(n)) for n in set(numbers)}
+    tensors = {"latents": latents, "covered": covered, "traits": torch.stack([known[n] for n in numbers])}
     record.write_text(json.dumps([asdict(one) for one in shown]), encoding="utf-8")
     with written_aside(path) as partial:
-        save_file({"latents": latents, "covered": covered}, partial)
-    return Latents(latents, covered, shown)
+        save_file(tensors, partial)
+    return Latents(latents, covered, shown, tensors["traits"])
