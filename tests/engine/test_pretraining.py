@@ -17,7 +17,7 @@ from transformers import CLIPTokenizer
 
 from engine.bases.load import load_base
 from engine.bases.location import BaseLocation
-from engine.pretraining import autoencoder, captions, denoiser, pools, tokenizer
+from engine.pretraining import autoencoder, captions, denoiser, pools, tokenizer, traits
 from engine.pretraining.__main__ import pretrain
 from engine.pretraining.ahead import drawn_ahead
 from engine.pretraining.export import export
@@ -35,7 +35,7 @@ from engine.pretraining.stage import OutOfTime, Run, run_stage, steps_taken, wei
 from engine.pretraining.starting import start_from
 from engine.training import LoopConfig, generator_at
 from engine.world import motions, pictures
-from engine.world.individuals import split_of
+from engine.world.individuals import individual, split_of
 
 
 def _loop(steps: int) -> LoopConfig:
@@ -56,6 +56,8 @@ TINY = Recipe(
     merges=300,
 )  # fmt: skip
 """Every stage, at a size that takes seconds."""
+
+NOBODY = denoiser.Named(torch.zeros(1, traits.COUNT), torch.zeros(1, 1), torch.zeros(1, 1))
 
 
 def run_in(work: Path, deadline: float | None = None) -> Run:
@@ -213,9 +215,8 @@ def test_every_word_of_the_world_is_one_token(trained: tuple[Path, Path]) -> Non
 def test_batches_drawn_ahead_by_other_processes_are_the_same_in_the_same_order() -> None:
     def draw(step: int) -> denoiser.Batch:
         whole = torch.full((1,), step)
-        return denoiser.Batch(
-            whole.float(), torch.zeros_like(whole).float(), whole, whole, torch.rand(1, generator=generator_at(0, step))
-        )
+        noise = torch.rand(1, generator=generator_at(0, step))
+        return denoiser.Batch(whole.float(), torch.zeros_like(whole).float(), whole, whole, noise, NOBODY)
 
     ahead = drawn_ahead(draw, 2)
     for step in (7, 8, 9, 3, 4):  # a stage may begin anywhere
@@ -230,32 +231,41 @@ def test_a_stage_that_there_is_not_is_refused() -> None:
         with_steps(TINY, {"decoders": 9})
 
 
-def test_images_are_learnt_in_windows_that_hold_the_individual_and_at_last_whole(trained: tuple[Path, Path]) -> None:
-    places = torch.arange(256.0).view(1, 1, 1, 16, 16).expand(20, 1, 1, 16, 16)
-    covered = torch.zeros(20, 1, 1, 16, 16)
-    for n in range(20):
-        covered[n, ..., n % 8 : n % 8 + 7, 12 - n // 2 : 16 - n // 4] = 1
-    shown = [pools.Shown("dog", "brown", "grass", "")] * 20
-    settings = replace(TINY.denoiser, images=_loop(10), window=10, window_share=0.5, image_batch=4)
+def test_class_words_tell_who_is_meant_in_a_share_of_the_captions(trained: tuple[Path, Path]) -> None:
     words = CLIPTokenizer.from_pretrained(trained[0] / "tokenizer")
-    batches = denoiser.Batches(settings, pools.Latents(places, covered, shown), None, words, 1000)
-    for step in range(5):
-        early = batches.of_images(step)
-        assert early.latents.shape == (10, 1, 1, 10, 10), "as many more as they are smaller"
-        assert early.covered.sum(dim=(1, 2, 3, 4)).ge(7 * 4).all(), "none of an individual is cut away"
-        rows = early.latents.diff(dim=-2)
-        assert rows.eq(16).all(), "a window is one piece of its frame"
-        assert (early.covered.shape, early.noise.shape) == (early.latents.shape, early.latents.shape)
-    assert batches.of_images(5).latents.shape == (4, 1, 1, 16, 16)
+    who = traits.of(individual("dog", 3, "train"))[None].expand(200, -1)
+    pool = pools.Latents(
+        torch.zeros(200, 1, 4, 4, 4),
+        torch.zeros(200, 1, 1, 4, 4),
+        [pools.Shown("dog", "brown", "grass", "")] * 200,
+        who,
+    )
+    settings = replace(TINY.denoiser, image_batch=400, named_share=0.5)
+    batch = denoiser.Batches(settings, pool, None, words, 1000).of_images(3)
+    is_dog = batch.ids == words("dog", add_special_tokens=False).input_ids[0]
+    assert not batch.named.where[~is_dog].any(), "no other word names anyone"
+    assert 0.4 < float(batch.named.where[is_dog].mean()) < 0.6
+    model = denoiser.build(settings, autoencoder.build(TINY.autoencoder), words)
+    added = model.embedded(batch.named)
+    assert torch.equal(added.abs().sum(-1) > 0, batch.named.where.bool())
 
 
-def test_an_individual_that_no_window_holds_fills_it() -> None:
-    covered = torch.zeros(1, 16, 16)
-    covered[:, 1:15, 3:6] = 1
-    generator = torch.Generator().manual_seed(0)
-    drawn = [denoiser.window_places(covered, 10, generator)[0] for _ in range(60)]
-    assert {top for top, _ in drawn} == {1, 2, 3, 4, 5}
-    assert {left for _, left in drawn} == {0, 1, 2, 3}
+def test_who_is_named_changes_what_is_predicted_and_words_alone_are_read_as_ever(trained: tuple[Path, Path]) -> None:
+    words = CLIPTokenizer.from_pretrained(trained[0] / "tokenizer")
+    model = denoiser.build(TINY.denoiser, autoencoder.build(TINY.autoencoder), words).eval()
+    ids = torch.tensor([words("a dog").input_ids] * 2)
+    where = ids == words("dog", add_special_tokens=False).input_ids[0]
+    two = torch.stack([traits.of(individual("dog", seed, "train")) for seed in (1, 2)])
+    named = denoiser.Named(two, where.float(), torch.zeros(2, TINY.denoiser.text_width))
+    noisy, timesteps = torch.randn(1, 4, 1, 8, 8).expand(2, -1, -1, -1, -1), torch.tensor([500, 500])
+    with torch.no_grad():
+        before = model(noisy, timesteps, ids)
+        one, other = model(noisy, timesteps, ids, named)
+        assert torch.equal(model(noisy, timesteps, ids), before)
+    assert not torch.allclose(one, other)
+    nobody = replace(named, where=torch.zeros_like(named.where))
+    with torch.no_grad():
+        assert torch.allclose(model(noisy, timesteps, ids, nobody), before, atol=1e-6)
 
 
 def test_an_error_in_the_individual_counts_more_than_one_in_the_scene() -> None:
@@ -267,7 +277,9 @@ def test_an_error_in_the_individual_counts_more_than_one_in_the_scene() -> None:
     covered[..., 0, 0] = 1
 
     def loss(noise: torch.Tensor, weight: float) -> float:
-        batch = denoiser.Batch(torch.zeros(1, 3, 1, 2, 2), covered, torch.zeros(1, 4), torch.tensor([500]), noise)
+        batch = denoiser.Batch(
+            torch.zeros(1, 3, 1, 2, 2), covered, torch.zeros(1, 4), torch.tensor([500]), noise, NOBODY
+        )
         model: Any = Nothing()
         alphas = denoiser.scheduler().alphas_cumprod
         return float(denoiser.velocity_loss(model, batch, alphas, cap=5.0, individual_weight=weight))
