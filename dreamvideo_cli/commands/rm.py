@@ -70,10 +70,10 @@ def _resolved(registry: Registry, names: Sequence[str], *, all_versions: bool) -
         newest = registry.find_at(name)
         if spec.version is not None and not all_versions:
             found[newest.id] = newest
-        elif spec.whole == spec and all_versions:
+        elif spec.version is None and spec.step is None and all_versions:
             found |= {adapter.id: adapter for adapter in registry.adapters(name=newest.name)}
         elif all_versions:
-            raise InputError(f"{name} is of one version: leave out --all-versions, or give {spec.name}")
+            raise InputError(f"{name} is one version: leave out --all-versions, or write {spec.name}")
         else:
             raise InputError(
                 f"which version of {name}? Write {newest.id} for the newest, or --all-versions for all of them"
