@@ -26,7 +26,8 @@ from engine.bases.base import Base
 from engine.bases.load import load_base
 from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
 from engine.composing import AppliedAdapter, ComposeConfig, compose
-from engine.learning import denoising_loss, learn_motion, learn_subject
+from engine.learning import learn_motion, learn_subject
+from engine.losses import denoised
 from engine.methods.dreamvideo import MotionConfig, SubjectConfig
 from engine.planning import plan_motion, plan_subject
 from engine.training import Progress, generator_at
@@ -126,6 +127,7 @@ def _dv_subject(part: str, case: Case, steps: int) -> list[float]:
     info = inspect_base(BaseLocation(case.size, str(case.folder)))
     with tempfile.TemporaryDirectory() as work:
         options = {"size": (case.side, case.side), "batch_size": _IMAGES, "shift": 0.0, "noise_bias": 1.0, **counts}
+        options["held_out_every"] = 0
         plan = plan_subject(case.sources(Path(work) / "s", 1), WORD, info=info, options=options)
         learn_subject(plan, case.base(), Path(work) / "out", on_progress=note)
     return [after - before for before, after in pairwise(moments)]
@@ -137,7 +139,7 @@ def _dv_motion(case: Case, steps: int) -> list[float]:
     with tempfile.TemporaryDirectory() as work:
         options = {
             "size": (case.side, case.side), "frames": case.frames, "batch_size": _IMAGES, "steps": steps + 1,
-            "noise_bias": 1.0, "optimizer": "adamw",
+            "noise_bias": 1.0, "optimizer": "adamw", "held_out_every": 0,
         }  # fmt: skip
         plan = plan_motion(
             case.sources(Path(work) / "s", case.frames), PROMPT, info=info, options=options, source_fps=8
@@ -253,7 +255,7 @@ def operations(case: Case, job: str) -> int:
         else:
             prompts = ["a *" if job == "token" else PROMPT] * _IMAGES
             text = base.text.encode(prompts, token.to(base.device))
-            denoising_loss(base, SubjectConfig(), clean, text, torch.Generator().manual_seed(5)).backward()
+            denoised(base, SubjectConfig(), clean, text, torch.Generator().manual_seed(5)).loss.backward()
     total: int = counter.get_total_flops()
     return total
 
@@ -284,7 +286,7 @@ def _agreement(kind: Kind, case: Case) -> dict[str, float]:
             embeddings = torch.randn(_IMAGES, looks)
             weights.condition(embeddings.to(base.device), torch.ones(_IMAGES, device=base.device))
             plain.condition(embeddings.to(base.device))
-        ours = denoising_loss(base, config, clean, text, torch.Generator().manual_seed(5))
+        ours = denoised(base, config, clean, text, torch.Generator().manual_seed(5)).loss
         ours.backward()
     generator = torch.Generator().manual_seed(5)
     noise = torch.randn(clean.shape, generator=generator)

@@ -33,7 +33,8 @@ from engine.evaluation.judges import judges_of
 from engine.evaluation.metrics import clip_i
 from engine.evaluation.motion import motion_fidelity_curve, motion_signature
 from engine.evaluation.statistics import paired_interval
-from engine.learning import denoising_loss, learn_motion, learn_subject
+from engine.learning import learn_motion, learn_subject
+from engine.losses import denoised
 from engine.methods.dreamvideo import ComposeConfig, SubjectConfig
 from engine.planning import plan_motion, plan_subject
 from engine.settings import resolve
@@ -74,7 +75,7 @@ def loss_on_fixed_pairs(base: Base, clean_at: Callable[[Tensor, torch.Generator]
     for start in range(0, PAIRS, BATCH):
         generator = generator_at(17, start, "fixed pairs")
         clean = clean_at(torch.arange(start, start + BATCH), generator)
-        total += float(denoising_loss(base, SubjectConfig(offset_noise=0.0), clean, text.expand(BATCH), generator))
+        total += float(denoised(base, SubjectConfig(offset_noise=0.0), clean, text.expand(BATCH), generator).loss)
     return total / (PAIRS // BATCH)
 
 

@@ -62,7 +62,8 @@ class _Commands(LazyGroup):
             "show",
             "show",
             _FIND,
-            "Show all that is known of an adapter: tags and note, settings and where they came from, sources, hashes.",
+            "Show all that is known of an adapter: tags and note, settings and where they came from, sources, hashes, "
+            "how it was learnt, and which steps were kept.",
         ),
         "inspect": Command(
             "inspect",
@@ -90,7 +91,12 @@ class _Commands(LazyGroup):
             "Tag an adapter, and print its tags. What is tagged stays when old versions are pruned.",
         ),
         "note": Command("note", "note", _KEEP, "Write a note on an adapter, or print the one there is."),
-        "rm": Command("rm", "remove", _KEEP, "Remove adapters and their files. Version numbers aren't used again."),
+        "rm": Command(
+            "rm",
+            "remove",
+            _KEEP,
+            "Remove adapters and their files, or steps that were kept of them. Version numbers aren't used again.",
+        ),
         "prune": Command(
             "prune",
             "prune",

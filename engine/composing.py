@@ -94,7 +94,8 @@ def compose_batch(
     appearance guidance comes from the picture `appearance`, else from a stored one of the first subject, else of
     the first motion, that has any, chosen by the seed. Where `config` sets no strengths of appearance guidance,
     each motion has those that it was learnt for. With a motion that starts from its clips (Tune-A-Video), the video
-    begins at the latents of one of them, chosen by the seed and inverted, instead of at noise.
+    begins at the latents of one of them, chosen by the seed and inverted, instead of at noise. `on_step` is told which
+    step is done, and of how many: those of an inversion come first.
     Raises `AdapterError` for an adapter that is damaged or made for another base, `InputError` for values
     that do not go together, `OutOfMemoryError` when the device is too small, `JobError` for a video that is not
     finite.
@@ -211,7 +212,8 @@ def _sample(
     generators = [generator_at(shot.seed, 0, "sampling") for shot in shots]
     if empty is not None:
         chosen = torch.stack([fitted(clips[_index(shot.seed, len(clips))], config.frames) for shot in shots])
-        start = _inverted(base, config, used, chosen.to(base.device), empty)
+        start = _inverted(base, config, used, chosen.to(base.device), empty, _counted(on_step, 0, 2 * config.steps))
+        on_step = _counted(on_step, config.steps, 2 * config.steps)
     else:
         shape = (1, *base.layout.shape(config.frames, config.size))
         start = torch.cat([offset_noise(shape, config.offset_noise, g) for g in generators]).to(base.device)
@@ -235,7 +237,19 @@ def _sample(
     return videos
 
 
-def _inverted(base: Base, config: ComposeConfig, used: Sequence[_Used], clips: Tensor, empty: Conditioning) -> Tensor:
+def _counted(on_step: Callable[[int, int], None] | None, before: int, total: int) -> Callable[[int, int], None] | None:
+    """What tells of a step as of one of `total`, `before` of which are done."""
+    return None if on_step is None else lambda step, _steps: on_step(before + step, total)
+
+
+def _inverted(
+    base: Base,
+    config: ComposeConfig,
+    used: Sequence[_Used],
+    clips: Tensor,
+    empty: Conditioning,
+    callback: Callable[[int, int], None] | None,
+) -> Tensor:
     """The noise `(B, C, f, h, w)` that clips would be made from: without guidance, by the empty prompt, with the
     adapters as they act at each step, but no picture that they look at."""
     levels = base.objective.levels(config.steps)
@@ -244,7 +258,8 @@ def _inverted(base: Base, config: ComposeConfig, used: Sequence[_Used], clips: T
         return base.predict(sample, torch.full((sample.shape[0],), level.timestep), empty)
 
     with _attached(base, used) as weights:
-        return inverted(prepared(denoise, levels, _strengths(used, weights, config)), clips, levels, base.objective)
+        prepare = _strengths(used, weights, config)
+        return inverted(prepared(denoise, levels, prepare), clips, levels, base.objective, callback)
 
 
 def _strengths(used: Sequence[_Used], weights: Sequence[Learnt], config: ComposeConfig) -> Callable[[int], None]:

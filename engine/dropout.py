@@ -11,17 +11,17 @@ from torch import nn
 
 @contextmanager
 def dropping(layers: Iterable[nn.Dropout], share: float) -> Iterator[None]:
-    """Dropout layers drop a `share` of their activations inside the context, and none after it."""
-    before = [(layer, layer.p) for layer in layers]
-    for layer, _ in before:
+    """Dropout layers drop a `share` of their activations inside the context, and are as they were after it."""
+    before = [(layer, layer.p, layer.training) for layer in layers]
+    for layer, _, _ in before:
         layer.p = share
         layer.train()
     try:
         yield
     finally:
-        for layer, share_before in before:
+        for layer, share_before, training in before:
             layer.p = share_before
-            layer.eval()
+            layer.train(training)
 
 
 @contextmanager

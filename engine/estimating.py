@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -19,12 +20,14 @@ from engine.bases.family import Conditioning, Family
 from engine.bases.load import choose_compute, notes_on, quiet_libraries
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.data.encoding_cost import EncodingCost, encoding_cost
+from engine.held_out import held_out_batches
 from engine.kept import counting_kept
 from engine.memory import base_weights
-from engine.methods.common import Recipe
+from engine.methods.common import OptimizerConfig, Recipe
 from engine.methods.dreamvideo import ComposeConfig
-from engine.planning import MotionPlan, SubjectPlan, check_offload, sampling_of
+from engine.planning import MotionPlan, SubjectPlan, check_offload, preview_config, sampling_of
 from engine.sampling.guidance import guided_steps
+from engine.sampling.inversion import REFINEMENTS
 
 if sys.platform != "win32":
     import resource
@@ -81,19 +84,45 @@ def estimate(
     written = sum(parameters.values()) * 4 if where.type == "cpu" else 0
     micro = config.gradient_accumulation
     passes = 4 if config.gradient_checkpointing else 3  # forward, perhaps once more, and backward twice that
-    seconds = passes * flops * micro * sum(steps.values()) / (matrix_rate(where, precision) * _EFFICIENCY)
+    forward = flops / (matrix_rate(where, precision) * _EFFICIENCY)
+    seconds = forward * (passes * micro * sum(steps.values()) + _measurements(config, steps))
+    seconds += _previews(plan, location, device=device, dtype=dtype)
     encoding = _encoding(plan, info, frames)
     encoding_seconds = encoding.flops / (matrix_rate(where, precision) * _ENCODING_EFFICIENCY) + encoding.host_seconds
     encoding_bytes = 4 if family.parts.wide else precision.itemsize
+    # Previews are made by the encoders, which else would go.
+    staying = weights.encoding(0) if config.preview_every else weights.learning(with_text=recipe.token is not None)
     peak = max(
         weights.loading,
         weights.encoding(encoding.alive * encoding_bytes),
-        weights.learning(with_text=recipe.token is not None) + trained + max(saved, written),
+        staying + trained + max(saved, written),
     )
     if where.type == "cpu":
         peak += _in_use() + encoding.kept * 4
     notes = notes_on(where, precision)
     return Estimate(parameters, steps, peak, seconds + encoding_seconds, notes, encoding_seconds)
+
+
+def _measurements(config: OptimizerConfig, steps: Mapping[str, int]) -> int:
+    """Forward passes for the held-out loss: now and then, and at the end of each part with and without it."""
+    if not config.held_out_every:
+        return 0
+    return sum(
+        held_out_batches(config, count) * (max(0, count - 1) // config.held_out_every + 2)
+        for count in steps.values()
+        if count
+    )
+
+
+def _previews(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device: str | None, dtype: str) -> float:
+    """Seconds that videos take which are made on the way."""
+    every = plan.settings.config.preview_every
+    recipe = plan.method.recipe(plan.settings.config)
+    count = recipe.parts[-1].steps // every if every else 0
+    if not count:
+        return 0.0
+    config = preview_config(plan, _counted(location)[0])
+    return count * composing_seconds(config, location, device=device, dtype=dtype, inverts=recipe.starts_from_clips)
 
 
 def _encoding(plan: SubjectPlan | MotionPlan, info: BaseInfo, window: int) -> EncodingCost:
@@ -120,10 +149,14 @@ def _in_use() -> int:
     return used if sys.platform == "darwin" else 1024 * used
 
 
-def composing_seconds(config: ComposeConfig, location: BaseLocation, *, device: str | None, dtype: str) -> float:
-    """What one video will take, guessed as `estimate` guesses: denoising alone, which is nearly all of it."""
+def composing_seconds(
+    config: ComposeConfig, location: BaseLocation, *, device: str | None, dtype: str, inverts: bool = False
+) -> float:
+    """What one video will take, guessed as `estimate` guesses: denoising alone, which is nearly all of it, and the
+    inversion of a clip where the video starts from one."""
     compute = choose_compute(device, dtype)
     branches = config.steps + len(guided_steps(config))
+    branches += config.steps * (REFINEMENTS + 1) if inverts else 0
     flops, _ = _cost(location, _latents(location, 1, config.frames, config.size), compute.dtype, checkpointing=False)
     return flops * branches / (matrix_rate(compute.device, compute.dtype) * _EFFICIENCY)
 

@@ -13,7 +13,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-WITHOUT_EFFECT = frozenset({"snapshot_every", "gradient_checkpointing", "workers", "threads"})
+WITHOUT_EFFECT = frozenset({
+    "snapshot_every", "gradient_checkpointing", "workers", "threads", "keep_every", "held_out_every", "preview_every",
+    "preview_prompt",
+})  # fmt: skip
 """Settings that change the time or memory that a result takes, and never the result: a resume may change them."""
 
 _FIRST = frozenset({

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import TypeVar
@@ -13,21 +14,24 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from engine.adapters.choosing import Guidance
 from engine.adapters.forms import fresh
 from engine.adapters.learnt import Learnt
 from engine.adapters.storage import AdapterFiles, write_adapter
 from engine.bases.base import Base
 from engine.bases.family import Conditioning
-from engine.data.encoding import EncodedClip, EncodedImages, OnFrames, encode_clip, encode_images
+from engine.data.encoding import EncodedClip, OnFrames, encode_clip, encode_images
 from engine.dropout import dropping, seeded
 from engine.errors import JobError
+from engine.held_out import Effect, effect, held_out_batches, held_out_loss
 from engine.identity import deciding, deciding_form
-from engine.methods.common import CLASS, MotionSettings, OptimizerConfig, Part, SubjectSettings
+from engine.learning_folder import LEARNING
+from engine.learning_record import Learner, LearningRecord
+from engine.losses import Captioned, Denoise, denoised_images, denoised_windows
+from engine.methods.common import CLASS, Part
 from engine.planning import MotionPlan, SubjectPlan, image_prompts, sampling_of
+from engine.previews import Previews
 from engine.processes import Processes
 from engine.prompts import PLACEHOLDER
-from engine.sampling.noise import offset_noise
 from engine.training import (
     LoopConfig,
     Progress,
@@ -40,14 +44,22 @@ from engine.training import (
 
 _T = TypeVar("_T")
 OnProgress = Callable[[str, Progress], None]
-Loss = Callable[[torch.Generator], Tensor]
 _STORED_FRAMES = 8
 """Image embeddings that are kept of each training clip, evenly spread."""
 
 
 @dataclass(frozen=True)
+class Data:
+    """What a part denoises: batches to learn from, and held-out ones."""
+
+    learnt: Denoise
+    held_out: Denoise
+
+
+@dataclass(frozen=True)
 class Learned:
-    """What came of a run; `final_loss` is the last part's last one, `losses` has each part's."""
+    """What came of a run; `final_loss` is the last part's last one, `losses` has each part's. `effect` is the last
+    part's, None where it wasn't measured."""
 
     kind: str
     method: str
@@ -56,6 +68,7 @@ class Learned:
     final_loss: float
     losses: dict[str, float]
     parameters: dict[str, int]
+    effect: Effect | None = None
 
 
 def learn_planned(
@@ -70,7 +83,9 @@ def learn_planned(
     """`learn_subject` or `learn_motion`, as the plan is."""
     if isinstance(plan, SubjectPlan):
         return learn_subject(plan, base, folder, run=run, on_progress=on_progress)
-    return learn_motion(plan, base, folder, run=run, on_progress=on_progress, on_encoding=on_encoding)
+    return learn_motion(
+        plan, base, folder, run=run, on_progress=on_progress, on_encoding=on_encoding
+    )  # fmt: skip
 
 
 def learn_subject(
@@ -88,6 +103,7 @@ def learn_subject(
     Raises `InputError` for sources that can't be used, `JobError`'s children for a run that fails.
     """
     config = plan.settings.config
+    session = _Session(base, plan, run or folder, run is not None, on_progress)
     images = _encoded(
         lambda: encode_images(
             base, [s.path for s in plan.of_role("image")], [s.path for s in plan.of_role("mask")], config.size,
@@ -96,7 +112,7 @@ def learn_subject(
     )  # fmt: skip
     _check_finite(images.latents.mean, images.latents.std, images.embeddings)
     base.release_encoders(keep_text=True)
-    session = _Session(base, plan, run, on_progress)
+    learnt, held_out = images.split(config.hold_out)
     recipe, samples, token = session.recipe, session.share.samples, None
     if recipe.token is not None:
         token = nn.Parameter(base.text.start_embedding(recipe.token.start_id, plan.class_word).to(base.device))
@@ -107,7 +123,7 @@ def learn_subject(
         base.text.encode(list(every), token)
     base.text.unload()
 
-    def loss_of(part: Part) -> Loss:
+    def data_of(part: Part) -> Data:
         prompts = image_prompts(plan, part.prompt, recipe.word)
         distinct = list(dict.fromkeys(prompts))
         prompt_of = torch.tensor([distinct.index(prompt) for prompt in prompts])
@@ -116,8 +132,13 @@ def learn_subject(
             needed, places = prompt_of[chosen].unique(return_inverse=True)
             return base.text.encode([distinct[number] for number in needed], token).take(places)
 
+        def data(text_of: Callable[[Tensor], Conditioning]) -> Data:
+            return Data(
+                *(partial(denoised_images, base, config, each, text_of, samples) for each in (learnt, held_out))
+            )
+
         if "token" in part.trains:
-            return lambda generator: _subject_loss(base, config, images, encoded, generator, samples)
+            return data(encoded)
         with torch.no_grad():
             texts = base.text.encode(distinct, token)
         if part is recipe.parts[-1]:
@@ -126,10 +147,11 @@ def learn_subject(
         def taken(chosen: Tensor) -> Conditioning:
             return texts.take(prompt_of[chosen])
 
-        return lambda generator: _subject_loss(base, config, images, taken, generator, samples)
+        return data(taken)
 
-    session.train_parts(token, weights, loss_of)
-    return session.written(folder, token, weights, images.embeddings, recipe.word.replace(CLASS, plan.class_word))
+    word = recipe.word.replace(CLASS, plan.class_word)
+    session.train_parts(session.adapter(learnt.embeddings, word=word), token, weights, data_of)
+    return session.written(folder)
 
 
 def learn_motion(
@@ -144,6 +166,7 @@ def learn_motion(
     """Learn a motion by the plan's method (the paper's own: section 3.3) and write the adapter's files into
     `folder`; see `learn_subject`. `on_encoding` is told how many frames of all clips are encoded."""
     config, guidance = plan.settings.config, plan.method.recipe(plan.settings.config).guidance
+    session = _Session(base, plan, run or folder, run is not None, on_progress)
     with torch.no_grad():  # Before the clips, so that a large text encoder isn't there beside them.
         texts = base.text.encode(["", *(prompt for _, prompt in plan.clips)])
     base.text.unload()
@@ -152,18 +175,20 @@ def learn_motion(
         _check_finite(clip.windows.latents.mean, clip.windows.latents.std, clip.embeddings)
     width = clips[0].embeddings.shape[1] if clips[0].embeddings is not None else None
     base.release_encoders()
-    session = _Session(base, plan, run, on_progress)
     weights = session.fresh_weights(width)
+    learnt, held_out = Captioned(clips, texts).split(config.hold_out)
+    samples = session.share.samples
 
-    def loss_of(_part: Part) -> Loss:
-        return lambda generator: _motion_loss(
-            base, config, clips, texts, weights, guidance, generator, session.share.samples
+    def data_of(_part: Part) -> Data:
+        return Data(
+            *(partial(denoised_windows, base, config, each, weights, guidance, samples) for each in (learnt, held_out))
         )
 
-    session.train_parts(None, weights, loss_of)
-    starts = tuple(clip.windows.first() for clip in clips) if session.recipe.starts_from_clips else ()
-    embeddings = [clip.embeddings[_spread(len(clip.embeddings))] for clip in clips if clip.embeddings is not None]
-    return session.written(folder, None, weights, torch.cat(embeddings) if embeddings else None, clips=starts)
+    starts = tuple(clip.windows.first() for clip in learnt.clips) if session.recipe.starts_from_clips else ()
+    stored = [c.embeddings[_spread(len(c.embeddings))] for c in learnt.clips if c.embeddings is not None]
+    adapter = session.adapter(torch.cat(stored) if stored else None, clips=starts)
+    session.train_parts(adapter, None, weights, data_of)
+    return session.written(folder)
 
 
 def _encoded_clips(
@@ -187,17 +212,56 @@ def _encoded_clips(
     return encoded
 
 
+class _Attached:
+    """Weights in a base while they are trained. They can be taken out for a moment."""
+
+    def __init__(self, base: Base) -> None:
+        self._base, self._stack = base, ExitStack()
+        self._weights: Learnt | None = None
+
+    def __enter__(self) -> _Attached:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def attach(self, weights: Learnt) -> None:
+        """Have the weights take effect, once."""
+        if self._weights is None:
+            self._weights = weights
+            self._stack.enter_context(weights.attached(self._base))
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """The base without them inside the context."""
+        self._stack.close()
+        try:
+            yield
+        finally:
+            if self._weights is not None:
+                self._stack.enter_context(self._weights.attached(self._base))
+
+
 class _Session:
-    """What the parts of one run share: what they train, loop settings, snapshots, checkpointing, progress."""
+    """What the parts of one run share: what they train, loop settings, snapshots, checkpointing, what is noted.
+
+    `place` is where it keeps what it notes, and its snapshots if it `resumes`.
+    """
 
     def __init__(
-        self, base: Base, plan: SubjectPlan | MotionPlan, run: Path | None, on_progress: OnProgress | None
+        self,
+        base: Base,
+        plan: SubjectPlan | MotionPlan,
+        place: Path,
+        resumes: bool,
+        on_progress: OnProgress | None,
     ) -> None:
         self.base, self.method, self.config = base, plan.method, plan.settings.config
-        self.run, self.on_progress = run, on_progress
+        self.run, self.on_progress = place if resumes else None, on_progress
         self.recipe = plan.method.recipe(self.config)
         self.losses: dict[str, float] = {}
         self.parameters: dict[str, int] = {}
+        self.effect: Effect | None = None
         self.identity = {
             "base": base.fingerprint,
             "dtype": f"torch.{base.precision}",
@@ -213,6 +277,10 @@ class _Session:
         self.accelerator = Accelerator(cpu=base.device.type == "cpu", mixed_precision=precision)
         processes = Processes(self.accelerator.process_index, self.accelerator.num_processes)
         self.share = processes.share(self.config.batch_size, self.config.gradient_accumulation)
+        previews = Previews(plan, base) if self.config.preview_every and processes.is_first else None
+        last = self.recipe.parts[-1]
+        self.record = LearningRecord(place / LEARNING, self.config, last, previews)
+        self.files: Callable[[], AdapterFiles] = lambda: self.adapter(None)
 
     def fresh_weights(self, condition_width: int | None) -> Learnt | None:
         """The weights that the method trains, if it trains any, before the first step."""
@@ -224,10 +292,30 @@ class _Session:
             condition_width=condition_width, seed=self.config.seed,
         ).to(base.device)  # fmt: skip
 
-    def train_parts(self, token: nn.Parameter | None, weights: Learnt | None, loss_of: Callable[[Part], Loss]) -> None:
+    def adapter(
+        self, embeddings: Tensor | None, *, word: str = PLACEHOLDER, clips: tuple[Tensor, ...] = ()
+    ) -> AdapterFiles:
+        """An adapter's files but for what is trained."""
+        kind, name = self.method.kind, self.method.name
+        adapter = AdapterFiles(
+            kind, name, self.base.fingerprint, weights={}, embeddings=embeddings, word=word, clips=clips
+        )  # fmt: skip
+        if (guidance := self.recipe.guidance) is not None:
+            strengths = (guidance.strength, guidance.unconditional_strength)
+            adapter = replace(adapter, appearance_strengths=strengths)
+        return adapter
+
+    def train_parts(
+        self,
+        adapter: AdapterFiles,
+        token: nn.Parameter | None,
+        weights: Learnt | None,
+        data_of: Callable[[Part], Data],
+    ) -> None:
         """Train the parts in order. Weights take effect from the first part on that trains them."""
-        with ExitStack() as stack:
-            attached = False
+        start = None if token is None else token.detach().clone()
+        self.files = partial(_with_trained, adapter, token, weights)
+        with _Attached(self.base) as attached:
             for part in self.recipe.parts:
                 trained: dict[str, nn.Parameter] = {}
                 if token is not None:
@@ -235,21 +323,71 @@ class _Session:
                     trained |= {"token": token} if "token" in part.trains else {}
                 if weights is not None and "weights" in part.trains:
                     trained |= weights.parameters()
-                    if not attached:
-                        stack.enter_context(weights.attached(self.base))
-                        attached = True
-                self.losses[part.name] = self._train(part, trained, loss_of(part))
+                    attached.attach(weights)
+                without = partial(_without, part, token, start, weights)
+                self.losses[part.name] = self._train(part, trained, data_of(part), attached, without)
                 self.parameters[part.name] = sum(p.numel() for p in trained.values())
 
     def _train(
         self,
         part: Part,
         parameters: Mapping[str, nn.Parameter],
-        loss: Loss,
+        data: Data,
+        attached: _Attached,
+        without: Callable[[], AbstractContextManager[None]],
     ) -> float:
         """Train one part; its randomness at step n comes from (seed, part, n), however many processes share it."""
-        config, share = self.config, self.share
-        loop = LoopConfig(
+        config, share, batches = self.config, self.share, held_out_batches(self.config, part.steps)
+        snapshots = None
+        if self.run is not None:
+            snapshots = Snapshots(
+                self.run / f"{part.name}.snapshot", {"part": part.name, **self.identity}, config.snapshot_every
+            )
+
+        def held_out() -> float:
+            with self._undisturbed():
+                return held_out_loss(data.held_out, batches, config.seed)
+
+        learner = Learner(held_out, self.files, partial(self._bare, attached))
+
+        def report(progress: Progress) -> None:
+            if self.accelerator.is_main_process:
+                self.record.after_step(part, progress, learner)
+                if self.on_progress is not None:
+                    self.on_progress(part.name, progress)
+
+        def loss_at(step: int, micro: int) -> Tensor:
+            stream = f"{part.name}/{share.micro_batches[micro]}"
+            generator = generator_at(config.seed, step, stream)
+            if config.dropout == 0:
+                return data.learnt(generator).loss
+            own = f"/{share.number}" if share.number else ""
+            with seeded(generator_at(config.seed, step, f"{stream}/dropout{own}"), self.base.device):
+                return data.learnt(generator).loss
+
+        with ExitStack() as stack:
+            stack.callback(self.record.curves.flush)
+            if config.gradient_checkpointing:
+                stack.enter_context(self.base.family.checkpointed(self.base.denoiser))
+            if config.dropout > 0:
+                stack.enter_context(dropping(self.base.family.dropouts(self.base.denoiser), config.dropout))
+            loss = train(
+                parameters,
+                loss_at,
+                self._loop(part),
+                accelerator=self.accelerator,
+                snapshots=snapshots,
+                after_step=report,
+                rate_setting=part.rate_setting,
+            )
+        if config.held_out_every and part.steps and self.accelerator.is_main_process:
+            self.effect = effect(data.held_out, batches, config.seed, without)
+            self.record.end(part, self.effect)
+        return loss
+
+    def _loop(self, part: Part) -> LoopConfig:
+        config = self.config
+        return LoopConfig(
             steps=part.steps,
             learning_rate=part.learning_rate,
             seed=config.seed,
@@ -257,75 +395,57 @@ class _Session:
             betas=(config.beta1, config.beta2),
             eps=config.eps,
             weight_decay=config.weight_decay,
-            gradient_accumulation=len(share.micro_batches),
+            gradient_accumulation=len(self.share.micro_batches),
             max_grad_norm=config.max_grad_norm,
             decay_steps=round(config.learning_rate_decay * part.steps),
         )
-        snapshots = None
-        if self.run is not None:
-            snapshots = Snapshots(
-                self.run / f"{part.name}.snapshot", {"part": part.name, **self.identity}, config.snapshot_every
-            )
 
-        def report(progress: Progress) -> None:
-            if self.on_progress is not None and self.accelerator.is_main_process:
-                self.on_progress(part.name, progress)
+    def _undisturbed(self) -> AbstractContextManager[None]:
+        """The base without the dropout that it is trained beside."""
+        if self.config.dropout == 0:
+            return nullcontext()
+        return dropping(self.base.family.dropouts(self.base.denoiser), 0.0)
 
-        def loss_at(step: int, micro: int) -> Tensor:
-            stream = f"{part.name}/{share.micro_batches[micro]}"
-            generator = generator_at(config.seed, step, stream)
-            if config.dropout == 0:
-                return loss(generator)
-            own = f"/{share.number}" if share.number else ""
-            with seeded(generator_at(config.seed, step, f"{stream}/dropout{own}"), self.base.device):
-                return loss(generator)
+    @contextmanager
+    def _bare(self, attached: _Attached) -> Iterator[None]:
+        with self._undisturbed(), attached.apart():
+            yield
 
-        with ExitStack() as stack:
-            if config.gradient_checkpointing:
-                stack.enter_context(self.base.family.checkpointed(self.base.denoiser))
-            if config.dropout > 0:
-                stack.enter_context(dropping(self.base.family.dropouts(self.base.denoiser), config.dropout))
-            return train(
-                parameters,
-                loss_at,
-                loop,
-                accelerator=self.accelerator,
-                snapshots=snapshots,
-                after_step=report,
-                rate_setting=part.rate_setting,
-            )
-
-    def written(
-        self,
-        folder: Path,
-        token: Tensor | None,
-        weights: Learnt | None,
-        embeddings: Tensor | None,
-        word: str = PLACEHOLDER,
-        clips: tuple[Tensor, ...] = (),
-    ) -> Learned:
+    def written(self, folder: Path) -> Learned:
         """Write the adapter's files, in the first process, and tell what came of the run."""
-        kind, name = self.method.kind, self.method.name
-        adapter = AdapterFiles(
-            kind,
-            name,
-            self.base.fingerprint,
-            weights={},
-            token=None if token is None else token.detach(),
-            embeddings=embeddings,
-            word=word,
-            clips=clips,
-        )
-        if weights is not None:
-            adapter = replace(adapter, weights=weights.state(), widths=weights.widths, form=weights.form)
-        if (guidance := self.recipe.guidance) is not None:
-            strengths = (guidance.strength, guidance.unconditional_strength)
-            adapter = replace(adapter, appearance_strengths=strengths)
         if self.accelerator.is_main_process:
-            write_adapter(adapter, folder)
+            write_adapter(self.files(), folder)
+            self.record.publish(folder)
         taken = {part: loss for part, loss in self.losses.items() if isfinite(loss)}  # a part of 0 steps has none
         steps = sum(part.steps for part in self.recipe.parts)
-        return Learned(kind, name, folder, steps, list(taken.values())[-1], taken, self.parameters)
+        return Learned(
+            self.method.kind, self.method.name, folder, steps, list(taken.values())[-1], taken, self.parameters,
+            self.effect,
+        )  # fmt: skip
+
+
+def _with_trained(adapter: AdapterFiles, token: Tensor | None, weights: Learnt | None) -> AdapterFiles:
+    adapter = replace(adapter, token=None if token is None else token.detach())
+    if weights is None:
+        return adapter
+    return replace(adapter, weights=weights.state(), widths=weights.widths, form=weights.form)
+
+
+@contextmanager
+def _without(part: Part, token: nn.Parameter | None, start: Tensor | None, weights: Learnt | None) -> Iterator[None]:
+    """What a part trains at strength 0 inside the context: weights that do nothing, the token as it started."""
+    learnt = None if token is None else token.detach().clone()
+    if weights is not None and "weights" in part.trains:
+        weights.strength = 0.0
+    try:
+        if token is not None and start is not None and "token" in part.trains:
+            token.data.copy_(start)
+        yield
+    finally:
+        if weights is not None:
+            weights.strength = 1.0
+        if token is not None and learnt is not None:
+            token.data.copy_(learnt)
 
 
 def _particulars(plan: SubjectPlan | MotionPlan) -> list[object]:
@@ -333,88 +453,6 @@ def _particulars(plan: SubjectPlan | MotionPlan) -> list[object]:
     if isinstance(plan, SubjectPlan):
         return [plan.class_word]
     return [plan.prompt, plan.start, plan.end, plan.source_fps]
-
-
-def _subject_loss(
-    base: Base,
-    config: SubjectSettings,
-    images: EncodedImages,
-    text_of: Callable[[Tensor], Conditioning],
-    generator: torch.Generator,
-    samples: slice,
-) -> Tensor:
-    """The denoising loss on `samples` of a batch of images, each a video of one frame; inside the masks where given.
-
-    `text_of` gives the conditioning of images by their numbers `(B,)`.
-    """
-    chosen = torch.randint(len(images.latents.mean), (config.batch_size,), generator=generator)
-    clean = images.latents.sample(chosen, generator)
-    mask = images.masks[chosen].unsqueeze(2).to(base.device) if images.masks is not None else None
-    text = text_of(images.image_of[chosen[samples]])
-    return denoising_loss(base, config, clean, text, generator, mask, samples)
-
-
-def _motion_loss(
-    base: Base,
-    config: MotionSettings,
-    clips: list[EncodedClip],
-    texts: Conditioning,
-    weights: Learnt | None,
-    guidance: Guidance | None,
-    generator: torch.Generator,
-    share: slice,
-) -> Tensor:
-    """The denoising loss on a `share` of a batch of windows, drawn anew, under appearance guidance by a random frame.
-
-    `texts` are of the empty prompt and then of each clip's. A batch holds windows of one length, that of the
-    clip drawn first, so each clip is still drawn as often as any other.
-    """
-    lengths = [clip.windows.frames for clip in clips]
-    first = int(torch.randint(len(clips), (), generator=generator))
-    alike = [i for i, length in enumerate(lengths) if length == lengths[first]]
-    others = torch.randint(len(alike), (config.batch_size - 1,), generator=generator).tolist()
-    chosen = [first, *(alike[i] for i in others)]
-    samples, embeddings = [], []
-    for index in chosen:
-        clip = clips[index]
-        samples.append(clip.windows.draw(generator))
-        if clip.embeddings is not None:
-            embeddings.append(clip.embeddings[int(torch.randint(len(clip.embeddings), (), generator=generator))])
-    captioned = torch.rand(len(chosen), generator=generator) >= config.p_zero
-    draw = torch.rand(len(chosen), generator=generator)
-    text = texts.take(torch.where(captioned, 1 + torch.tensor(chosen), 0)[share])
-    if embeddings and weights is not None and guidance is not None:
-        seen = (torch.stack(embeddings) * (draw >= guidance.p_image_zero)[:, None])[share]
-        strength = torch.full((len(seen),), guidance.strength, device=base.device)
-        with base.compute.autocast():
-            weights.condition(seen.to(base.device), strength)
-    return denoising_loss(base, config, torch.stack(samples), text, generator, samples=share)
-
-
-def denoising_loss(
-    base: Base,
-    config: OptimizerConfig,
-    clean: Tensor,
-    text: Conditioning,
-    generator: torch.Generator,
-    mask: Tensor | None = None,
-    samples: slice = slice(None),
-) -> Tensor:
-    """Mean squared error of the base's prediction at random levels, with the noise that `config` asks for.
-
-    `clean` is `(B, C, f, h, w)`; a `mask` `(B, 1, 1, h, w)` multiplies prediction and target, and the mean is still
-    over everything (the authors' code). The loss is that of `samples` of the batch, of whose prompts alone `text` is:
-    noise and levels are drawn for all of it, so that each sample's are the same whoever computes it.
-    """
-    noise = offset_noise(tuple(clean.shape), config.offset_noise, generator)[samples].to(base.device)
-    levels = base.objective.draw(len(clean), config.noise_bias, generator).take(samples)
-    clean, mask = clean[samples].to(base.device), None if mask is None else mask[samples]
-    noisy = base.objective.add_noise(clean, noise, levels)
-    target = base.objective.target(clean, noise, levels)
-    error = base.predict(noisy, levels.timesteps, text) - target
-    if mask is not None:
-        error = error * mask
-    return error.square().mean()
 
 
 def _encoded(encode: Callable[[], _T]) -> _T:

@@ -21,11 +21,13 @@ from engine.data.masks import trained_share
 from engine.data.windows import FrameSampling
 from engine.errors import InputError
 from engine.methods.common import CLASS, Method, MotionSettings, OptimizerConfig, SubjectSettings, check_read
+from engine.methods.dreamvideo import ComposeConfig
 from engine.methods.table import DEFAULT, check_options, method_named, recommended_for
 from engine.prompt_limits import limit_of_base
-from engine.prompts import PLACEHOLDER, with_subject_word
+from engine.prompts import PLACEHOLDER, place_subject, with_subject_word
 from engine.settings import Resolved, check_number, resolve
 
+_PREVIEW_FRAMES, _PREVIEW_STEPS = 16, 25
 _MANY_FRAMES = 1000  # Of a clip: 40 seconds at 25 frames a second.
 
 
@@ -123,7 +125,9 @@ def plan_subject(
     notes += duplicates([(s.path, s.sha256) for s in sources if s.role == "image"])
     masking = {folder for mask in paired.used for folder in (mask.resolve(), mask.resolve().parent)}
     notes += [str(e) for e in (*found.unused, *paired.unused) if e.path.resolve() not in masking]
+    sources = _held_out(sources, "image", config.hold_out)
     plan = SubjectPlan(class_word.strip(), way, settings, tuple(sources), tuple(notes))
+    preview_prompt(plan)
     return replace(plan, notes=(*notes, *unread_words(plan, info)))
 
 
@@ -226,13 +230,46 @@ def plan_motion(
     notes += duplicates([(s.path, s.sha256) for s in sources])
     notes += [str(entry) for entry in found.unused]
     shared = prompt or next(s.prompt for s in sources if s.prompt)
+    sources = _held_out(sources, "clip", config.hold_out)
     plan = MotionPlan(shared, way, settings, tuple(sources), tuple(notes), start, end, source_fps)
+    preview_prompt(plan)
     return replace(plan, notes=(*notes, *unread_words(plan, info)))
+
+
+def _held_out(sources: list[PlannedSource], role: str, count: int) -> list[PlannedSource]:
+    """The sources, of which the last `count` of a role are told to be held out. Raises `InputError` where that leaves
+    nothing to learn from."""
+    there = [number for number, source in enumerate(sources) if source.role == role]
+    if count >= len(there):
+        raise InputError(f"`hold_out` is {count}, and there are {len(there)} {role}s: one must be left to learn from")
+    held = set(there[len(there) - count :])
+    told = "measured, not learnt from"
+    return [replace(source, used=told) if number in held else source for number, source in enumerate(sources)]
 
 
 def sampling_of(config: MotionSettings, layout: Layout) -> FrameSampling:
     """Which frames of a clip a step sees, on a base of this layout."""
     return FrameSampling(config.frames, config.fps, layout.frame_step, config.control)
+
+
+def preview_prompt(plan: SubjectPlan | MotionPlan) -> str:
+    """What previews show, `*` being the subject. Raises `InputError` where the prompt has no place for it."""
+    prompt, every = plan.settings.config.preview_prompt, plan.settings.config.preview_every
+    if prompt and not every:
+        raise InputError(
+            "`preview_prompt` is read with `preview_every` only, which is off here: leave one of the two out"
+        )
+    if isinstance(plan, MotionPlan):
+        return place_subject(prompt or plan.clips[0][1], subject=None, class_word=None)
+    return place_subject(prompt or f"a {PLACEHOLDER}", subject="the subject", class_word=plan.class_word)
+
+
+def preview_config(plan: SubjectPlan | MotionPlan, info: BaseInfo) -> ComposeConfig:
+    """How previews are made: as the base recommends, at the size of the training frames, and short."""
+    own = resolve(ComposeConfig(), info.recommended.get("compose", {}), {}).config
+    frames = info.layout.trimmed(min(own.frames, _PREVIEW_FRAMES))
+    steps = min(own.steps, _PREVIEW_STEPS)
+    return replace(own, frames=frames, steps=steps, size=plan.settings.config.size, cache=0.0)
 
 
 def image_prompts(plan: SubjectPlan, prompt: str, word: str) -> list[str]:

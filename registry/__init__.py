@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from registry.names import EMBEDDED, AdapterSpec, check_name, check_new_name
     from registry.records import (
         Adapter,
+        AdapterAtStep,
         BaseRow,
         Composition,
         CompositionAdapter,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EMBEDDED",
     "Adapter",
+    "AdapterAtStep",
     "AdapterSpec",
     "AddressError",
     "BaseRow",
@@ -84,6 +86,7 @@ _HOMES = {
     "registry.location": ("home",),
     "registry.records": (
         "Adapter",
+        "AdapterAtStep",
         "BaseRow",
         "Composition",
         "CompositionAdapter",

@@ -16,8 +16,11 @@ from registry.file_locks import FolderLock, lock_folder, try_lock_folder
 
 DOCUMENT = "adapter.json"
 LABELS = "labels.json"
-UNHASHED = (DOCUMENT, LABELS)
+STEP_DOCUMENT = "step.json"
+UNHASHED = (DOCUMENT, LABELS, STEP_DOCUMENT)
 """What stands beside an adapter's files and isn't counted: it states the hash, or changes after publishing."""
+LEARNING = "learning"
+"""A folder beside an adapter's files, of how it was learnt: curves, previews, kept steps. Not counted either."""
 
 STAGING = ".staging-"
 LEFTOVER_AFTER_S = 7 * 24 * 3600.0
@@ -132,6 +135,12 @@ class Blobs:
     def set_aside(self, name: str, version: int) -> Path | None:
         """Take the folder of this version out of its place, for `clear`; None where there is none."""
         folder = self.folder(name, version)
+        aside = self._moved_aside(folder)
+        if aside is not None:
+            self._drop_if_empty(folder.parent)
+        return aside
+
+    def _moved_aside(self, folder: Path) -> Path | None:
         aside = self._staging_path()
         try:
             # Touched, so that no other process takes it for an old leftover and sweeps it meanwhile.
@@ -140,8 +149,12 @@ class Blobs:
             folder.rename(aside)
         except FileNotFoundError:
             return None
-        self._drop_if_empty(folder.parent)
         return aside
+
+    def remove_inside(self, folder: Path) -> int:
+        """Remove a folder that lies in an adapter's, if it is there, and give the bytes that this freed."""
+        aside = self._moved_aside(folder)
+        return 0 if aside is None else self.clear(aside)
 
     def clear(self, aside: Path) -> int:
         """Remove what was set aside, and give the bytes that this freed."""
@@ -177,17 +190,22 @@ def files_in(folder: Path) -> list[Path]:
     return [entry for entry in entries if entry.is_file()]
 
 
+def is_counted(name: str) -> bool:
+    """Whether a file of this relative name is one of those that make an adapter what it is."""
+    return name not in UNHASHED and not name.startswith(f"{LEARNING}/")
+
+
 def measure(folder: Path) -> tuple[str, int]:
     """Give the SHA-256 over the names and contents of the folder's files, and their bytes.
 
-    `adapter.json` and `labels.json` are left out. Lengths go into the hash before what they measure, so that
-    no two folders look alike.
+    What isn't counted is left out: documents, and `learning/`. Lengths go into the hash before what they measure, so
+    that no two folders look alike.
     """
     digest = hashlib.sha256()
     total = 0
     for file in files_in(folder):
         name = file.relative_to(folder).as_posix()
-        if name in UNHASHED:
+        if not is_counted(name):
             continue
         size = file.stat().st_size
         encoded = name.encode("utf-8", "surrogateescape")

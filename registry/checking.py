@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from registry import documents, labels, rows
+from registry import documents, kept_steps, labels, rows
 from registry.blobs import LABELS, Blobs, measure
 from registry.database import Database
 from registry.errors import RegistryError, UnknownNameError
@@ -60,6 +60,9 @@ def _adapter(database: Database, folder: Path, adapter: Adapter, sources: list[S
             return Finding(adapter, None, "changed", f"the files in {folder} aren't those that were published")
         if documents.read(folder) != (adapter, sources):
             return Finding(adapter, None, "changed", f"adapter.json in {folder} says other things than the registry")
+        for step, kept in kept_steps.folders(folder):
+            if flaw := kept_steps.flaw(adapter, step, kept):
+                return Finding(adapter, None, "changed", flaw)
         if labels.read(folder) != attached and not _adopt(database, folder, adapter):
             return Finding(adapter, None, "changed", f"labels.json is gone from {folder}: tag and note it anew")
     except RegistryError as error:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, or_, select
 
 from registry.database import Database
-from registry.records import Adapter, Composition, NewComposition
+from registry.records import Adapter, AdapterAtStep, Composition, NewComposition
 from registry.tables import CompositionAdapterRow, CompositionRow
 
 
@@ -32,12 +33,20 @@ class Compositions:
         with self._database.writing() as session:
             return _composition(store(session, row))
 
-    def all(self, *, adapter: Adapter | None = None, limit: int | None = None) -> list[Composition]:
-        """Give all videos, or those that `adapter` had a part in, the newest last; `limit` keeps the newest."""
+    def all(
+        self, *, adapter: Adapter | None = None, steps: Sequence[AdapterAtStep] = (), limit: int | None = None
+    ) -> list[Composition]:
+        """Give all videos, or those that `adapter` had a part in, the newest last; `limit` keeps the newest.
+
+        `steps` are its kept ones, whose videos are its own; of one that went, those by the name that it has now.
+        """
         query = select(CompositionRow).order_by(col(CompositionRow.id).desc())
         if adapter is not None:
+            hashes = [each.file_hash for each in (adapter, *steps)]
+            by_name = col(CompositionAdapterRow.name).startswith(f"{adapter.id}:", autoescape=True)
             used = select(CompositionAdapterRow.composition_id).where(
-                CompositionAdapterRow.file_hash == adapter.file_hash, CompositionAdapterRow.role == adapter.kind
+                CompositionAdapterRow.role == adapter.kind,
+                or_(col(CompositionAdapterRow.file_hash).in_(hashes), by_name),
             )
             query = query.where(col(CompositionRow.id).in_(used))
         if limit is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlmodel import Session, select
 
 from registry import bases, documents, labels, packing, rows
-from registry.blobs import UNHASHED, Blobs, sync
+from registry.blobs import Blobs, is_counted, sync
 from registry.compositions import store
 from registry.database import Database
 from registry.errors import PackError, UnknownNameError
@@ -75,7 +75,7 @@ def _read(file: Path, packed: Packed, folder: Path) -> tuple[Adapter, Labels]:
     adapter, _ = documents.read(folder)
     if (adapter.id, adapter.file_hash) != (packed.id, packed.file_hash):
         raise PackError(f"{file} is damaged: it calls {packed.id} what calls itself {adapter.id}.")
-    if adapter.size != sum(size for name, size in packed.files.items() if name not in UNHASHED):
+    if adapter.size != sum(size for name, size in packed.files.items() if is_counted(name)):
         raise PackError(f"{file} is damaged: the files of {packed.id} haven't the bytes that it says they have.")
     return adapter, labels.read(folder)
 

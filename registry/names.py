@@ -1,4 +1,4 @@
-"""What may be a name, and how a name and a version are written together: `chowchow@2`."""
+"""What may be a name, and how a name, a version and a kept step are written together: `chowchow@2:400`."""
 
 from __future__ import annotations
 
@@ -85,22 +85,33 @@ def _may_stand_inside(character: str) -> bool:
 
 @dataclass(frozen=True)
 class AdapterSpec:
-    """A name, and the version meant; None means the newest."""
+    """A name, and the version meant; None means the newest. A `step` is one that was kept while it was learnt; None
+    means the adapter as it was at the end."""
 
     name: str
     version: int | None = None
+    step: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> AdapterSpec:
-        """Read `chowchow` or `chowchow@2`. Raises InvalidNameError."""
-        name, at, version = text.partition("@")
-        if not at:
-            return cls(check_name(name))
-        if not _VERSION.fullmatch(version):
+        """Read `chowchow`, `chowchow@2` or `chowchow@2:400`. Raises InvalidNameError."""
+        whole, colon, step = text.partition(":")
+        name, at, version = whole.partition("@")
+        if colon and not _VERSION.fullmatch(step):
+            raise InvalidNameError(
+                f"{text!r} names no step: after ':' comes the number of a kept step, as in '{name or 'name'}@1:400'."
+            )
+        if at and not _VERSION.fullmatch(version):
             raise InvalidNameError(
                 f"{text!r} names no version: after '@' comes a number from 1 on, as in '{name or 'name'}@2'."
             )
-        return cls(check_name(name), int(version))
+        return cls(check_name(name), int(version) if at else None, int(step) if colon else None)
+
+    @property
+    def whole(self) -> AdapterSpec:
+        """The adapter, without a step of it."""
+        return AdapterSpec(self.name, self.version)
 
     def __str__(self) -> str:
-        return self.name if self.version is None else f"{self.name}@{self.version}"
+        version = "" if self.version is None else f"@{self.version}"
+        return f"{self.name}{version}" + ("" if self.step is None else f":{self.step}")

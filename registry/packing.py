@@ -17,14 +17,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from registry.blobs import DOCUMENT, UNHASHED, Blobs, files_in, measure
+from registry.blobs import DOCUMENT, UNHASHED, Blobs, files_in, is_counted, measure
 from registry.errors import DamagedAdapterError, NewerRegistryError, PackError
 from registry.names import EMBEDDED, LARGEST_VERSION, is_name
 from registry.records import Adapter, BaseRow, Composition, Kind
 from registry.validation import check_json, check_row
 
-FORMAT = 2
-"""Format 1 tells of a video's adapters beside its record. A pack without videos is still written in it."""
+FORMAT = 3
+"""Format 1 tells of a video's adapters beside its record, and 2 knows no `learning/`, which an adapter's hash leaves
+out. What needs less is written in those."""
 MANIFEST = "manifest.json"
 _NO_PACK = (
     zipfile.BadZipFile, EOFError, NotImplementedError, OverflowError, RuntimeError, ValueError, struct.error,
@@ -82,7 +83,7 @@ def write(
     read = [_packed(blobs.folder(adapter.name, adapter.version), adapter) for adapter in adapters]
     manifest = replace(whole or Manifest(adapters=()), adapters=tuple(each for each, _ in read))
     with _written_aside(target, replace_file) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as pack:
-        document = {"format": FORMAT if manifest.compositions else 1, **asdict(manifest)}
+        document = {"format": _needed(manifest), **asdict(manifest)}
         pack.writestr(zipfile.ZipInfo(MANIFEST, _MOMENT), json.dumps(document, indent=2))
         for number, (each, documents) in enumerate(read):
             folder = blobs.folder(each.name, each.version)
@@ -92,6 +93,14 @@ def write(
                 else:
                     _add(pack, f"{number}/{name}", folder / name, size, each.id)
     return target.stat().st_size
+
+
+def _needed(manifest: Manifest) -> int:
+    """The lowest format that tells all of a pack."""
+    names = (name for each in manifest.adapters for name in each.files)
+    if any(name not in UNHASHED and not is_counted(name) for name in names):
+        return 3
+    return 2 if manifest.compositions else 1
 
 
 def read_manifest(file: Path) -> Manifest:
@@ -192,7 +201,7 @@ def _manifest(file: Path, pack: zipfile.ZipFile) -> Manifest:
             f"{file} was written by a newer dv: its format is {written}, and this dv knows up to {FORMAT}. Update dv."
         )
     try:
-        if written not in (1, FORMAT):
+        if not isinstance(written, int) or written < 1:
             raise ValueError(f"its format is {written!r}")
         manifest = TypeAdapter(Manifest).validate_python(document)
         check_json(document)
@@ -236,7 +245,7 @@ def _check(packed: Packed) -> None:
         plain = parts and name == "/".join(parts) and not any(part in (".", "..") for part in parts)
         if not plain or name.startswith("/") or any(mark in name for mark in "\\:\0"):
             raise ValueError(f"{name!r} is no file's name")
-    if DOCUMENT not in packed.files or not set(packed.files) - set(UNHASHED):
+    if DOCUMENT not in packed.files or not any(map(is_counted, packed.files)):
         raise ValueError(f"{packed.id} has no files")
     if len({name.casefold() for name in packed.files}) != len(packed.files):
         raise ValueError(f"{packed.id} has a file twice")

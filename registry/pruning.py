@@ -11,7 +11,7 @@ from typing import Literal
 from filelock import Timeout
 from sqlmodel import Session
 
-from registry import labels, rows
+from registry import kept_steps, labels, rows
 from registry.blobs import Blobs, bytes_on_disk, delete, last_touched
 from registry.database import Database
 from registry.driver_errors import readable_errors
@@ -21,15 +21,18 @@ from registry.removing import remove_without_row
 from registry.runs import LOGS, Runs
 from registry.tables import NameRow
 
-What = Literal["version", "snapshot", "orphan", "run", "cache"]
+What = Literal["version", "step", "snapshot", "orphan", "run", "cache"]
+
+BY_SIZE = frozenset[What](("version", "step", "snapshot"))
+"""What may stay as long as there is room."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What may go. Of each name the `keep` newest versions stay, and any that has a tag.
 
-    Nothing younger than `older_than` goes. With `at_most`, old versions and snapshots go only as long as all
-    adapters and snapshots together have more bytes, the oldest first.
+    Nothing younger than `older_than` goes. With `at_most`, old versions, kept steps and snapshots go only as long as
+    all adapters and snapshots together have more bytes, the oldest first.
     """
 
     whats: frozenset[What]
@@ -41,8 +44,8 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Doomed:
-    """One thing that goes: an old version, an unfinished run's folder, a file without a row, a run's row with
-    its log, a cache. `moment` is the ISO time from which its age counts."""
+    """One thing that goes: an old version, a step that was kept of one that stays, an unfinished run's folder, a file
+    without a row, a run's row with its log, a cache. `moment` is the ISO time from which its age counts."""
 
     what: What
     id: str
@@ -82,6 +85,7 @@ class Pruner:
             orphans, unknown = self._orphans()
             sorts: dict[What, Callable[[], Iterable[Doomed]]] = {
                 "version": lambda: self._versions(limits.keep),
+                "step": lambda: self._steps(limits.keep if "version" in limits.whats else None),
                 "snapshot": self._snapshots,
                 "orphan": lambda: orphans,
                 "run": self._ended_runs,
@@ -106,6 +110,8 @@ class Pruner:
     def _remove(self, each: Doomed) -> int:
         if each.adapter is not None:
             return self._remove_version(each.adapter)
+        if each.what == "step":
+            return self.blobs.remove_inside(each.path)
         if each.what == "snapshot":
             return self._remove_snapshot(each)
         if each.what == "run":
@@ -120,18 +126,36 @@ class Pruner:
     # Old versions
 
     def _versions(self, keep: int) -> list[Doomed]:
+        return [self._version(adapter) for adapter in self._old(keep)]
+
+    def _old(self, keep: int) -> list[Adapter]:
+        """All but the `keep` newest versions of each name, and but for tagged ones."""
         with self.database.reading() as session:
             adapters, labelled = rows.listed(session, None, None), labels.of_all(session)
         by_name: dict[str, list[Adapter]] = {}
         for adapter in adapters:
             by_name.setdefault(adapter.name, []).append(adapter)
-        old = [
+        return [
             adapter
             for versions in by_name.values()
             for adapter in sorted(versions, key=lambda version: version.version)[: max(0, len(versions) - keep)]
             if not (adapter.id in labelled and labelled[adapter.id].tags)
         ]
-        return [self._version(adapter) for adapter in old]
+
+    def _steps(self, keep: int | None) -> list[Doomed]:
+        """The kept steps of the adapters that stay, where `keep` versions of each name do, and all do without."""
+        going = {adapter.id for adapter in self._old(keep)} if keep is not None else set()
+        with self.database.reading() as session:
+            adapters = rows.listed(session, None, None)
+        return [
+            Doomed(
+                what="step", id=f"{adapter.id}:{step}", bytes=bytes_on_disk(path), moment=_utc(adapter.ended_at),
+                path=path,
+            )
+            for adapter in adapters
+            if adapter.id not in going
+            for step, path in kept_steps.folders(self.blobs.folder(adapter.name, adapter.version))
+        ]  # fmt: skip
 
     def _version(self, adapter: Adapter) -> Doomed:
         folder = self.blobs.folder(adapter.name, adapter.version)
@@ -240,9 +264,9 @@ class Pruner:
     def _only_what_is_too_much(self, found: Sequence[Doomed], at_most: int) -> list[Doomed]:
         total = bytes_on_disk(self.blobs.root) + bytes_on_disk(self.folder / "runs")
         total -= sum(each.bytes for each in found if each.what == "orphan" and self.blobs.root in each.path.parents)
-        chosen = [each for each in found if each.what not in ("version", "snapshot")]
+        chosen = [each for each in found if each.what not in BY_SIZE]
         for each in sorted(found, key=lambda each: each.moment):
-            if each.what in ("version", "snapshot") and total > at_most:
+            if each.what in BY_SIZE and total > at_most:
                 chosen.append(each)
                 total -= each.bytes
         return chosen

@@ -46,7 +46,7 @@ class Adapter(NewAdapter):
     """A published adapter.
 
     `file_hash` is the SHA-256 over the names and contents of its folder's files, `size` their bytes; both
-    leave out `adapter.json`, which states them, and `labels.json`, which changes.
+    leave out `adapter.json`, which states them, `labels.json`, which changes, and `learning/`, how it was learnt.
     """
 
     version: int
@@ -57,6 +57,22 @@ class Adapter(NewAdapter):
     def id(self) -> str:
         """Name and version, as a user writes them: `chowchow@2`."""
         return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterAtStep(Adapter):
+    """An adapter as it was at a step that was kept while it was learnt.
+
+    `file_hash`, `size` and `final_loss` are the step's own; `held_out_loss` is None where none was measured there.
+    """
+
+    step: int
+    held_out_loss: float | None = None
+
+    @property
+    def id(self) -> str:
+        """Name, version and step, as a user writes them: `chowchow@2:400`."""
+        return f"{self.name}@{self.version}:{self.step}"
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from registry import bases, checking, documents, importing, labels, packing, renaming, rows
+from registry import bases, checking, documents, importing, kept_steps, labels, packing, renaming, rows
 from registry.blobs import DOCUMENT, LABELS, Blobs, measure, sync
 from registry.compositions import Compositions
 from registry.database import Database
 from registry.driver_errors import readable_errors
-from registry.errors import DamagedAdapterError, NewerRegistryError, RegistryUnavailableError
+from registry.errors import DamagedAdapterError, NewerRegistryError, RegistryUnavailableError, UnknownNameError
 from registry.location import RegistryLocation
 from registry.names import AdapterSpec, check_name
 from registry.pruning import Pruner
 from registry.publishing import publish_staged
-from registry.records import Adapter, BaseRow, Kind, Labels, NewAdapter, Source
+from registry.records import Adapter, AdapterAtStep, BaseRow, Kind, Labels, NewAdapter, Source
 from registry.removing import remove_without_row
 from registry.runs import Runs
 from registry.suites import Suites
@@ -166,15 +166,35 @@ class Registry:
     def find(self, spec: str, *, kind: Kind | None = None) -> Adapter:
         """Give the adapter that `chowchow@2` means, or the newest version of `chowchow`.
 
-        Raises InvalidNameError and UnknownNameError, which suggests names that are written alike.
+        Raises InvalidNameError and UnknownNameError, which suggests names that are written alike, and refuses a kept
+        step, `chowchow@2:400`: that is for what takes one in the adapter's place, see `find_at`.
+        """
+        found = self.find_at(spec, kind=kind)
+        if isinstance(found, AdapterAtStep):
+            raise UnknownNameError(
+                f"{spec} is a step that was kept of {found.name}@{found.version}, and this is about whole adapters: "
+                f"give {found.name}@{found.version}."
+            )
+        return found
+
+    def find_at(self, spec: str, *, kind: Kind | None = None) -> Adapter:
+        """Like `find`, and where `spec` names a step that was kept, the adapter as it was at that step.
+
+        Raises as `find`, and DamagedAdapterError for a step that can't be read.
         """
         parsed = AdapterSpec.parse(spec)
         with self._database.reading() as session:
-            return rows.found(session, parsed, kind)
+            adapter = rows.found(session, parsed, kind)
+        return adapter if parsed.step is None else kept_steps.found(self._blobs, adapter, parsed.step)
 
     def path(self, adapter: Adapter) -> Path:
-        """Give the folder of a published adapter."""
-        return self._blobs.folder(adapter.name, adapter.version)
+        """Give the folder of a published adapter, or of a kept step."""
+        folder = self._blobs.folder(adapter.name, adapter.version)
+        return folder / kept_steps.STEPS / str(adapter.step) if isinstance(adapter, AdapterAtStep) else folder
+
+    def kept_steps(self, adapter: Adapter) -> list[AdapterAtStep]:
+        """Give the steps that were kept while an adapter was learnt, in order; a damaged one is left out."""
+        return kept_steps.readable(self._blobs, adapter)
 
     def sources(self, adapter: Adapter) -> list[Source]:
         """Give what an adapter learnt from, in the order it was published with. Raises UnknownNameError."""
@@ -246,12 +266,28 @@ class Registry:
             )
         return freed
 
+    def remove_steps(self, steps: Sequence[AdapterAtStep]) -> int:
+        """Remove kept steps, and give the bytes that this freed. Their adapters stay; a step that is gone is no error.
+
+        Raises RegistryUnavailableError.
+        """
+        with readable_errors(self._database.location):
+            return sum(self._blobs.remove_inside(self.path(step)) for step in steps)
+
     # Out and in
 
     def with_hash(self, file_hash: str, kind: Kind) -> Adapter | None:
-        """Give the adapter of this kind whose files have this hash, whatever its name is now; the newest of equals."""
+        """Give the adapter of this kind whose files have this hash, whatever its name is now; the newest of equals.
+
+        Where it is the hash of a kept step, that is the adapter at the step.
+        """
         with self._database.reading() as session:
-            return rows.with_hash(session, file_hash, kind)
+            found = rows.with_hash(session, file_hash, kind)
+            adapters = [] if found is not None else rows.listed(session, kind, None)
+        if found is not None:
+            return found
+        steps = (step for adapter in reversed(adapters) for step in self.kept_steps(adapter))
+        return next((step for step in steps if step.file_hash == file_hash), None)
 
     def export(self, file: Path, adapters: Sequence[Adapter] | None = None, *, replace_file: bool = False) -> int:
         """Write adapters into one portable file, or the whole registry (None), and give the file's bytes.
@@ -274,10 +310,12 @@ class Registry:
         Nothing comes in unless all of it is right. Raises PackError, NewerRegistryError, UnknownNameError,
         InvalidNameError, NameTakenError, DamagedAdapterError.
         """
+        specs = [AdapterSpec.parse(text) for text in only]
+        for spec in specs:
+            if spec.step is not None:
+                raise UnknownNameError(f"{spec} is a kept step, which comes with its adapter: give {spec.whole}.")
         with readable_errors(self._database.location):
-            return importing.import_pack(
-                self._database, self._blobs, file, [AdapterSpec.parse(text) for text in only], name
-            )
+            return importing.import_pack(self._database, self._blobs, file, specs, name)
 
     # Bases
 

@@ -9,7 +9,15 @@ import typer
 
 from dreamvideo_cli.jobs.batch.files import STDIN, Format
 from dreamvideo_cli.terminal.exit_codes import ExitCode
-from dreamvideo_cli.terminal.options import DeviceOption, DryRunOption, JsonOption, QuietOption
+from dreamvideo_cli.terminal.options import (
+    DeviceOption,
+    DryRunOption,
+    JsonOption,
+    OnOption,
+    QuietOption,
+    RayAddressOption,
+    WorkersOption,
+)
 from dreamvideo_cli.terminal.output import Out
 
 
@@ -29,9 +37,9 @@ def batch(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that aren't this batch's.")] = False,
-    jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Rows made at once, each on a GPU of its own.")
-    ] = 1,
+    on: OnOption = "here",
+    ray_address: RayAddressOption = None,
+    workers: WorkersOption = None,
     device: DeviceOption = None,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
@@ -45,22 +53,25 @@ def batch(
 
     Every row is checked before the first is made, and a row that fails doesn't stop the others.
     Run it again to go on: a result that is there and whole is kept. DIR/manifest.jsonl tells how each row went.
-    --device is for rows that name none; with --device cpu, --jobs share the processor.
+    --device is for rows that name none. With --on ray, rows are made at once, by a worker a GPU or core, on this
+    machine or on a cluster: docs/cluster.md.
 
     Example: dv batch shots.csv --folder shots
     """
     from dreamvideo_cli.jobs.batch.files import read_rows
     from dreamvideo_cli.jobs.batch.manifest import MANIFEST
     from dreamvideo_cli.jobs.batch.running import run_rows
+    from dreamvideo_cli.jobs.execution.choosing import Execution
     from dreamvideo_cli.terminal.reporting import Reporter
     from registry import Registry
 
+    execution = Execution(on, ray_address, workers)
     out = Out(json=json, quiet=quiet)
     rows = read_rows(file, format)
     folder = folder or Path("batch" if file == STDIN else Path(file).stem)
     with Registry.open() as registry, Reporter(out) as reporter:
         plan = run_rows(
-            rows, folder, registry, force=force, jobs=jobs, device=device, dry_run=dry_run, on_event=reporter
+            rows, folder, registry, force=force, execution=execution, device=device, dry_run=dry_run, on_event=reporter
         )
     if json:
         out.data([row.data() for row in plan.rows])

@@ -29,7 +29,9 @@ _COLUMNS = (
 def history(
     adapter: Annotated[
         str | None,
-        typer.Option("--adapter", metavar="NAME[@N]", help="Only videos made with it.", autocompletion=adapter_names()),
+        typer.Option(
+            "--adapter", metavar="NAME[@N[:STEP]]", help="Only videos made with it.", autocompletion=adapter_names()
+        ),
     ] = None,
     limit: LimitOption = None,
     names: Annotated[bool, typer.Option("--names", help="Print only the files' paths, one a line.")] = False,
@@ -39,11 +41,12 @@ def history(
 
     Example: dv history --adapter chowchow --limit 10
     """
-    from registry import Registry
+    from registry import AdapterAtStep, Registry
 
     with Registry.open() as registry:
-        chosen = registry.find(adapter) if adapter is not None else None
-        made = registry.compositions.all(adapter=chosen, limit=limit)
+        chosen = registry.find_at(adapter) if adapter is not None else None
+        steps = registry.kept_steps(chosen) if chosen is not None and not isinstance(chosen, AdapterAtStep) else []
+        made = registry.compositions.all(adapter=chosen, steps=steps, limit=limit)
     rows = []
     for each in made:
         there = Path(each.path).is_file()

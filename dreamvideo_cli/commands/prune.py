@@ -28,6 +28,7 @@ _DOOMED = (
 
 def prune(
     versions: Annotated[bool, typer.Option("--versions", help="Old versions, but for tagged ones.")] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="Steps that --keep-every kept of adapters.")] = False,
     snapshots: Annotated[bool, typer.Option("--snapshots", help="Unfinished runs that nobody works on.")] = False,
     orphans: Annotated[bool, typer.Option("--orphans", help="Files that killed processes left.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Rows and logs of runs that can't be resumed.")] = False,
@@ -40,7 +41,8 @@ def prune(
         Any,
         typer.Option(
             "--max-size", metavar="SIZE", parser=bytes_from_text,
-            help="Old versions and snapshots only until all together have this size, as 5GB; the oldest go first.",
+            help="Old versions, kept steps and snapshots only until all together have this size, as 5GB; the oldest "
+            "go first.",
         ),
     ] = None,
     yes: YesOption = False,
@@ -53,15 +55,16 @@ def prune(
     Example: dv prune --versions --keep 2 --older-than 30d --dry-run
     """
     from registry import Registry
-    from registry.pruning import Limits
+    from registry.pruning import BY_SIZE, Limits
 
     flags: dict[What, bool] = {
-        "version": versions, "snapshot": snapshots, "orphan": orphans, "run": failed, "cache": caches,
+        "version": versions, "step": steps, "snapshot": snapshots, "orphan": orphans, "run": failed, "cache": caches,
     }  # fmt: skip
     whats = frozenset(what for what, wanted in flags.items() if wanted) or frozenset[Any](("orphan", "run"))
-    if max_size is not None and not whats & {"version", "snapshot"}:
+    if max_size is not None and not whats & BY_SIZE:
         raise InputError(
-            "--max-size says how much may stay of old versions and snapshots: add --versions or --snapshots"
+            "--max-size says how much may stay of old versions, kept steps and snapshots: add --versions, --steps or "
+            "--snapshots"
         )
     out = Out(json=json, quiet=quiet)
     limits = Limits(whats=whats, keep=keep, older_than=older_than, at_most=max_size, caches=_caches())

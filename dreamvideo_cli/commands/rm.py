@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 def remove(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME@N", help="Adapters, with their versions.", autocompletion=adapter_names()),
+        typer.Argument(
+            metavar="NAME@N[:STEP]",
+            help="Adapters, with their versions, or kept steps.",
+            autocompletion=adapter_names(),
+        ),
     ],
     all_versions: Annotated[bool, typer.Option("--all-versions", help="Every version of the names given.")] = False,
     yes: YesOption = False,
@@ -34,11 +38,11 @@ def remove(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Remove adapters and their files. Version numbers aren't used again.
+    """Remove adapters and their files, or steps that were kept of them. Version numbers aren't used again.
 
     Example: dv rm chowchow@1
     """
-    from registry import Registry
+    from registry import AdapterAtStep, Registry
 
     out = Out(json=json, quiet=quiet)
     with Registry.open() as registry:
@@ -47,12 +51,13 @@ def remove(
         for adapter in doomed:
             out.note(f"{adapter.id}  {adapter.kind}  {bytes_text(adapter.size)}")
         if dry_run:
-            _report(out, ids, size, "would be removed", removed=False)
+            _report(out, ids, size, f"{_counted(doomed)} would be removed", removed=False)
             return
         if not yes:
-            ask(out, f"Remove {count_text(len(doomed), 'adapter')} ({bytes_text(size)})?")
-        freed = registry.remove(doomed)
-    _report(out, ids, freed, "removed", removed=True)
+            ask(out, f"Remove {_counted(doomed)} ({bytes_text(size)})?")
+        steps = [each for each in doomed if isinstance(each, AdapterAtStep)]
+        freed = registry.remove_steps(steps) + registry.remove([each for each in doomed if each not in steps])
+    _report(out, ids, freed, f"{_counted(doomed)} removed", removed=True)
 
 
 def _resolved(registry: Registry, names: Sequence[str], *, all_versions: bool) -> list[Adapter]:
@@ -62,13 +67,13 @@ def _resolved(registry: Registry, names: Sequence[str], *, all_versions: bool) -
     found: dict[str, Adapter] = {}
     for name in names:
         spec = AdapterSpec.parse(name)
-        newest = registry.find(name)
+        newest = registry.find_at(name)
         if spec.version is not None and not all_versions:
             found[newest.id] = newest
-        elif spec.version is None and all_versions:
+        elif spec.version is None and spec.step is None and all_versions:
             found |= {adapter.id: adapter for adapter in registry.adapters(name=newest.name)}
         elif all_versions:
-            raise InputError(f"{name} is one version: leave out --all-versions, or the @{spec.version}")
+            raise InputError(f"{name} is one version: leave out --all-versions, or write {spec.name}")
         else:
             raise InputError(
                 f"which version of {name}? Write {newest.id} for the newest, or --all-versions for all of them"
@@ -82,4 +87,13 @@ def _report(out: Out, ids: list[str], size: int, what: str, *, removed: bool) ->
         return
     for id in ids:
         out.result(id, None)
-    out.note(f"{count_text(len(ids), 'adapter')} {what}, {bytes_text(size)}" + (" freed" if removed else ""))
+    out.note(f"{what}, {bytes_text(size)}" + (" freed" if removed else ""))
+
+
+def _counted(doomed: Sequence[Adapter]) -> str:
+    """How many adapters, and how many kept steps."""
+    from registry import AdapterAtStep
+
+    steps = sum(isinstance(each, AdapterAtStep) for each in doomed)
+    counts = [count_text(len(doomed) - steps, "adapter")] if len(doomed) > steps else []
+    return " and ".join([*counts, *([count_text(steps, "kept step")] if steps else [])])

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from dreamvideo_cli.jobs.bases import base_for, check_fit, fingerprint_of, named_base
 from dreamvideo_cli.jobs.events import FileMade, OnEvent, Planned, Step, Warned, ignore
+from dreamvideo_cli.jobs.execution.units import Loading
 from dreamvideo_cli.jobs.history import remember
-from dreamvideo_cli.jobs.targets import Target, check_writable, published, targets
+from dreamvideo_cli.jobs.targets import Target, Write, check_writable, published, targets
 from engine.adapters.applied import AppliedAdapter
 from engine.bases.composable import check_composable
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
@@ -86,10 +87,10 @@ class ComposePlan:
         return self.targets if self.sheet is None else (*self.targets, self.sheet)
 
     @property
-    def loading(self) -> tuple[object, ...]:
-        """What plans have in common that one loaded base serves."""
+    def loading(self) -> Loading:
+        """The base as this plan needs it loaded."""
         request = self.request
-        return self.base, request.device, request.dtype, request.deterministic, request.offload
+        return Loading(self.base, request.device, request.dtype, request.deterministic, request.offload)
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def compose(request: ComposeRequest, registry: Registry, on_event: OnEvent = ign
 
     plan = plan_composition(request, registry, on_event)
     on_event(Planned(plan))
-    base = load_base_of(plan)
+    base = plan.loading.load()
     for note in notes_on(base.device, base.dtype):
         on_event(Warned(note))
 
@@ -135,8 +136,8 @@ def plan_composition(request: ComposeRequest, registry: Registry, on_event: OnEv
     """
     from engine.media.video import check_rate
 
-    subject = registry.find(request.subject, kind="subject") if request.subject is not None else None
-    motion = registry.find(request.motion, kind="motion") if request.motion is not None else None
+    subject = registry.find_at(request.subject, kind="subject") if request.subject is not None else None
+    motion = registry.find_at(request.motion, kind="motion") if request.motion is not None else None
     adapters = tuple(adapter for adapter in (subject, motion) if adapter is not None)
     check_text(str(request.settings.get("negative_prompt", "")), "`negative_prompt`")
     prompt = placed_prompt(request.prompt, subject)
@@ -220,18 +221,13 @@ def check_settings_are_read(given: Mapping[str, object], kinds: Collection[str])
             raise InputError(f"`{name}` is read with a {kind} only: name one with `{kind}`, or leave it out")
 
 
-def load_base_of(plan: ComposePlan) -> Base:
-    """Load the base of a plan, and of every other plan that is alike in `loading`."""
-    from engine.bases.load import load_base
+@dataclass(frozen=True)
+class Composed:
+    """A file of a plan, computed and not yet made: `write` makes it, wherever it is to be."""
 
-    request = plan.request
-    return load_base(
-        plan.base,
-        device=request.device,
-        dtype=request.dtype or "fp32",
-        deterministic=request.deterministic,
-        offload=request.offload,
-    )
+    target: Target
+    record: dict[str, Any]
+    write: Write
 
 
 def make_files(
@@ -241,22 +237,32 @@ def make_files(
 
     A file that appeared meanwhile is never replaced unasked: the new one takes the next free name.
     """
+    for file in compose_files(plan, base, on_step):
+        yield publish_file(file, registry, on_event)
+
+
+def publish_file(file: Composed, registry: Registry, on_event: OnEvent) -> ComposedFile:
+    """Make a file where the plan wants it, and note a video in the history."""
+    path = published(file.target, file.write, on_event)
+    if file.target.seed is not None:
+        remember(path, file.record, registry, on_event)
+    return ComposedFile(path, file.target.seed, file.record)
+
+
+def compose_files(plan: ComposePlan, base: Base, on_step: OnTargetStep) -> Iterator[Composed]:
+    """Compute a plan's files one after another. The base is left as it was."""
     from engine.media.video import write_video
 
     rows: list[tuple[str, Any]] = []
     first: dict[str, Any] = {}
     for target in plan.targets:
         frames, record = _composed(plan, base, target, on_step)
-        write = partial(write_video, frames, fps=plan.settings.config.fps, metadata=record)
-        path = published(target, write, on_event)
-        remember(path, record, registry, on_event)
         first = first or record
         if plan.sheet is not None:
             rows.append((f"{plan.request.prompt} (seed {target.seed})", frames))
-        yield ComposedFile(path, target.seed, record)
+        yield Composed(target, record, partial(write_video, frames, fps=plan.settings.config.fps, metadata=record))
     if plan.sheet is not None:
-        path = published(plan.sheet, partial(_write_sheet, rows=rows, record=first), on_event)
-        yield ComposedFile(path, None, first)
+        yield Composed(plan.sheet, first, partial(_write_sheet, rows=rows, record=first))
 
 
 def _composed(plan: ComposePlan, base: Base, target: Target, on_step: OnTargetStep) -> tuple[Any, dict[str, Any]]:

@@ -249,15 +249,15 @@ def _adapter(
 ) -> Adapter | None:
     """The adapter that the user names, else the one that the video notes, by its hash: names may change."""
     if named is not None:
-        return registry.find(named, kind=kind)
+        return registry.find_at(named, kind=kind)
     from registry import adapters_in
 
     noted = [each for each in adapters_in(record) if each.role == kind]
     if not noted:
         return None
-    for adapter in registry.adapters(kind=kind) if len(noted) == 1 else ():
-        if adapter.file_hash == noted[0].file_hash:
-            return adapter
+    found = registry.with_hash(noted[0].file_hash, kind) if len(noted) == 1 else None
+    if found is not None:
+        return found
     names = " and ".join(each.name for each in noted)
     why = "which isn't in this registry, or is another one now" if len(noted) == 1 else "of which one is measured"
     raise InputError(

@@ -8,3 +8,5 @@ AdapterKind = Literal["subject", "motion"]
 Device = Literal["cuda", "mps", "cpu"]
 Dtype = Literal["fp32", "bf16", "fp16", "fp8"]
 """Precision of the frozen base. With fp8 its denoiser's matrices are stored in 8 bits, and all is computed in bf16."""
+Where = Literal["here", "ray"]
+"""Where units of work are done: in this process, or on a Ray cluster."""

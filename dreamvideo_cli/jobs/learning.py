@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from dreamvideo_cli.jobs.bases import chosen_base
-from dreamvideo_cli.jobs.events import Encoded, OnEvent, Planned, Step, ignore
-from dreamvideo_cli.jobs.publishing import adapter_row, now, source_row
+from dreamvideo_cli.jobs.events import Encoded, Note, OnEvent, Planned, Step, Warned, ignore
+from dreamvideo_cli.jobs.publishing import adapter_row, describe_steps, effect_text, now, source_row
 from dreamvideo_cli.jobs.recording import Record, recorded
 from dreamvideo_cli.jobs.requests import LearnRequest, has_diverged, load_request, reached_text, save_reached
 from engine.bases.location import BaseInfo, inspect_base
@@ -26,6 +26,8 @@ from registry.errors import RegistryError
 if TYPE_CHECKING:
     from engine.bases.base import Base
     from engine.estimating import Estimate
+    from engine.held_out import Effect
+    from engine.learning import Learned
     from engine.planning import MotionPlan, SubjectPlan
     from engine.training import Progress
     from registry import Adapter, Registry
@@ -66,6 +68,43 @@ class LearningPlan:
         return estimate(self.plan, self.info.location, device=self.device, dtype=self.dtype, offload=self.offload)
 
 
+@dataclass(frozen=True)
+class Computed:
+    """What was learnt, and what is known of the base that it was learnt on."""
+
+    learned: Learned
+    base_fingerprint: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Computation:
+    """The part of a run that needs neither the registry nor the process that the run is of: from the plan to the
+    adapter's files in `staged`. `run` is the folder of its snapshots; the callbacks are to be told how it goes."""
+
+    planned: LearningPlan
+    run: Path
+    staged: Path
+    on_progress: Callable[[str, Progress], None]
+    on_encoding: Callable[[int, int], None]
+
+    def compute(self, base: Base | None) -> Computed:
+        """Do it here, on `base` or on one that is loaded here."""
+        from engine.learning import learn_planned
+
+        used = _loaded(self.planned) if base is None else base.shared()  # learning lets the encoders go
+        learned = learn_planned(
+            self.planned.plan, used, self.staged, run=self.run, on_progress=self.on_progress,
+            on_encoding=self.on_encoding,
+        )  # fmt: skip
+        return Computed(learned, used.fingerprint, str(used.device))
+
+
+Learning = Generator[Computation, Computed, "Adapter | None"]
+"""A run that waits for its computation: it gives that out, takes what came of it (`send`, or `throw` for an error), and
+returns the adapter that it published."""
+
+
 def learn(
     request: LearnRequest,
     registry: Registry,
@@ -92,7 +131,29 @@ def learn(
         if not processes.is_first:
             return _follow(registry, processes)
         lead = _Lead(registry, processes, on_event)
-        return lead.learn(request, resume=resume, restart=restart, dry_run=dry_run, base=base)
+        return _computed_here(lead.learn(request, resume=resume, restart=restart, dry_run=dry_run), base)
+
+
+def learning(
+    request: LearnRequest, registry: Registry, *, resume: bool = False, restart: bool = False, on_event: OnEvent
+) -> Learning:
+    """`learn`, for who lets the computation be done elsewhere."""
+    return _Lead(registry, ALONE, on_event).learn(request, resume=resume, restart=restart, dry_run=False)
+
+
+def _computed_here(run: Learning, base: Base | None) -> Adapter | None:
+    try:
+        computation = next(run)
+        while True:
+            try:
+                computed = computation.compute(base)
+            except BaseException as error:
+                computation = run.throw(error)
+            else:
+                computation = run.send(computed)
+    except StopIteration as end:
+        adapter: Adapter | None = end.value
+        return adapter
 
 
 class _Lead:
@@ -102,12 +163,10 @@ class _Lead:
         self._registry, self._processes, self._on_event = registry, processes, on_event
         self._others_began = False
 
-    def learn(
-        self, request: LearnRequest, *, resume: bool, restart: bool, dry_run: bool, base: Base | None
-    ) -> Adapter | None:
+    def learn(self, request: LearnRequest, *, resume: bool, restart: bool, dry_run: bool) -> Learning:
         """See the function `learn`."""
         try:
-            adapter = self._learn(request, resume=resume, restart=restart, dry_run=dry_run, base=base)
+            adapter = yield from self._learn(request, resume=resume, restart=restart, dry_run=dry_run)
         finally:
             if not self._others_began:
                 self._processes.agreed(None)
@@ -115,9 +174,7 @@ class _Lead:
             self._processes.agreed(adapter)
         return adapter
 
-    def _learn(
-        self, request: LearnRequest, *, resume: bool, restart: bool, dry_run: bool, base: Base | None
-    ) -> Adapter | None:
+    def _learn(self, request: LearnRequest, *, resume: bool, restart: bool, dry_run: bool) -> Learning:
         registry, asked = self._registry, request.given.get("device")
         version = registry.next_version(request.name, request.kind)
         folder = registry.run_folder(request.name)
@@ -138,7 +195,7 @@ class _Lead:
             with recorded(registry, request) as record:
                 self._others_began = True
                 self._processes.agreed(request)
-                adapter = _Run(planned, folder, registry, record, self._on_event).publish(base)
+                adapter = yield from _Run(planned, folder, registry, record, self._on_event).publish()
                 record.adapter = adapter.id
             shutil.rmtree(folder, ignore_errors=True)
         return adapter
@@ -300,21 +357,22 @@ class _Run:
         self._folder, self._registry, self._record, self._on_event = folder, registry, record, on_event
         self._fresh = not folder.exists()
 
-    def publish(self, base: Base | None) -> Adapter:
-        """Learn on `base`, or on one that is loaded here, and publish what was learnt."""
-        from engine.learning import learn_planned
-
+    def publish(self) -> Generator[Computation, Computed, Adapter]:
+        """Have the run computed, and publish what was learnt."""
         diverged = False
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._request.save(self._folder)
-            used = _loaded(self._planned) if base is None else base.shared()  # learning lets the encoders go
             with self._registry.staging() as staged:
-                learned = learn_planned(
-                    self._plan, used, staged, run=self._folder, on_progress=self._report, on_encoding=self._encoding()
-                )
-                row = adapter_row(self._request, self._plan, used, learned)
-                return self._registry.publish(staged, row, [source_row(source) for source in self._plan.sources])
+                computed = yield Computation(self._planned, self._folder, staged, self._report, self._encoding())
+                describe_steps(staged)
+                row = adapter_row(
+                    self._request, self._plan, computed.learned, base_name=self._planned.info.location.name,
+                    base_fingerprint=computed.base_fingerprint, device=computed.device,
+                )  # fmt: skip
+                adapter = self._registry.publish(staged, row, [source_row(source) for source in self._plan.sources])
+            self._tell_effect(computed.learned.effect)
+            return adapter
         except KeyboardInterrupt as stop:
             stop.add_note(f"stopped {self._where}{self._way_on}")
             raise
@@ -332,6 +390,13 @@ class _Run:
                 save_reached(self._folder, self._record.reached, diverged=diverged)
             elif self._fresh:
                 shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _tell_effect(self, effect: Effect | None) -> None:
+        if effect is None:
+            return
+        text = effect_text(effect)
+        self._record.log(text)
+        self._on_event(Warned(text) if effect.is_nothing else Note(text))
 
     def _encoding(self) -> Callable[[int, int], None]:
         done, at = 0, time.perf_counter()

@@ -11,7 +11,7 @@ from dreamvideo_cli.jobs.requests import LearnRequest
 from engine.versions import version_of, version_of_dv
 
 if TYPE_CHECKING:
-    from engine.bases.base import Base
+    from engine.held_out import Effect
     from engine.learning import Learned
     from engine.planning import MotionPlan, PlannedSource, SubjectPlan
     from registry import NewAdapter, Source
@@ -25,15 +25,23 @@ def hyperparameters(request: LearnRequest, plan: SubjectPlan | MotionPlan) -> di
     return {**plan.settings.values(), **_trimming(request), **_captions(plan)}
 
 
-def adapter_row(request: LearnRequest, plan: SubjectPlan | MotionPlan, base: Base, learned: Learned) -> NewAdapter:
+def adapter_row(
+    request: LearnRequest,
+    plan: SubjectPlan | MotionPlan,
+    learned: Learned,
+    *,
+    base_name: str,
+    base_fingerprint: str,
+    device: str,
+) -> NewAdapter:
     """The row of an adapter that was just learnt."""
     from registry import NewAdapter
 
     return NewAdapter(
         kind=request.kind,
         name=request.name,
-        base_fingerprint=base.fingerprint,
-        base_name=base.name,
+        base_fingerprint=base_fingerprint,
+        base_name=base_name,
         method=learned.method,
         hyperparameters=hyperparameters(request, plan),
         origins={
@@ -42,7 +50,7 @@ def adapter_row(request: LearnRequest, plan: SubjectPlan | MotionPlan, base: Bas
             **dict.fromkeys(_captions(plan), "files"),
         },
         seed=plan.settings.config.seed,
-        device=str(base.device),
+        device=device,
         dtype=request.given.get("dtype", "fp32"),
         library_versions={name: version_of(name) for name in _LIBRARIES},
         started_at=request.started_at,
@@ -53,6 +61,28 @@ def adapter_row(request: LearnRequest, plan: SubjectPlan | MotionPlan, base: Bas
         class_word=getattr(plan, "class_word", None),
         prompt=getattr(plan, "prompt", None),
     )
+
+
+def describe_steps(folder: Path) -> None:
+    """Say in the folder of an adapter that is about to be published what its kept steps are."""
+    from engine.learning_folder import losses_at
+    from registry.kept_steps import describe, folders
+
+    for step, kept in folders(folder):
+        loss, held_out = losses_at(folder, step)
+        describe(kept, loss=loss, held_out_loss=held_out)
+
+
+def effect_text(effect: Effect) -> str:
+    """What an adapter does, in one line."""
+    by = f"{effect.prediction_change:.2%}"
+    losses = f"held-out loss {effect.loss:.4g}, {effect.loss_without:.4g} without it"
+    if effect.is_nothing:
+        return (
+            f"what was learnt does next to nothing: at strength 1 the base's prediction moves by {by} ({losses}). "
+            "Learn for more steps, or at a higher learning rate"
+        )
+    return f"at strength 1 the base's prediction moves by {by}; {losses}"
 
 
 def imported_name(name: str | None, file: Path, otherwise: str) -> str:

@@ -16,6 +16,7 @@ from dreamvideo_cli.jobs.batch.running import run_rows
 from dreamvideo_cli.jobs.composing import ComposedFile, ComposeRequest
 from dreamvideo_cli.jobs.composing import compose as compose_request
 from dreamvideo_cli.jobs.events import OnEvent, ignore
+from dreamvideo_cli.jobs.execution.choosing import HERE, Execution
 from dreamvideo_cli.jobs.kinds import AdapterKind, Device, Dtype
 from dreamvideo_cli.jobs.learning import learn
 from dreamvideo_cli.jobs.requests import LearnRequest, given, new_request
@@ -111,7 +112,7 @@ def run_batch(
     rows: Path | Sequence[Mapping[str, object]],
     folder: Path,
     *,
-    jobs: int = 1,
+    execution: Execution = HERE,
     force: bool = False,
     device: Device | None = None,
     on_event: OnEvent = ignore,
@@ -120,6 +121,7 @@ def run_batch(
     """Compose a video for every row, of a batch file or as dictionaries, and give the rows with how each went.
 
     A row's `state` is "made", "kept" or "failed", and then it has an `error`. `device` is for rows that name none.
+    `execution` says where they are made, and how many at once: `Execution("ray", workers=4)`.
     """
     from registry import Registry
 
@@ -128,7 +130,7 @@ def run_batch(
     else:
         read = [Row(number, values) for number, values in enumerate(rows, 1)]
     with Registry.open(home) as registry:
-        return run_rows(read, folder, registry, force=force, jobs=jobs, device=device, on_event=on_event).rows
+        return run_rows(read, folder, registry, force=force, execution=execution, device=device, on_event=on_event).rows
 
 
 def run_suite(
@@ -136,19 +138,23 @@ def run_suite(
     folder: Path,
     *,
     shard: str | None = None,
+    execution: Execution = HERE,
     device: Device | None = None,
     on_event: OnEvent = ignore,
     home: Path | None = None,
 ) -> list[CellResult]:
     """Learn, compose and score every cell of a suite, a TOML file or one that dv brings; give the cells' results.
 
-    With a `shard`, "3/16", those of that part.
+    With a `shard`, "3/16", those of that part. `execution` is as for `run_batch`.
     """
     from registry import Registry
 
     part = shard_from(shard) if shard is not None else None
     with Registry.open(home) as registry:
-        plan = run_cells(suite_named(str(suite)), folder, registry, shard=part, device=device, on_event=on_event)
+        plan = run_cells(
+            suite_named(str(suite)), folder, registry, shard=part, execution=execution, device=device,
+            on_event=on_event,
+        )  # fmt: skip
     return plan.own_results
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
-from dreamvideo_cli.jobs.kinds import Device, Dtype
+from dreamvideo_cli.jobs.kinds import Device, Dtype, Where
 from dreamvideo_cli.terminal.completion import adapter_names, base_names
 from dreamvideo_cli.wording import option_name, size_from_text, value_text
 
@@ -31,6 +31,23 @@ DtypeOption = Annotated[
 OffloadOption = Annotated[
     bool,
     typer.Option("--offload", help="Keep the denoiser's blocks off the GPU; each layer is copied there as it runs."),
+]
+OnOption = Annotated[Where, typer.Option("--on", help="Work in this process, or by workers on a Ray cluster.")]
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="ADDRESS",
+        envvar="RAY_ADDRESS",
+        help="A Ray cluster: HOST:PORT, or auto on a machine of it.",
+        show_default="one of this machine alone, while dv runs",
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, metavar="N", help="Workers at once on Ray.", show_default="one a GPU, or without any a core"
+    ),
 ]
 BaseOption = Annotated[
     str | None,

@@ -18,6 +18,11 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def known_denoisers() -> str:
+    """The classes of denoisers that there are families for, as a person would say them."""
+    return ", ".join(name.replace(WITH_MOTION_MODULE, " with a motion module") for name in FAMILIES)
+
+
 def family_named(name: str) -> Family:
     """The family that a base's info names."""
     return next(family for family in FAMILIES.values() if family.name == name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.bases.families import FAMILIES, WITH_MOTION_MODULE
+from engine.bases.families import FAMILIES, WITH_MOTION_MODULE, known_denoisers
 from engine.bases.family import Family, Layout
 from engine.bases.hub import local_folder
 from engine.bases.weights import bytes_of
@@ -102,7 +102,7 @@ def _family_at(folder: Path, location: BaseLocation) -> Family:
     if animated and kind + WITH_MOTION_MODULE in FAMILIES:
         return FAMILIES[kind + WITH_MOTION_MODULE]
     if kind not in FAMILIES:
-        raise BaseError(f"the base {location.name} has a {kind}; known are: {', '.join(FAMILIES)}")
+        raise BaseError(f"the base {location.name} has a {kind}; known are: {known_denoisers()}")
     return FAMILIES[kind]
 
 

@@ -56,6 +56,23 @@ class EncodedImages:
     masks: Tensor | None
     embeddings: Tensor | None
 
+    def split(self, held_out: int) -> tuple[EncodedImages, EncodedImages]:
+        """All but the last `held_out` images, and those; of 0, all of them twice."""
+        if held_out == 0:
+            return self, self
+        first = int(self.image_of.max()) + 1 - held_out
+        return self._where(self.image_of < first, slice(None, first)), self._where(
+            self.image_of >= first, slice(first, None)
+        )
+
+    def _where(self, views: Tensor, images: slice) -> EncodedImages:
+        return EncodedImages(
+            Latents(self.latents.mean[views], self.latents.std[views]),
+            self.image_of[views],
+            self.masks[views] if self.masks is not None else None,
+            self.embeddings[images] if self.embeddings is not None else None,
+        )
+
 
 @dataclass(frozen=True)
 class CutWindows:

@@ -117,6 +117,22 @@ class OptimizerConfig(Checked):
     snapshot_every: int = setting(
         100, "Steps between the snapshots that a stopped run goes on from.", least=1, origin="dv"
     )
+    keep_every: int = setting(
+        0, "Steps between those that are kept, to compose with as NAME@N:STEP; 0 keeps none.", least=0, origin="dv"
+    )
+    held_out_every: int = setting(
+        100, "Steps between measurements of the held-out loss; 0 measures nothing.", least=0, origin="dv"
+    )
+    hold_out: int = setting(
+        0, "Images or clips, the last ones, that the held-out loss is of and nothing is learnt from.", least=0,
+        origin="dv",
+    )  # fmt: skip
+    """With 0 the held-out loss is of what is learnt from too, at noise and levels that no step has."""
+    preview_every: int = setting(0, "Steps between short videos of what is learnt so far; 0 makes none.", least=0,
+                                 origin="dv")  # fmt: skip
+    preview_prompt: str = setting(
+        "", 'Their prompt; where it is empty, "a *" for a subject and the clips\' own for a motion.', origin="dv"
+    )
     seed: int = setting(0, "Seed of everything random in the run.", least=0, below=MOST_SEED, origin="dv")
 
 

@@ -1,7 +1,7 @@
 """Going on from an exported base: its weights become finished stages of a work folder.
 
-Snapshots stay where they were made, exported weights travel with the package. What only training needs
-(optimizers, the image encoder's text tower) is not exported, and begins anew where its stage goes on.
+Snapshots stay where they were made, exported weights travel with the package. What only training needs (optimizers,
+the image encoder's text tower, individuals' names) is not exported, and begins anew where its stage goes on.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -17,22 +17,32 @@ the inverse of the sampler's: at 50 steps of a network at random weights, sample
 after 0 to 3 of them."""
 
 
-def inverted(denoise: Denoise, clean: Tensor, levels: Sequence[Level], objective: Split) -> Tensor:
+def inverted(
+    denoise: Denoise,
+    clean: Tensor,
+    levels: Sequence[Level],
+    objective: Split,
+    callback: Callable[[int, int], None] | None = None,
+) -> Tensor:
     """DDIM's steps at eta 0 taken backwards (arXiv 2105.05233, appendix F): clean samples `(B, ...)` to those at the
     first, the noisiest, of `levels`.
 
     The noise of a step is first predicted at its cleaner end, where the model is told the time of the noisier one
     (Tune-A-Video's code), and then at the noisier end, as the sampler will (fixed points: arXiv 2309.04907). So
-    `denoise` is asked `REFINEMENTS` + 1 times for each of `levels` but the last, from the last of these on.
+    `denoise` is asked `REFINEMENTS` + 1 times for each of `levels` but the last, from the last of these on, after each
+    of which `callback` is told how many are done, and of how many.
     """
     sample = clean
-    for level, cleaner in reversed(list(pairwise(levels))):
+    pairs = list(pairwise(levels))
+    for done, (level, cleaner) in enumerate(reversed(pairs), 1):
         _, noise = objective.split(sample, denoise(sample, level), replace(cleaner, timestep=level.timestep))
         noisier = _step(sample, noise, cleaner, level)
         for _ in range(REFINEMENTS):
             _, noise = objective.split(noisier, denoise(noisier, level), level)
             noisier = _step(sample, noise, cleaner, level)
         sample = noisier
+        if callback is not None:
+            callback(done, len(pairs))
     return sample
 
 

@@ -17,6 +17,8 @@ LoadBase = Callable[..., Base]
 
 
 SIZE = (16, 16)
+UNMEASURED = {"held_out_every": 0}
+"""What the denoiser is asked is what is learnt from, and nothing else."""
 
 
 def pixels(seed: int, *shape: int) -> np.ndarray:
@@ -24,12 +26,19 @@ def pixels(seed: int, *shape: int) -> np.ndarray:
 
 
 def subject_plan(base: Base, images: Path, **options: object) -> SubjectPlan:
-    few = {"token_steps": 3, "adapter_steps": 3, "batch_size": 2, "size": SIZE, "token_learning_rate": 0.01}
+    few = {
+        "token_steps": 3,
+        "adapter_steps": 3,
+        "batch_size": 2,
+        "size": SIZE,
+        "token_learning_rate": 0.01,
+        **UNMEASURED,
+    }
     return plan_subject([images], "dog", info=base.info, options={**few, "adapter_learning_rate": 0.01, **options})
 
 
 def motion_plan(base: Base, paths: list[Path], **options: object) -> MotionPlan:
-    few = {"steps": 4, "batch_size": 2, "size": SIZE, "frames": 4, "learning_rate": 0.01}
+    few = {"steps": 4, "batch_size": 2, "size": SIZE, "frames": 4, "learning_rate": 0.01, **UNMEASURED}
     return plan_motion(paths, "a dog spins", info=base.info, options={**few, **options})
 
 
@@ -38,7 +47,9 @@ def both(clips: Path) -> list[Path]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    """What an adapter is: its files without those of how it was learnt."""
+    found = {p.relative_to(folder): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {str(name): p.read_bytes() for name, p in found.items() if name.parts[0] != "learning"}
 
 
 @dataclass

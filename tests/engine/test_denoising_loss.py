@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.bases.family import Conditioning
-from engine.learning import denoising_loss
+from engine.losses import denoised
 from engine.methods.dreamvideo import SubjectConfig
 from engine.training import generator_at
 from tests.engine.learning_samples import LoadBase
@@ -34,7 +34,7 @@ def test_a_masked_loss_sees_nothing_outside(load: LoadBase, prediction_type: str
     def loss(error: Tensor, mask: Tensor | None) -> float:
         """The loss of a base that predicts zeros, and `error` more."""
         off = stub(lambda noisy, *_: error.expand_as(noisy), objective)
-        return float(denoising_loss(off, SubjectConfig(), clean, text, generator_at(0, 0), mask))
+        return float(denoised(off, SubjectConfig(), clean, text, generator_at(0, 0), mask).loss)
 
     assert loss(outside, mask) == loss(torch.zeros(()), mask)
     assert loss(inside, mask) > 1.5 * loss(torch.zeros(()), mask)
@@ -56,9 +56,9 @@ def test_the_loss_is_the_mean_squared_error_to_the_bases_own_target(load: LoadBa
         spread = objective.add_noise(torch.zeros_like(clean), torch.ones_like(clean), levels)
         return objective.target(clean, (noisy - signal) / spread, levels) + 0.5
 
-    loss = denoising_loss(
+    loss = denoised(
         stub(right, objective), SubjectConfig(), clean, Conditioning(torch.zeros(3, 16, 32)), generator_at(0, 0)
-    )
+    ).loss
     assert float(loss) == pytest.approx(0.25, rel=1e-3)
     assert len(set(asked[0].tolist())) == 3  # a timestep for each sample
 
@@ -71,7 +71,7 @@ def test_noise_has_its_offset(load: LoadBase, strength: float) -> None:
         noises.append(noisy / objective.add_noise(clean, torch.ones_like(clean), objective.at(timesteps)))
         return noisy
 
-    denoising_loss(
+    denoised(
         stub(note, objective),
         SubjectConfig(offset_noise=strength),
         clean,
@@ -91,7 +91,7 @@ def test_noisy_timesteps_are_as_likely_as_asked(load: LoadBase, bias: float, abo
         return noisy
 
     clean = torch.zeros(4000, 4, 1, 1, 1)
-    denoising_loss(
+    denoised(
         stub(note, objective),
         SubjectConfig(noise_bias=bias),
         clean,

@@ -47,3 +47,11 @@ def test_a_step_without_guidance_takes_half() -> None:
 
     assert seconds(guidance_from=0.25, guidance_until=0.75) == pytest.approx(0.75 * seconds())
     assert seconds(guidance_scale=1.0) == pytest.approx(0.5 * seconds())
+
+
+def test_a_video_that_starts_from_a_clip_takes_its_inversion_too() -> None:
+    config = ComposeConfig(steps=8, frames=2, size=(64, 64))
+    fresh, inverting = (
+        composing_seconds(config, EMBEDDED, device="cpu", dtype="fp32", inverts=inverts) for inverts in (False, True)
+    )
+    assert inverting == pytest.approx(3 * fresh)  # four predictions a step beside two

@@ -46,8 +46,8 @@ def test_a_blur_scores_low() -> None:
         one = individual(word, 5)
         frames = frames_of(pictures.photograph(one, seed))
         sharp.append(identify(frames, one))
-        softer.append(identify(blurred(frames, 2.0), one))
-        softest.append(identify(blurred(frames, 3.0), one))
+        softer.append(identify(blurred(frames, 2.4), one))
+        softest.append(identify(blurred(frames, 3.5), one))
     assert all(result.found and result.sharp for result in sharp)
     assert sum(result.found for result in softer + softest) <= len(FORMS) // 4
     assert not any(result.sharp for result in softest)

@@ -163,7 +163,7 @@ def looking(weights: Learnt) -> Learnt:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.is_file()}
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:

@@ -92,7 +92,7 @@ def test_a_base_goes_on_where_its_export_stopped(trained: tuple[Path, Path], tmp
     assert steps_taken(tmp_path, "clips") == 5
     assert steps_taken(tmp_path, "images") == 2
     after = load_file(tmp_path / "clips.safetensors")
-    assert before.keys() == after.keys()
+    assert before.keys() == {name for name in after if not name.startswith("names.")}, "names are not exported"
     assert any(not torch.equal(before[name].float(), after[name]) for name in before)
 
 
@@ -289,16 +289,3 @@ def test_an_error_in_the_individual_counts_more_than_one_in_the_scene() -> None:
     assert loss(inside, 1.0) == pytest.approx(loss(outside, 1.0))
     assert loss(inside, 3.0) == pytest.approx(3 * loss(outside, 3.0))
     assert loss(inside + outside, 1.0) == pytest.approx(2 * loss(inside, 1.0))
-
-
-def test_latents_and_pictures_are_made_smaller_and_turned_alike() -> None:
-    ramps = torch.stack(torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 0.5, 32), indexing="ij"))
-    pixels = torch.cat([ramps, ramps[:1] * ramps[1:]])[None]
-    latents, masks = torch.nn.functional.avg_pool2d(pixels, 4), (pixels[:, :1] > 0).float()
-    sizes = set()
-    for seed in range(12):
-        small = autoencoder.resized_and_turned(generator_at(seed, 0), latents, pixels, masks)
-        sizes.add(small[0].shape[-1])
-        assert small[1].shape[-1] == small[2].shape[-1] == 4 * small[0].shape[-1]
-        assert (torch.nn.functional.avg_pool2d(small[1], 4) - small[0]).abs().max() < 0.2
-    assert sizes == {4, 6, 8}

@@ -73,3 +73,16 @@ def test_another_size_than_the_clips_is_refused(base: Base, motion: AppliedAdapt
     write_adapter(other, tmp_path / "other")
     with pytest.raises(AdapterError, match="latents of 7 channels, the base's 4"):
         compose(base, "a dog runs", seed=0, config=CONFIG, adapters=[AppliedAdapter(tmp_path / "other", "motion")])
+
+
+def test_the_steps_of_the_inversion_are_told_before_those_of_sampling(base: Base, motion: AppliedAdapter) -> None:
+    def told(*adapters: AppliedAdapter) -> list[tuple[int, int]]:
+        steps: list[tuple[int, int]] = []
+        compose(
+            base, "a dog runs", seed=0, config=CONFIG, adapters=adapters,
+            on_step=lambda step, total: steps.append((step, total)),
+        )  # fmt: skip
+        return steps
+
+    assert told(motion) == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert told() == [(1, 2), (2, 2)]

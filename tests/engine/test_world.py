@@ -86,7 +86,7 @@ def test_every_choice_of_form_shows(word: str) -> None:
             one = Individual(word, base.body, base.second, base.third, base.build, form)
             drawings.append(draw(one, 32))
         for i, drawing in enumerate(drawings):
-            assert all(np.abs(drawing - other).max() > 0.2 for other in drawings[:i]), choice
+            assert all(np.abs(drawing - other).max() > 0.15 for other in drawings[:i]), choice
 
 
 @pytest.mark.parametrize("word", FORMS)

@@ -377,8 +377,8 @@ def test_a_manifest_that_no_row_can_hold_lets_nothing_in(
 
 
 def test_a_newer_file_is_refused(other: Registry, pack: Path) -> None:
-    with pytest.raises(NewerRegistryError, match="its format is 3"):
-        other.import_from(rewritten(pack, lambda manifest: manifest.update(format=3)))
+    with pytest.raises(NewerRegistryError, match="its format is 4"):
+        other.import_from(rewritten(pack, lambda manifest: manifest.update(format=4)))
 
 
 def test_what_is_no_pack_says_so(other: Registry, tmp_path: Path) -> None:

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreamvideo_cli.jobs.batch.files import Row
-from dreamvideo_cli.jobs.batch.making import by_base, made_here
+from dreamvideo_cli.jobs.batch.making import RowMaker
 from dreamvideo_cli.jobs.batch.manifest import write_manifest
 from dreamvideo_cli.jobs.batch.planning import BatchPlan, PlannedRow, plan_batch
-from dreamvideo_cli.jobs.batch.workers import DeviceShare, device_shares, made_by_workers
 from dreamvideo_cli.jobs.events import FileMade, OnEvent, Planned, Warned, ignore
+from dreamvideo_cli.jobs.execution.choosing import HERE, Execution, executor_for
+from dreamvideo_cli.jobs.execution.composing import Stepped
+from dreamvideo_cli.jobs.execution.executor import Executor
 from dreamvideo_cli.jobs.folders import working_in
 from dreamvideo_cli.jobs.progress import TotalProgress
-from dreamvideo_cli.jobs.targets import Target
 
 if TYPE_CHECKING:
     from registry import Registry
@@ -27,45 +28,43 @@ def run_rows(
     registry: Registry,
     *,
     force: bool = False,
-    jobs: int = 1,
+    execution: Execution = HERE,
     device: str | None = None,
     dry_run: bool = False,
     on_event: OnEvent = ignore,
 ) -> BatchPlan:
     """Check every row, make what isn't there yet, and give the rows with how each went.
 
-    `jobs` rows are made at once, each on a device of its own. A row that fails doesn't keep the others from being
-    made. Raises `InputError` with all the rows that can't be made; then none is.
+    `execution` says where, and how many at once. A row that fails doesn't keep the others from being made. Raises
+    `InputError` with all the rows that can't be made; then none is.
     """
     with working_in(folder, "batch"):
         plan = plan_batch(rows, folder, registry, force=force, device=device, on_event=on_event)
-        shares = device_shares(jobs, plan.waiting) if jobs > 1 and plan.waiting else ()
         on_event(Planned(plan))
         if not dry_run:
-            _make(plan, registry, shares, on_event)
+            with executor_for(execution if plan.waiting else HERE, on_event) as executor:
+                _make(plan, registry, executor, on_event)
     return plan
 
 
-def _make(plan: BatchPlan, registry: Registry, shares: Sequence[DeviceShare], on_event: OnEvent) -> None:
-    """Make what isn't there yet, here or in a process for each of `shares`; tell of each file when it is there and
-    noted: the manifest is written after each row."""
+def _make(plan: BatchPlan, registry: Registry, executor: Executor, on_event: OnEvent) -> None:
+    """Make what isn't there yet; tell of each file when it is there and noted: the manifest is written after each
+    row."""
     write_manifest(plan.rows, plan.folder)
     for row in plan.rows:
         if row.state == "kept":
             _tell_files(row, on_event)
-    waiting = by_base(plan.waiting)
-    progress = TotalProgress(on_event, "batch", sum(row.steps for row in waiting), max(1, len(shares)))
+    waiting = plan.waiting
+    progress = TotalProgress(on_event, "batch", sum(row.steps for row in waiting), min(executor.at_once, len(waiting)))
 
-    def on_step(row: PlannedRow, target: Target, _step: int, _steps: int, seconds: float) -> None:
+    def on_step(row: PlannedRow, step: Stepped) -> None:
         done = sum(row.state != "waiting" for row in waiting)
-        progress.step(row.row.number, f"{done} of {len(waiting)} rows, seed {target.seed}", seconds)
+        progress.step(row.row.number, f"{done} of {len(waiting)} rows, seed {step.seed}", step.seconds)
 
-    if shares:
-        making = made_by_workers(waiting, shares, registry.folder, on_step, on_event)
-    else:
-        making = made_here(waiting, registry, on_step, on_event)
-    with closing(making):
-        for row, error in making:
+    maker = RowMaker(waiting, registry, on_step, on_event)
+    with closing(executor.run(maker.next_unit, maker.take, needs=maker.needs)) as units:
+        for done in units:
+            row, error = maker.take_end(done)
             row.state, row.error = ("made" if error is None else "failed"), error
             # First: whoever reads the path may interrupt, and finds the row as made.
             write_manifest(plan.rows, plan.folder)

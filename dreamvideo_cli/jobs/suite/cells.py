@@ -3,68 +3,106 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dreamvideo_cli.jobs.composing import ComposePlan, ComposeRequest, make_files, placed_prompt, settings_for
+from dreamvideo_cli.jobs.composing import ComposePlan, ComposeRequest, placed_prompt, settings_for
 from dreamvideo_cli.jobs.events import OnEvent
+from dreamvideo_cli.jobs.execution.composing import Made, files_of, make_in, take_in
+from dreamvideo_cli.jobs.execution.units import Needs, Place, Tell
 from dreamvideo_cli.jobs.expected_files import expected_files
 from dreamvideo_cli.jobs.kinds import AdapterKind
 from dreamvideo_cli.jobs.suite.folder import curve_of, references_of
 from dreamvideo_cli.jobs.suite.plans import PlannedAdapter, PlannedCell, SuitePlan
 from dreamvideo_cli.jobs.targets import Target, slug
+from engine.data.files import sha256_of
 from engine.errors import EngineError, InputError
+from engine.evaluation.expected import Expected
 from engine.evaluation.suites.results import Cell, CellAdapter, CellResult
 
 if TYPE_CHECKING:
-    from engine.bases.base import Base
-    from engine.evaluation.scoring import Metric, Scorer
+    from engine.evaluation.scoring import Metric
     from registry import Adapter, Registry
 
 VIDEOS = "videos"
 _LONGEST = 60
 
 
-class CellMaker:
-    """Makes and scores one cell."""
+@dataclass(frozen=True)
+class Measured:
+    """A video's scores and curves, by metric."""
 
-    def __init__(
-        self,
-        plan: SuitePlan,
-        cell: PlannedCell,
-        registry: Registry,
-        on_step: Callable[[float], None],
-        on_event: OnEvent,
-    ) -> None:
-        self._plan, self._cell, self._registry = plan, cell, registry
-        self._on_step, self._on_event = on_step, on_event
+    scores: dict[str, float | None]
+    curves: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class CellUnit:
+    """A cell's video, composed as `composition` says unless the `video` is there, and measured by some metrics."""
+
+    composition: ComposePlan | None
+    video: Path | None
+    expected: Expected
+    metrics: tuple[str, ...]
+    needs: Needs
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Adapters or the video, and what it is compared with."""
+        made_of = files_of(self.composition) if self.composition is not None else ()
+        own = made_of if self.video is None else (self.video,)
+        return (*own, *self.expected.references, *(clip.path for clip in self.expected.clips))
+
+    def work(self, place: Place, tell: Tell) -> Measured:
+        """Tells `Stepped` and `Made`."""
+        video = self.video
+        if video is None:
+            assert self.composition is not None
+            video = make_in(self.composition, place, tell)[0].path
+        chosen = [metric for metric in place.scorer.metrics if metric.name in self.metrics]
+        scores = replace(place.scorer, metrics=chosen).score(video, self.expected)
+        return Measured(scores.values, scores.curves)
+
+
+class CellMaker:
+    """Has one cell made and measured, and gives its result."""
+
+    def __init__(self, plan: SuitePlan, cell: PlannedCell, registry: Registry, on_event: OnEvent) -> None:
+        self._plan, self._cell, self._registry, self._on_event = plan, cell, registry, on_event
+        self._composition: ComposePlan | None = None
+        self._references: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
         self._made: dict[str, Any] = {}
 
-    def made(self, base: Base, scorer: Scorer) -> CellResult:
-        """Raises what composing and scoring raise, and `InputError` where an adapter was not learnt."""
-        from engine.data.files import sha256_of
-
+    def unit(self) -> CellUnit:
+        """What is to be done. Raises `InputError` where an adapter was not learnt, or a source is gone."""
         plan, cell = self._plan, self._cell
-        composition = self._composition()
+        composition = self._composition = self._composed()
         video = composition.targets[0].path
         self._note(composition)
-        video.parent.mkdir(parents=True, exist_ok=True)
-        began = time.perf_counter()
-        newest = cell.newest
+        self._references = references_of(plan.folder, cell)
+        newest, there = cell.newest, None
         if expected_files(composition)[0].is_there(newest.sha256 if newest else None):
             # It only lacks scores: a run was stopped before it had any, or they are to be others.
-            self._made["seconds"] = newest.seconds if newest else None
-        else:
-            for _ in make_files(composition, base, self._registry, self._step, self._on_event):
-                pass
-            self._made["seconds"] = round(time.perf_counter() - began, 3)
-        self._made |= {"video": video_of(cell.cell), "sha256": sha256_of(video)}
-        return self._result(
-            "made", references_of(plan.folder, cell), **_scored(plan, cell, scorer, self._made["sha256"])
-        )
+            self._note_video(video, newest.seconds if newest else None)
+            there = video
+        return CellUnit(composition, there, cell.expected, tuple(metric.name for metric in _metrics()), plan.needs)
+
+    def take(self, made: Made) -> None:
+        """Put the cell's video into the suite's folder, and note it."""
+        assert self._composition is not None
+        video = self._composition.targets[0].path
+        video.parent.mkdir(parents=True, exist_ok=True)
+        take_in(made, self._composition, self._registry, self._on_event)
+        self._note_video(video, round(made.seconds, 3))
+
+    def made(self, measured: Measured) -> CellResult:
+        """The result of a cell that was made and measured."""
+        identities = _score_identities(self._plan, self._cell, _metrics(), self._made["sha256"])
+        scores = {"scores": measured.scores, "curves": measured.curves, "score_identities": identities}
+        return self._result("made", self._references, **scores)
 
     def failed(self, message: str) -> CellResult:
         """What came of a cell that failed: all that is known of it."""
@@ -74,10 +112,10 @@ class CellMaker:
             references = (), ()
         return self._result("failed", references, error=message)
 
-    def _step(self, _target: Target, _step: int, _steps: int, seconds: float) -> None:
-        self._on_step(seconds)
+    def _note_video(self, video: Path, seconds: float | None) -> None:
+        self._made |= {"seconds": seconds, "video": video_of(self._cell.cell), "sha256": sha256_of(video)}
 
-    def _composition(self) -> ComposePlan:
+    def _composed(self) -> ComposePlan:
         """The cell's composition, of what the suite's plan found already."""
         plan, cell = self._plan, self._cell
         adapters: dict[AdapterKind, Adapter] = {}
@@ -131,28 +169,32 @@ class CellMaker:
         )  # fmt: skip
 
 
-def rescored(plan: SuitePlan, cell: PlannedCell, scorer: Scorer) -> CellResult:
-    """The newest result of a cell whose video is there, with the scores that it lacked. Raises what scoring raises."""
-    newest = cell.newest
+def measuring_unit(plan: SuitePlan, cell: PlannedCell) -> CellUnit:
+    """The measuring of a video that is there, by what it was not measured by."""
+    return CellUnit(None, plan.folder / video_of(cell.cell), cell.expected, cell.unscored, plan.needs)
+
+
+def remeasured(plan: SuitePlan, cell: PlannedCell, measured: Measured) -> CellResult:
+    """The newest result of a cell whose video is there, with the scores that it lacked."""
+    newest, metrics = cell.newest, _metrics()
     assert newest is not None and newest.sha256 is not None
-    lacking = replace(scorer, metrics=[metric for metric in scorer.metrics if metric.name in cell.unscored])
-    new = _scored(plan, cell, lacking, newest.sha256)
+    new = _score_identities(plan, cell, [m for m in metrics if m.name in cell.unscored], newest.sha256)
     # Those that results of the first version have were told by its own identity, which is that of today.
-    kept = [metric for metric in scorer.metrics if metric.name in newest.scores]
+    kept = [metric for metric in metrics if metric.name in newest.scores]
     known = newest.score_identities or _score_identities(plan, cell, kept, newest.sha256)
-    scores = {**newest.scores, **new["scores"]}
+    scores = {**newest.scores, **measured.scores}
     return replace(
         newest,
-        scores={**{metric.name: scores[metric.name] for metric in scorer.metrics}, **scores},
-        curves={**newest.curves, **new["curves"]},
-        score_identities={**known, **new["score_identities"]},
+        scores={**{metric.name: scores[metric.name] for metric in metrics}, **scores},
+        curves={**newest.curves, **measured.curves},
+        score_identities={**known, **new},
     )
 
 
-def _scored(plan: SuitePlan, cell: PlannedCell, scorer: Scorer, sha256: str) -> dict[str, Any]:
-    scores = scorer.score(plan.folder / video_of(cell.cell), cell.expected)
-    identities = _score_identities(plan, cell, scorer.metrics, sha256)
-    return {"scores": scores.values, "curves": scores.curves, "score_identities": identities}
+def _metrics() -> tuple[Metric, ...]:
+    from engine.evaluation.scoring import METRICS
+
+    return METRICS
 
 
 def _score_identities(plan: SuitePlan, cell: PlannedCell, metrics: Sequence[Metric], sha256: str) -> dict[str, str]:

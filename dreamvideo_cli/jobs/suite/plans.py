@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from dreamvideo_cli.jobs.execution.units import Loading, Needs
 from dreamvideo_cli.jobs.kinds import AdapterKind
 from dreamvideo_cli.jobs.requests import LearnRequest
 from dreamvideo_cli.jobs.suite.shards import Shard
@@ -32,6 +33,11 @@ class PlannedAdapter:
     identity: str
     published: Adapter | None = None
     error: str | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it was learnt, or tried."""
+        return self.published is not None or self.error is not None
 
 
 @dataclass
@@ -88,6 +94,13 @@ class SuitePlan:
     def dtype(self) -> str:
         """Precision of the frozen base."""
         return self.suite.dtype or "fp32"
+
+    @cached_property
+    def needs(self) -> Needs:
+        """What all its work needs: the base, the judges, and the memory of the adapter that takes most."""
+        weights = sum(self.info.components.values())
+        memory = max([weights, *map(self.estimates.peak_bytes, self.to_learn)])
+        return Needs(Loading(self.info.location, self.device, self.dtype), tuple(self.judges.items()), memory)
 
     @cached_property
     def estimates(self) -> Estimates:
@@ -156,13 +169,26 @@ class Estimates:
         """The number of values that are trained."""
         return sum(self._estimate(adapter).parameters.values())
 
+    def steps(self, adapter: PlannedAdapter) -> int:
+        """The number of steps of learning."""
+        return sum(self._estimate(adapter).steps.values())
+
+    def peak_bytes(self, adapter: PlannedAdapter) -> int:
+        """The memory that learning takes at its peak."""
+        return int(self._estimate(adapter).peak_bytes)
+
     def composing(self, cell: PlannedCell) -> float:
         """The seconds that a cell's video will take."""
         from engine.estimating import composing_seconds
 
         config = cell.config
-        costs = [config.steps, config.frames, config.size, config.guidance_scale == 1]
-        return float(self._once(costs, lambda: composing_seconds(config, self.plan.info.location, **self._where())))
+        inverts = any(
+            adapter.plan.method.recipe(adapter.plan.settings.config).starts_from_clips
+            for adapter in cell.adapters.values()
+        )
+        costs = [config.steps, config.frames, config.size, config.guidance_scale == 1, inverts]
+        location, where = self.plan.info.location, self._where()
+        return float(self._once(costs, lambda: composing_seconds(config, location, inverts=inverts, **where)))
 
     def _estimate(self, adapter: PlannedAdapter) -> Any:
         from engine.estimating import estimate

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from dreamvideo_cli.jobs.events import Note, OnEvent, Planned, Warned, ignore
+from dreamvideo_cli.jobs.execution.choosing import HERE, Execution, executor_for
+from dreamvideo_cli.jobs.execution.composing import Made, Stepped
+from dreamvideo_cli.jobs.execution.executor import Executor
+from dreamvideo_cli.jobs.execution.units import Done, Needs, Unit
 from dreamvideo_cli.jobs.failures import reason_of
 from dreamvideo_cli.jobs.folders import working_in
 from dreamvideo_cli.jobs.progress import TotalProgress
-from dreamvideo_cli.jobs.suite.cells import VIDEOS, CellMaker, cell_text, rescored
+from dreamvideo_cli.jobs.suite.cells import VIDEOS, CellMaker, Measured, cell_text, measuring_unit, remeasured
 from dreamvideo_cli.jobs.suite.folder import LEARNING, REFERENCES, ResultsWriter
 from dreamvideo_cli.jobs.suite.learning import AdapterLearner
 from dreamvideo_cli.jobs.suite.planning import plan_suite
@@ -26,8 +29,6 @@ from engine.evaluation.suites.results import RESULTS, newest_results, results_fi
 from engine.processes import started_processes
 
 if TYPE_CHECKING:
-    from engine.bases.base import Base
-    from engine.evaluation.scoring import Scorer
     from registry import Registry
 
 _BETWEEN_LOOKS_S = 5.0
@@ -40,12 +41,13 @@ def run_cells(
     registry: Registry,
     *,
     shard: Shard | None = None,
+    execution: Execution = HERE,
     device: str | None = None,
     dry_run: bool = False,
     on_event: OnEvent = ignore,
 ) -> SuitePlan:
-    """Check the whole suite, then learn, compose and score what is missing, of all or of a shard; give the plan with
-    each cell's result.
+    """Check the whole suite, then learn, compose and score what is missing, of all or of a shard, where `execution`
+    says; give the plan with each cell's result.
 
     What fails is noted with its cells, and the rest goes on. Raises `InputError` with all that is wrong with the suite,
     and the engine's errors where nothing can be made at all: no base, no judges.
@@ -64,88 +66,142 @@ def run_cells(
         plan = replace(plan, shard=shard)
         on_event(Planned(plan))
         if not dry_run:
-            _carry_out(plan, registry, on_event)
+            _carry_out(plan, registry, execution, on_event)
     return plan
 
 
-def _carry_out(plan: SuitePlan, registry: Registry, on_event: OnEvent) -> None:
-    from engine.bases.load import choose_device, load_base
-    from engine.evaluation.judges import Judges
-    from engine.evaluation.scoring import METRICS, Scorer
-
+def _carry_out(plan: SuitePlan, registry: Registry, execution: Execution, on_event: OnEvent) -> None:
     writer = ResultsWriter(plan, registry, on_event)
     if not plan.waiting:
         return
-    judges = Judges(plan.judges, device=str(choose_device(plan.device)))
-    scorer = Scorer(judges, metrics=METRICS)
-    for judge in dict.fromkeys(name for metric in METRICS for name in metric.judges):
-        judges[judge]  # Where a judge is missing, no video is of use.
-    with writer:
-        _score(plan, scorer, writer, on_event)
+    with writer, executor_for(execution, on_event) as executor:
+        _measure(plan, executor, writer, on_event)
         if plan.to_make:
-            base = load_base(plan.info.location, device=plan.device, dtype=plan.dtype)
-            _make(plan, base, scorer, registry, writer, on_event)
+            _make(plan, executor, registry, writer, on_event)
 
 
-def _score(plan: SuitePlan, scorer: Scorer, writer: ResultsWriter, on_event: OnEvent) -> None:
+def _measure(plan: SuitePlan, executor: Executor, writer: ResultsWriter, on_event: OnEvent) -> None:
     """Measure the videos that are there by what they were not measured by. One that can't be keeps what it has."""
-    for cell in (cell for cell in plan.own if cell.has_video and cell.unscored):
-        try:
-            cell.after = rescored(plan, cell, scorer)
-        except Exception as error:
-            on_event(Warned(f"{cell_text(cell.cell)} can't be measured: {reason_of(error)}"))
-            continue
-        writer.add(cell)
+    cells = [cell for cell in plan.own if cell.has_video and cell.unscored]
+    waiting, cell_of = iter(cells), dict[int, PlannedCell]()
+
+    def next_unit(_loaded: Needs | None) -> Unit | None:
+        cell = next(waiting, None)
+        if cell is None:
+            return None
+        unit = measuring_unit(plan, cell)
+        cell_of[id(unit)] = cell
+        return unit
+
+    with closing(executor.run(next_unit, lambda _unit, _message: None, needs=[plan.needs] * len(cells))) as units:
+        for done in units:
+            cell = cell_of[id(done.unit)]
+            if done.error is None:
+                cell.after = remeasured(plan, cell, done.value)
+                writer.add(cell)
+            elif done.unprepared:
+                raise done.error
+            else:
+                on_event(Warned(f"{cell_text(cell.cell)} can't be measured: {reason_of(done.error)}"))
 
 
-def _make(
-    plan: SuitePlan, base: Base, scorer: Scorer, registry: Registry, writer: ResultsWriter, on_event: OnEvent
-) -> None:
-    """Learn what is missing, then make and score the cells whose video isn't there. Cells whose adapters other
+def _make(plan: SuitePlan, executor: Executor, registry: Registry, writer: ResultsWriter, on_event: OnEvent) -> None:
+    """Learn what is missing, then make and measure the cells whose video isn't there. Cells whose adapters other
     processes are learning come last; only when nothing else is left are those waited for."""
-    learner = AdapterLearner(plan, base, registry, on_event)
-    composer = _Composer(plan, base, scorer, registry, writer, on_event)
-    waiting: Sequence[PlannedCell] = plan.to_make
+    learner = AdapterLearner(plan, registry, executor.at_once, on_event)
+    maker = _Maker(plan, learner, executor.at_once, registry, writer, on_event)
     waited_for: set[str] = set()
-    while waiting:
-        busy = {adapter.identity: adapter.request.name for adapter in learner.learn_free()}
-        later = [cell for cell in waiting if any(a.identity in busy for a in cell.adapters.values())]
-        composer.make([cell for cell in waiting if cell not in later])
-        if later and len(later) == len(waiting):
-            if waited_for != set(busy):
-                on_event(Note(f"waiting for what other processes learn: {', '.join(sorted(busy.values()))}"))
-            waited_for = set(busy)
-            time.sleep(_BETWEEN_LOOKS_S)
-        waiting = later
+    try:
+        while maker.waiting:
+            needs = [plan.needs] * (len(learner.pending) + len(maker.waiting))
+            with closing(executor.run(maker.next_unit, maker.take, needs=needs)) as units:
+                for done in units:
+                    maker.take_end(done)
+            if maker.waiting:
+                busy = set(learner.pending.values())
+                if waited_for != busy:
+                    on_event(Note(f"waiting for what other processes learn: {', '.join(sorted(busy))}"))
+                waited_for = busy
+                time.sleep(_BETWEEN_LOOKS_S)
+    except BaseException as error:
+        learner.stop(error)
+        raise
 
 
-class _Composer:
-    """Makes and scores cells, and tells how far it is with all that there is to make."""
+class _Maker:
+    """Gives out what is ready to be learnt or made, takes what came of it, and tells how far all that is."""
 
     def __init__(
-        self, plan: SuitePlan, base: Base, scorer: Scorer, registry: Registry, writer: ResultsWriter, on_event: OnEvent
+        self,
+        plan: SuitePlan,
+        learner: AdapterLearner,
+        at_once: int,
+        registry: Registry,
+        writer: ResultsWriter,
+        on_event: OnEvent,
     ) -> None:
-        self._plan, self._base, self._scorer, self._registry = plan, base, scorer, registry
+        self.waiting = list(plan.to_make)
+        self._plan, self._learner, self._registry = plan, learner, registry
         self._writer, self._on_event = writer, on_event
-        self._cells, self._done = len(plan.to_make), 0
-        self._progress = TotalProgress(on_event, "videos", sum(cell.config.steps for cell in plan.to_make))
+        self._cells = len(self.waiting)
+        self._making: dict[int, tuple[PlannedCell, CellMaker, int]] = {}
+        steps = sum(cell.config.steps for cell in self.waiting)
+        self._progress = TotalProgress(on_event, "videos", steps, min(at_once, max(1, self._cells)))
 
-    def make(self, cells: Sequence[PlannedCell]) -> None:
-        """Make and score cells of which nobody learns an adapter any more, in the suite's order."""
-        for cell in cells:
-            self._done += 1
-            self._make(cell, self._done)
+    def next_unit(self, _loaded: Needs | None) -> Unit | None:
+        """An adapter to learn, or else a cell of whose adapters nobody learns one any more, in the suite's order."""
+        unit: Unit | None = self._learner.next_unit()
+        while unit is None:
+            pending = self._learner.pending
+            ready = (c for c in self.waiting if not any(a.identity in pending for a in c.adapters.values()))
+            cell = next(ready, None)
+            if cell is None:
+                return None
+            self.waiting.remove(cell)
+            unit = self._begun(cell)
+        return unit
 
-    def _make(self, cell: PlannedCell, number: int) -> None:
-        remark = f"{number} of {self._cells}, {cell_text(cell.cell)}"
+    def take(self, unit: Unit, message: object) -> None:
+        """Take what was told of a unit."""
+        if id(unit) not in self._making:
+            self._learner.take(unit, message)
+            return
+        cell, maker, number = self._making[id(unit)]
+        if isinstance(message, Stepped):
+            remark = f"{number} of {self._cells}, {cell_text(cell.cell)}"
+            self._progress.step(number, remark, message.seconds)
+        elif isinstance(message, Made):
+            maker.take(message)
 
-        def on_step(seconds: float) -> None:
-            self._progress.step(number, remark, seconds)
+    def take_end(self, done: Done) -> None:
+        """Take what came of a unit. Raises its error where nothing can be made at all: no base, no judges."""
+        if done.unprepared:
+            assert done.error is not None
+            raise done.error
+        if id(done.unit) not in self._making:
+            self._learner.take_end(done)
+            return
+        cell, maker, number = self._making.pop(id(done.unit))
+        self._finish(cell, number, maker, done.value, done.error)
 
-        maker = CellMaker(self._plan, cell, self._registry, on_step, self._on_event)
+    def _begun(self, cell: PlannedCell) -> Unit | None:
+        number = self._cells - len(self.waiting)
+        maker = CellMaker(self._plan, cell, self._registry, self._on_event)
         try:
-            cell.after = maker.made(self._base, self._scorer)
+            unit = maker.unit()
         except Exception as error:
+            self._finish(cell, number, maker, None, error)
+            return None
+        self._making[id(unit)] = cell, maker, number
+        return unit
+
+    def _finish(
+        self, cell: PlannedCell, number: int, maker: CellMaker, measured: Measured | None, error: Exception | None
+    ) -> None:
+        if measured is not None:
+            cell.after = maker.made(measured)
+        else:
+            assert error is not None
             cell.after = maker.failed(reason_of(error))
             if not any(adapter.error for adapter in cell.adapters.values()):  # of those was told before
                 self._on_event(Warned(f"{cell_text(cell.cell)} failed: {cell.after.error}"))

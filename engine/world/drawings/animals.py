@@ -25,13 +25,13 @@ def bird(pen: Pen) -> None:
     pen.body(ellipse(0.26, 0.16, 0.38, 0.26 * large, 0.35), pen.one.second)
     _beak(pen)
     eye(pen, -0.37 + 0.05 * pen.pose.look, -0.28, 0.16)
-    worn(pen, Places((-0.26, -0.56), (-0.22, 0.08), 0.36, 0.34))
+    worn(pen, Places((-0.26, -0.48), (-0.22, 0.08), 0.36, 0.34))
 
 
 def _crest(pen: Pen, large: float) -> None:
     kind = pen.one["ears"]
     if kind == "crest":
-        shape = polygon([(-0.42, -0.55), (-0.1, -0.92 * large), (0.02, -0.4)], 0.05)
+        shape = polygon([(-0.42, -0.55), (-0.1, -0.84 * large), (0.02, -0.4)], 0.05)
     elif kind == "plume":
         shape = ellipse(0.04, -0.7, 0.34 * large, 0.16, -0.4)
     else:
@@ -84,7 +84,7 @@ def _tail(pen: Pen) -> None:
 def _fins(pen: Pen, high: float, large: float) -> None:
     kind = pen.one["ears"]
     if kind == "sail":
-        shape = polygon([(-0.4, -high + 0.12), (-0.1, -0.9 * large), (0.34, -0.24)], 0.05)
+        shape = polygon([(-0.4, -high + 0.12), (-0.1, -0.82 * large), (0.34, -0.24)], 0.05)
     elif kind == "round":
         shape = ellipse(-0.1, -high - 0.02, 0.34, 0.26 * large)
     else:
@@ -122,7 +122,7 @@ def snail(pen: Pen) -> None:
     large = 1 + 0.06 * pen.one.build[1]
     skin = pen.one.second
     foot = stroke([(-0.6, 0.62), (0.7, 0.68)], 0.16) | stroke([(-0.6, 0.62), (-0.56, -0.1)], 0.2)
-    for x in (-0.7, -0.42):
+    for x in (-0.66, -0.4):
         pen.body(stroke([(x * 0.9 - 0.04, -0.1), (x, -0.52)], 0.06), skin)
     pen.body(foot, skin)
     shell = {
@@ -138,9 +138,9 @@ def snail(pen: Pen) -> None:
     else:
         for y in (-0.1, 0.2):
             pen.detail(block(0.2, y, 0.8, 0.05), pen.one.third, shell)
-    worn(pen, Places((-0.56, -0.16), (-0.56, 0.36), 0.24, 0.22))
-    for x in (-0.72, -0.4):
-        eye(pen, x, -0.56, 0.15)
+    worn(pen, Places((-0.52, -0.1), (-0.52, 0.36), 0.24, 0.22))
+    for x in (-0.68, -0.38):
+        eye(pen, x, -0.56, 0.14)
     kind = pen.one["muzzle"]
     if kind == "smile":
         pen.detail(arc(-0.6, 0.08, 0.12, 0.1 * pi, 0.9 * pi, 0.055), INK)

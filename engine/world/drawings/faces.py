@@ -42,13 +42,13 @@ def dog(pen: Pen) -> None:
     pen.detail(ellipse(x, 0.36, 0.32, 0.26), _muzzle_colour(pen))
     eyes(pen, 0.26, -0.02, 0.15)
     pen.detail(ellipse(1.3 * x, 0.24, 0.16, 0.12), NOSE)
-    worn(pen, Places((0, -0.5), (0, 0.76), wide, 0.42))
+    worn(pen, Places((0, -0.5), (0, 0.74), wide, 0.42))
 
 
 def cat(pen: Pen) -> None:
     wide, large = 0.6 + 0.04 * pen.one.build[0], 1 + 0.12 * pen.one.build[1]
     x = 0.1 * pen.pose.look
-    tx, ty = {"tall": (0.5, -0.92), "wide": (0.78, -0.62), "folded": (0.66, -0.46)}[pen.one["ears"]]
+    tx, ty = {"tall": (0.5, -0.82), "wide": (0.78, -0.62), "folded": (0.66, -0.46)}[pen.one["ears"]]
     ty *= large
     pen.body(polygon([(0.08, -0.3), (tx, ty), (0.6, -0.02)], 0.06).both_sides(), pen.one.second)
     cheek = polygon([(0.3, 0.08), (wide + 0.2, 0.34), (0.3, 0.54)], 0.03).both_sides()
@@ -75,7 +75,7 @@ def bear(pen: Pen) -> None:
     pen.detail(ellipse(x, 0.4, 0.33, 0.24), _muzzle_colour(pen))
     eyes(pen, 0.27, 0.04, 0.14)
     pen.detail(ellipse(1.3 * x, 0.3, 0.15, 0.11), NOSE)
-    worn(pen, Places((0, -0.4), (0, 0.76), wide, 0.44))
+    worn(pen, Places((0, -0.4), (0, 0.74), wide, 0.44))
 
 
 def rabbit(pen: Pen) -> None:
@@ -94,7 +94,7 @@ def rabbit(pen: Pen) -> None:
     pen.detail(block(1.2 * x, 0.6, 0.1, 0.12, 0.03), WHITE)
     eyes(pen, 0.25, 0.1, 0.145)
     pen.detail(ellipse(1.3 * x, 0.33, 0.1, 0.08), PINK)
-    worn(pen, Places((0, -0.26), (0, 0.8), wide, 0.38))
+    worn(pen, Places((0, -0.26), (0, 0.73), wide, 0.38))
 
 
 def frog(pen: Pen) -> None:
@@ -117,6 +117,6 @@ def frog(pen: Pen) -> None:
         pen.detail(arc(x, -0.08, 0.5, 0.2 * pi, 0.8 * pi, 0.055), INK)
     if kind == "tongue":
         pen.canvas.paint(ellipse(x + 0.08, 0.5, 0.15, 0.2), TONGUE, outline=0.035)
-    worn(pen, Places((0, -0.2), (0, 0.76), wide, 0.46))  # below the eyes, which stand higher than a hat
+    worn(pen, Places((0, -0.2), (0, 0.74), wide, 0.46))  # below the eyes, which stand higher than a hat
     for side in (-1, 1):
         eye(pen, 0.4 * x + side * ex, ey, 0.85 * radius)

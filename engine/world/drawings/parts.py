@@ -110,7 +110,7 @@ def worn(pen: Pen, at: Places) -> None:
 def _collar(pen: Pen, at: Places) -> None:
     x, y = at.neck
     pen.body(block(x, y, at.neck_width, 0.12, 0.08), pen.one.third)
-    pen.canvas.paint(disc(x, y + 0.12, 0.13), GOLD, outline=LINE)
+    pen.canvas.paint(disc(x, y + 0.09, 0.12), GOLD, outline=LINE)
 
 
 def _bow_tie(pen: Pen, at: Places) -> None:

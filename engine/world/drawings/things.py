@@ -166,7 +166,7 @@ def _wheel(pen: Pen, x: float, y: float, radius: float) -> None:
 
 def boat(pen: Pen) -> None:
     """A boat that sails to the left."""
-    bow = {"round": 0.0, "pointed": -0.1, "flat": 0.16}[pen.one["muzzle"]]
+    bow = {"round": 0.0, "pointed": -0.05, "flat": 0.16}[pen.one["muzzle"]]
     hull = polygon([(-0.84 + bow, 0.3), (0.8, 0.3), (0.58, 0.72), (-0.5, 0.72)], 0.08)
     _rig(pen)
     pen.body(hull, pen.one.body)

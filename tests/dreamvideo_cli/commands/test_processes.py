@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 import dreamvideo_cli
-import engine.learning
+import engine.losses
 from registry import Registry
 
 MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
@@ -67,17 +67,17 @@ def test_a_suite_is_not_for_processes_that_are_started_together(dv: Any, monkeyp
 
 def test_a_run_of_one_process_goes_on_in_two(dv: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert dv("subject", "learn", "alone", MATERIAL / "fox", *SUBJECT).code == 0
-    loss = engine.learning.denoising_loss
+    denoised = engine.losses.denoised
     calls: list[None] = []
 
     def stopped(*arguments: Any, **more: Any) -> Any:
         calls.append(None)
         if len(calls) == 7:
             raise KeyboardInterrupt
-        return loss(*arguments, **more)
+        return denoised(*arguments, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr("engine.learning.denoising_loss", stopped)
+        patch.setattr("engine.losses.denoised", stopped)
         assert dv("subject", "learn", "together", MATERIAL / "fox", *SUBJECT).code == 130
     done = launched("subject", "learn", "together", "--resume", "--device", "cpu")
     assert (done.returncode, done.stdout) == (0, "together@1\n"), done.stderr

@@ -1,0 +1,37 @@
+"""The folder `learning/` beside an adapter's files: how it was learnt. Read without a library for tensors.
+
+`curve.json` has the losses, `curve.png` shows them; `steps/<step>` are adapters as they were at steps that were kept,
+`previews/<step>.mp4` and `.png` videos of them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+LEARNING = "learning"
+STEPS, PREVIEWS, CURVE, PLOT = "steps", "previews", "curve.json", "curve.png"
+
+
+def read_curves(folder: Path) -> dict[str, dict[str, Any]]:
+    """The losses of each part of an adapter's learning: `loss` and `held_out_loss` as pairs of step and loss, `effect`
+    or None. Nothing where none were noted, as of an imported adapter, or where they can't be read."""
+    try:
+        parts: dict[str, dict[str, Any]] = json.loads((folder / LEARNING / CURVE).read_text(encoding="utf-8"))["parts"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return parts
+
+
+def losses_at(folder: Path, step: int) -> tuple[float, float | None]:
+    """The loss and the held-out loss of the last part at a step, of which the second may not have been measured."""
+    curve = list(read_curves(folder).values())[-1]
+    losses, held_out = dict(curve["loss"]), dict(curve["held_out_loss"])
+    return losses[step], held_out.get(step)
+
+
+def previews_in(folder: Path) -> list[Path]:
+    """The videos that were made while an adapter was learnt, in the order of their steps."""
+    found = (folder / LEARNING / PREVIEWS).glob("*.mp4")
+    return sorted((video for video in found if video.stem.isdigit()), key=lambda video: int(video.stem))
