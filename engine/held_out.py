@@ -6,14 +6,14 @@ noise and their levels are the same at every step, so that what changes is what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from statistics import fmean
 
 import torch
 
-from engine.losses import Denoise, Denoised
+from engine.losses import Denoise
 from engine.methods.common import OptimizerConfig
 from engine.training import generator_at
 
@@ -45,7 +45,7 @@ def held_out_batches(config: OptimizerConfig, steps: int) -> int:
 @torch.no_grad()
 def held_out_loss(denoise: Denoise, batches: int, seed: int) -> float:
     """The mean loss over batches that are the same at every call."""
-    return fmean(float(made.loss) for made in _made(denoise, batches, seed))
+    return fmean(float(denoise(_generator(seed, number)).loss) for number in range(batches))
 
 
 @torch.no_grad()
@@ -62,10 +62,6 @@ def effect(denoise: Denoise, batches: int, seed: int, without: Callable[[], Abst
         whole += float(bare.prediction.square().sum())
     change = (moved / whole) ** 0.5 if whole > 0 else 0.0
     return Effect(change, fmean(loss for loss, _ in losses), fmean(loss for _, loss in losses))
-
-
-def _made(denoise: Denoise, batches: int, seed: int) -> Iterator[Denoised]:
-    return (denoise(_generator(seed, number)) for number in range(batches))
 
 
 def _generator(seed: int, number: int) -> torch.Generator:

@@ -83,9 +83,7 @@ def learn_planned(
     """`learn_subject` or `learn_motion`, as the plan is."""
     if isinstance(plan, SubjectPlan):
         return learn_subject(plan, base, folder, run=run, on_progress=on_progress)
-    return learn_motion(
-        plan, base, folder, run=run, on_progress=on_progress, on_encoding=on_encoding
-    )  # fmt: skip
+    return learn_motion(plan, base, folder, run=run, on_progress=on_progress, on_encoding=on_encoding)
 
 
 def learn_subject(

@@ -24,11 +24,10 @@ def read_curves(folder: Path) -> dict[str, dict[str, Any]]:
     return parts
 
 
-def losses_at(folder: Path, step: int) -> tuple[float, float | None]:
-    """The loss and the held-out loss of the last part at a step, of which the second may not have been measured."""
+def last_losses(folder: Path) -> tuple[dict[int, float], dict[int, float]]:
+    """The losses of the last part by step, and the held-out ones, of those steps at which they were measured."""
     curve = list(read_curves(folder).values())[-1]
-    losses, held_out = dict(curve["loss"]), dict(curve["held_out_loss"])
-    return losses[step], held_out.get(step)
+    return dict(curve["loss"]), dict(curve["held_out_loss"])
 
 
 def previews_in(folder: Path) -> list[Path]:

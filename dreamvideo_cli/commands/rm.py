@@ -56,7 +56,8 @@ def remove(
         if not yes:
             ask(out, f"Remove {_counted(doomed)} ({bytes_text(size)})?")
         steps = [each for each in doomed if isinstance(each, AdapterAtStep)]
-        freed = registry.remove_steps(steps) + registry.remove([each for each in doomed if each not in steps])
+        whole = [each for each in doomed if not isinstance(each, AdapterAtStep)]
+        freed = registry.remove_steps(steps) + registry.remove(whole)
     _report(out, ids, freed, f"{_counted(doomed)} removed", removed=True)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dreamvideo_cli.jobs.bases import chosen_base
 from dreamvideo_cli.jobs.events import Encoded, Note, OnEvent, Planned, Step, Warned, ignore
+from dreamvideo_cli.jobs.execution.units import Loading
 from dreamvideo_cli.jobs.publishing import adapter_row, describe_steps, effect_text, now, source_row
 from dreamvideo_cli.jobs.recording import Record, recorded
 from dreamvideo_cli.jobs.requests import LearnRequest, has_diverged, load_request, reached_text, save_reached
@@ -60,6 +61,11 @@ class LearningPlan:
         """Whether the denoiser's blocks are kept off the GPU."""
         return bool(self.request.given.get("offload", False))
 
+    @property
+    def loading(self) -> Loading:
+        """The base as this run needs it loaded."""
+        return Loading(self.info.location, self.device, self.dtype, offload=self.offload)
+
     @cached_property
     def estimate(self) -> Estimate:
         """What the run will take. Loads torch, and the base's layout without its weights."""
@@ -90,14 +96,23 @@ class Computation:
 
     def compute(self, base: Base | None) -> Computed:
         """Do it here, on `base` or on one that is loaded here."""
-        from engine.learning import learn_planned
+        used = self.planned.loading.load() if base is None else base.shared()  # learning lets the encoders go
+        return computed_on(used, self.planned.plan, self.run, self.staged, self.on_progress, self.on_encoding)
 
-        used = _loaded(self.planned) if base is None else base.shared()  # learning lets the encoders go
-        learned = learn_planned(
-            self.planned.plan, used, self.staged, run=self.run, on_progress=self.on_progress,
-            on_encoding=self.on_encoding,
-        )  # fmt: skip
-        return Computed(learned, used.fingerprint, str(used.device))
+
+def computed_on(
+    base: Base,
+    plan: SubjectPlan | MotionPlan,
+    run: Path,
+    staged: Path,
+    on_progress: Callable[[str, Progress], None],
+    on_encoding: Callable[[int, int], None],
+) -> Computed:
+    """Learn on a base, which lets its encoders go; see `Computation`."""
+    from engine.learning import learn_planned
+
+    learned = learn_planned(plan, base, staged, run=run, on_progress=on_progress, on_encoding=on_encoding)
+    return Computed(learned, base.fingerprint, str(base.device))
 
 
 Learning = Generator[Computation, Computed, "Adapter | None"]
@@ -211,7 +226,7 @@ def _follow(registry: Registry, processes: Processes) -> Adapter | None:
     planned = _planned(request.name, request)
     try:
         with TemporaryDirectory() as nowhere:
-            learn_planned(planned.plan, _loaded(planned), Path(nowhere), run=registry.run_folder(request.name))
+            learn_planned(planned.plan, planned.loading.load(), Path(nowhere), run=registry.run_folder(request.name))
     except (DivergedError, ResumeError):
         return None  # All processes see it at once.
     adapter: Adapter | None = processes.agreed(None)
@@ -230,12 +245,6 @@ def _check_shared(planned: LearningPlan, processes: Processes, asked: str | None
     processes.share(config.batch_size, config.gradient_accumulation)
     if processes.size > 1 and planned.device != asked:
         raise InputError(f"the run was started with `device` {planned.device}: several processes need it given again")
-
-
-def _loaded(planned: LearningPlan) -> Base:
-    from engine.bases.load import load_base
-
-    return load_base(planned.info.location, device=planned.device, dtype=planned.dtype, offload=planned.offload)
 
 
 def _check_offload(planned: LearningPlan) -> None:

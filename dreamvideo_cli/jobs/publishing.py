@@ -65,12 +65,13 @@ def adapter_row(
 
 def describe_steps(folder: Path) -> None:
     """Say in the folder of an adapter that is about to be published what its kept steps are."""
-    from engine.learning_folder import losses_at
+    from engine.learning_folder import last_losses
     from registry.kept_steps import describe, folders
 
-    for step, kept in folders(folder):
-        loss, held_out = losses_at(folder, step)
-        describe(kept, loss=loss, held_out_loss=held_out)
+    steps = folders(folder)
+    losses, held_out = last_losses(folder) if steps else ({}, {})
+    for step, kept in steps:
+        describe(kept, loss=losses[step], held_out_loss=held_out.get(step))
 
 
 def effect_text(effect: Effect) -> str:

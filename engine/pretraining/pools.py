@@ -115,7 +115,7 @@ class Photographs:
             0, size - side
         )
         places = corners.tolist()
-        return squares(pixels, places, side), squares(masks, places, side)
+        return _squares(pixels, places, side), _squares(masks, places, side)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """`count` entries by chance."""
@@ -140,7 +140,7 @@ class Photographs:
         return [torch.tensor(members) for members in groups.values() if len(members) > 1]
 
 
-def squares(whole: Tensor, corners: Iterable[Sequence[int]], side: int) -> Tensor:
+def _squares(whole: Tensor, corners: Iterable[Sequence[int]], side: int) -> Tensor:
     """Of each of `whole` `(B, ..., h, w)` the square of that side whose upper left corner (row, column) is given."""
     cut = [one[..., top : top + side, left : left + side] for one, (top, left) in zip(whole, corners, strict=True)]
     return torch.stack(cut)

@@ -13,7 +13,7 @@ from PIL import Image
 from engine.curves import Curves
 from engine.errors import InputError
 from engine.learning import Learned, learn_motion, learn_planned
-from engine.learning_folder import losses_at, previews_in, read_curves
+from engine.learning_folder import last_losses, previews_in, read_curves
 from engine.media.metadata import read_metadata
 from engine.training import Progress
 from tests.engine.learning_samples import LoadBase, both, files, motion_plan, pixels, subject_plan
@@ -80,7 +80,8 @@ def test_a_run_that_goes_on_has_noted_all_steps(learn: Callable[..., Learned], t
     curve = read_curves(tmp_path / "out")["motion"]
     assert [step for step, _ in curve["loss"]] == [1, 2, 3, 4]
     assert [step for step, _ in curve["held_out_loss"]] == [0, 1, 2, 3, 4]
-    assert losses_at(tmp_path / "out", 3) == (curve["loss"][2][1], curve["held_out_loss"][3][1])
+    losses, held_out = last_losses(tmp_path / "out")
+    assert (losses[3], held_out[3]) == (curve["loss"][2][1], curve["held_out_loss"][3][1])
 
 
 def test_what_an_adapter_does_is_measured_against_the_bare_base(learn: Callable[..., Learned], tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreamvideo_cli.jobs.execution.units import Needs, Place, Tell
-from dreamvideo_cli.jobs.learning import Computation, Computed
+from dreamvideo_cli.jobs.learning import Computation, Computed, computed_on
 
 if TYPE_CHECKING:
-    from engine.learning import Learned
     from engine.planning import MotionPlan, SubjectPlan
     from engine.training import Progress
 
@@ -36,10 +35,8 @@ class EncodedFrames:
 class LearntFiles:
     """What was learnt: the adapter's files are in `folder`."""
 
-    learned: Learned
+    computed: Computed
     folder: Path
-    base_fingerprint: str
-    device: str
 
 
 @dataclass(frozen=True)
@@ -59,19 +56,17 @@ class LearnUnit:
 
     def work(self, place: Place, tell: Tell) -> LearntFiles:
         """Tells `EncodedFrames` and `Trained`."""
-        from engine.learning import learn_planned
-
         run, out = self.run, self.staged
         if not (run.is_dir() and out.is_dir()):
             run, out = place.folder / "run", place.folder / "adapter"
             run.mkdir()
             out.mkdir()
-        learned = learn_planned(
-            self.plan, place.base.shared(), out, run=run,  # learning lets the encoders go
+        computed = computed_on(
+            place.base.shared(), self.plan, run, out,  # learning lets the encoders go
             on_progress=lambda part, progress: tell(Trained(part, progress)),
             on_encoding=lambda frames, total: tell(EncodedFrames(frames, total)),
         )  # fmt: skip
-        return LearntFiles(learned, out, place.base.fingerprint, str(place.base.device))
+        return LearntFiles(computed, out)
 
 
 def unit_of(computation: Computation, needs: Needs) -> LearnUnit:
@@ -91,4 +86,4 @@ def computed(computation: Computation, learnt: LearntFiles) -> Computed:
     """What came of a computation, its files where the run wants them."""
     if learnt.folder != computation.staged:
         shutil.copytree(learnt.folder, computation.staged, dirs_exist_ok=True)
-    return Computed(learnt.learned, learnt.base_fingerprint, learnt.device)
+    return learnt.computed

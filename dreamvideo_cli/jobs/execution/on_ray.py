@@ -81,6 +81,7 @@ class _Worker:
         remote: Any = ray.remote  # whose overloads don't know groups
         self.actor = remote(concurrency_groups={"asked": 1}, **options)(Worker).remote(version_of_dv())
         self.unit: Unit | None = None
+        self.deaths = 0
         self.loaded: Needs | None = None
         self.is_ready = False
         self._names: dict[Path, Mark] = {}
@@ -90,9 +91,9 @@ class _Worker:
     def is_idle(self) -> bool:
         return self.is_ready and self.unit is None
 
-    def give(self, unit: Unit) -> None:
-        """Give it a unit: first it tells which files it lacks."""
-        self.unit = unit
+    def give(self, unit: Unit, deaths: int) -> None:
+        """Give it a unit, at which so many workers died: first it tells which files it lacks."""
+        self.unit, self.deaths = unit, deaths
         self._names = {path: mark_of(path) for path in unit.files}
         self.pending = self._lacks(list(dict.fromkeys(self._names.values())))
 
@@ -135,8 +136,7 @@ class OnRay:
     def __init__(self, address: str | None, workers: int | None, on_event: OnEvent) -> None:
         self._address, self._asked_for, self._on_event = address, workers, on_event
         self._workers: list[_Worker] = []
-        self._again: list[Unit] = []
-        self._deaths: dict[int, int] = {}
+        self._again: list[tuple[Unit, int]] = []  # and how many workers died at it
         self._failed_starts = 0
         self._resources: Resources | None = None
         self._contents = _Contents()
@@ -185,10 +185,10 @@ class OnRay:
         """Give units to who is idle; whether there was none for somebody."""
         for worker in self._workers:
             if worker.is_idle:
-                unit = self._again.pop() if self._again else next_unit(worker.loaded)
+                unit, deaths = self._again.pop() if self._again else (next_unit(worker.loaded), 0)
                 if unit is None:
                     return True
-                worker.give(unit)
+                worker.give(unit, deaths)
         return False
 
     def _taken(self, worker: _Worker, on_message: OnMessage, folder: Path) -> Done | None:
@@ -237,14 +237,12 @@ class OnRay:
         self._workers.append(_Worker(self._resources))
         if worker.unit is None:
             return None
-        unit = worker.end_unit()
-        self._deaths[id(unit)] = self._deaths.get(id(unit), 0) + 1
-        if self._deaths[id(unit)] == _TRIES:
-            del self._deaths[id(unit)]
+        unit, deaths = worker.end_unit(), worker.deaths + 1
+        if deaths == _TRIES:
             why = "Perhaps there was too little memory: give fewer `workers`"
             return Done(unit, error=WorkerDiedError(f"its worker died, {_TRIES} times one after another. {why}"))
         self._on_event(Warned(f"a worker died ({_reason(error)}): its work is begun again by another"))
-        self._again.append(unit)
+        self._again.append((unit, deaths))
         return None
 
     def _stop(self) -> None:
