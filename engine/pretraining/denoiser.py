@@ -1,9 +1,13 @@
-"""The denoiser's two stages: images first, with the temporal layers skipped, then clips."""
+"""The denoiser's two stages: images first, with the temporal layers skipped, then clips.
+
+Clips, and single frames among them, train the temporal layers and what reads text: how things look was learnt from
+several times as many images (as AnimateDiff does, arXiv 2307.04725).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -268,8 +272,7 @@ def pretrain(
 
         def loss_at(step: int, _micro: int) -> Tensor:
             batch = drawn(step)
-            skipped = temporal_layers_skipped(unet) if batch.latents.shape[2] == 1 else nullcontext()
-            with skipped, run.accelerator.autocast():
+            with run.accelerator.autocast():
                 return velocity_loss(
                     model, batch.to(run.device), alphas,
                     cap=settings.snr_cap, individual_weight=settings.individual_weight,
@@ -277,18 +280,30 @@ def pretrain(
 
         return loss_at
 
+    parameters = dict(model.named_parameters())
     temporal = {id(p) for layer in _temporal_layers(unet) for p in layer.parameters()}
-    spatial = {name: p for name, p in model.named_parameters() if id(p) not in temporal}
     batches = Batches(settings, pictures, None, tokenizer, len(alphas))
-    if run_stage(
-        "images", model, loss_of(batches.of_images), settings.images, run,
-        trained=spatial, ema_decay=settings.ema_decay, settings=settings,
-    ):  # fmt: skip
+    with temporal_layers_skipped(unet):
+        went_on = run_stage(
+            "images", model, loss_of(batches.of_images), settings.images, run,
+            trained={name: p for name, p in parameters.items() if id(p) not in temporal},
+            ema_decay=settings.ema_decay, settings=settings,
+        )  # fmt: skip
+    if went_on:
         # Clips learnt on the images' former weights are out of date.
         (run.work / "clips.safetensors").unlink(missing_ok=True)
     clips = clip_latents(settings.pool_clips, autoencoder, run)
     batches = Batches(settings, pictures, clips, tokenizer, len(alphas))
+    moving = {name: p for name, p in parameters.items() if id(p) in temporal or _reads_text(name)}
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(name in moving)
     run_stage(
-        "clips", model, loss_of(batches.of_clips), settings.clips, run, ema_decay=settings.ema_decay, settings=settings
-    )
+        "clips", model, loss_of(batches.of_clips), settings.clips, run,
+        trained=moving, ema_decay=settings.ema_decay, settings=settings,
+    )  # fmt: skip
     return model.eval().requires_grad_(False)
+
+
+def _reads_text(name: str) -> bool:
+    """Whether the parameter `name` of a `Conditioned` conditions on text: the encoder's, names', cross-attention's."""
+    return not name.startswith("unet.") or ".attn2." in name
