@@ -354,11 +354,11 @@ def _read(applied: AppliedAdapter, base: Base, allow_other_base: bool) -> Adapte
 
 
 def _check(prompt: str, config: ComposeConfig, base: Base, used: Sequence[_Used]) -> None:
-    placed, learnt = _placed(prompt, used), any(each.stored.token is not None for each in used)
-    if PLACEHOLDER in placed and not learnt:
+    placed, vectors = _placed(prompt, used), max((each.stored.vectors for each in used), default=0)
+    if PLACEHOLDER in placed and not vectors:
         raise InputError(f'the prompt "{prompt}" has a * and nothing that was learnt stands for it')
     for each in _of_role(used, "subject"):
-        limit_of_base(base.info).notes([placed], token=learnt, mark=each.stored.word)
+        limit_of_base(base.info).notes([placed], vectors=vectors, mark=each.stored.word)
     check_composable(base.info, config)
 
 
@@ -373,9 +373,10 @@ def _check_subjects(base: Base, used: Sequence[_Used]) -> None:
     if len(tokens) > 1:
         raise InputError("a composition takes one subject with a learnt token: leave the others out")
     width = base.text.token_width
-    if tokens and len(tokens[0]) != width:
+    if tokens and tokens[0].shape[-1] != width:
         raise AdapterError(
-            f"the subject's token does not fit the base {base.name}: it has width {len(tokens[0])}, the base {width}"
+            f"the subject's token does not fit the base {base.name}: it has width {tokens[0].shape[-1]}, the base "
+            f"{width}"
         )
 
 

@@ -166,9 +166,9 @@ def trainable_parameters(
 ) -> dict[str, int]:
     """The number of trainable values of each part, on a denoiser without weights.
 
-    `text_width` is the token's, `condition_width` that of image embeddings.
+    `text_width` is that of a token's vectors, `condition_width` that of image embeddings.
     """
-    counts = {"token": text_width if recipe.token is not None else 0, "weights": 0}
+    counts = {"token": text_width * recipe.vectors, "weights": 0}
     if recipe.weights is not None:
         with torch.device("meta"):
             weights = fresh(

@@ -14,6 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from engine.adapters.choosing import Token
 from engine.adapters.forms import fresh
 from engine.adapters.learnt import Learnt
 from engine.adapters.storage import AdapterFiles, write_adapter
@@ -113,7 +114,7 @@ def learn_subject(
     learnt, held_out = images.split(config.hold_out)
     recipe, samples, token = session.recipe, session.share.samples, None
     if recipe.token is not None:
-        token = nn.Parameter(base.text.start_embedding(recipe.token.start_id, plan.class_word).to(base.device))
+        token = nn.Parameter(_start(base, recipe.token, plan.class_word, config.seed).to(base.device))
     weights = session.fresh_weights(None)
 
     every = dict.fromkeys(p for part in recipe.parts for p in image_prompts(plan, part.prompt, recipe.word))
@@ -420,6 +421,18 @@ class _Session:
             self.method.kind, self.method.name, folder, steps, list(taken.values())[-1], taken, self.parameters,
             self.effect,
         )  # fmt: skip
+
+
+def _start(base: Base, token: Token, word: str, seed: int) -> Tensor:
+    """Where a new token starts, `(D,)` or `(N, D)`: as one word; vectors after the first a tenth of its spread away.
+
+    Vectors that started alike would stay so where the denoiser knows no order of words.
+    """
+    first = base.text.start_embedding(token.start_id, word)
+    if token.vectors == 1:
+        return first
+    noise = torch.randn(token.vectors - 1, len(first), generator=generator_at(seed, 0, "token"))
+    return torch.cat([first[None], first + 0.1 * first.std() * noise.to(first)])
 
 
 def _with_trained(adapter: AdapterFiles, token: Tensor | None, weights: Learnt | None) -> AdapterFiles:

@@ -289,7 +289,7 @@ def unread_words(plan: SubjectPlan | MotionPlan, info: BaseInfo) -> tuple[str, .
     recipe = plan.method.recipe(plan.settings.config)
     texts = [text for part in recipe.parts for text in image_prompts(plan, part.prompt, recipe.word)]
     mark = recipe.word.replace(CLASS, plan.class_word)
-    return limit.notes(texts, token=recipe.token is not None, mark=mark)
+    return limit.notes(texts, vectors=recipe.vectors, mark=mark)
 
 
 def _clip_source(clip: ClipInfo, sampling: FrameSampling, size: tuple[int, int], prompt: str | None) -> PlannedSource:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from engine.bases.location import BaseInfo, BaseLocation
 from engine.errors import InputError
-from engine.prompts import PLACEHOLDER, with_subject_word
+from engine.prompts import MOST_VECTORS, PLACEHOLDER, with_subject_word
 
 if TYPE_CHECKING:
     from engine.bases.family import Prompts
 
-_LONG_WORD = 40
-"""Characters that few names of subjects have."""
+_LONG_NAME = MOST_VECTORS + 40
+"""More tokens than a subject takes: a learnt token and a class word, which rarely has 40 characters."""
 _SHOWN = 60
 """Characters of a long text that a message holds."""
 
@@ -38,22 +38,23 @@ class PromptLimit:
         """Whether a text of so many characters is read whole: a token is at least a byte, and two mark the ends."""
         return text.isascii() and characters + 2 <= self.tokens
 
-    def notes(self, texts: Iterable[str], *, token: bool = False, mark: str = "") -> tuple[str, ...]:
-        """A sentence for each text of which words are never read. With `token` a `*` is a learnt token.
+    def notes(self, texts: Iterable[str], *, vectors: int = 0, mark: str = "") -> tuple[str, ...]:
+        """A sentence for each text of which words are never read. A `*` is a learnt token of so many `vectors`; with
+        none it is ordinary text.
 
         Raises `InputError` where a `mark` in it, what stands for the subject, would be cut off.
         """
-        return tuple(note for text in dict.fromkeys(texts) if (note := self._note(text, token, mark)))
+        return tuple(note for text in dict.fromkeys(texts) if (note := self._note(text, vectors, mark)))
 
-    def _note(self, text: str, token: bool, mark: str) -> str:
-        if self.surely_fits(text, len(text)):
+    def _note(self, text: str, vectors: int, mark: str) -> str:
+        if self.surely_fits(text, len(text) + vectors * text.count(PLACEHOLDER)):
             return ""
-        fit = self._prompts.fit(text, token=token)
+        fit = self._prompts.fit(text, vectors=vectors)
         if not fit.dropped:
             return ""
         limits = f'"{_shown(text)}" has {fit.tokens} tokens, and {self.reader} reads {fit.limit}'
         upto = text[: text.rfind(mark) + len(mark)] if mark and mark in text else ""
-        if upto and self._prompts.fit(upto, token=token).tokens > fit.limit:
+        if upto and self._prompts.fit(upto, vectors=vectors).tokens > fit.limit:
             raise InputError(f"{limits}: {mark}, the subject, would be cut off; shorten the text, or write it earlier")
         return f'{limits}: "{fit.dropped}" is never read'
 
@@ -80,12 +81,12 @@ def notes_on_composing(info: BaseInfo, prompt: str, negative_prompt: str, subjec
     Raises `InputError` where the subject would be cut off, `AdapterError` for an adapter that is damaged.
     """
     limit = limit_of_base(info)
-    if not subject or limit.surely_fits(prompt, len(prompt) + _LONG_WORD * prompt.count(PLACEHOLDER)):
+    if not subject or limit.surely_fits(prompt, len(prompt) + _LONG_NAME * prompt.count(PLACEHOLDER)):
         return limit.notes((prompt, negative_prompt))
-    from engine.adapters.storage import word_of
+    from engine.adapters.storage import called_of
 
-    word = word_of(subject)
-    notes = limit.notes([with_subject_word(prompt, word)], token=PLACEHOLDER in word, mark=word)
+    word, vectors = called_of(subject)
+    notes = limit.notes([with_subject_word(prompt, word)], vectors=vectors, mark=word)
     return (*notes, *limit.notes([negative_prompt]))
 
 

@@ -15,6 +15,9 @@ PLACEHOLDER = "*"
 TOKEN = "<dv-subject>"
 """The tokenizer's own word for the learnt token, in no vocabulary, as `*` is in CLIP's."""
 
+MOST_VECTORS = 32
+"""Of a learnt token: with more, no text encoder here has room for a sentence around it."""
+
 
 def check_text(text: str, what: str) -> str:
     """Return `text`. Raises `InputError` where its bytes aren't text, as the command line may bring them."""

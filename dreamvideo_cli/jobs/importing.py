@@ -98,9 +98,9 @@ def _read(file: Path, given: VgenFile, info: BaseInfo) -> tuple[AdapterFiles, in
         token = _token(Path(given.token)) if given.token is not None else None
     elif given.token is not None:
         raise InputError(f"{file.name} is a token file itself: leave `token` out")
-    if token is not None and len(token) != info.cross_attention_dim:
+    if token is not None and token.shape[-1] != info.cross_attention_dim:
         raise AdapterError(
-            f"the token has width {len(token)}, and the base {info.location.name} takes {info.cross_attention_dim}"
+            f"the token has width {token.shape[-1]}, and the base {info.location.name} takes {info.cross_attention_dim}"
         )
     if read.condition_width not in (None, info.image_embedding_width or read.condition_width):
         raise AdapterError(

@@ -84,10 +84,11 @@ APPEARANCE = Where(
 
 @dataclass(frozen=True)
 class Token:
-    """A word of its own for a subject. It starts as the vocabulary's word `start_id`; where there is none, or
-    the vocabulary is smaller, as the class word."""
+    """A word of its own for a subject, of a number of `vectors` that stand in a prompt in a row. It starts as the
+    vocabulary's word `start_id`; where there is none, or the vocabulary is smaller, as the class word."""
 
     start_id: int | None = None
+    vectors: int = 1
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from engine.bases.token_vectors import vectors_of
 from engine.errors import AdapterError, JobError
 from engine.files import written_aside
 from engine.prompts import PLACEHOLDER, TOKEN
 
-FORMAT_VERSION = 4
-"""Format 1 knows no `form` and no `word`, format 2 no `appearance_strengths`, format 3 no `clips`. What needs
-less is written in those."""
+FORMAT_VERSION = 5
+"""Format 1 knows no `form` and no `word`, format 2 no `appearance_strengths`, format 3 no `clips`, format 4
+no `token_vectors`. What needs less is written in those."""
 WEIGHTS, TOKENS, EMBEDDINGS, CLIPS = (
     "adapter.safetensors",
     "learned_embeds.safetensors",
@@ -41,11 +42,11 @@ class AdapterFiles:
     """What is learnt of a subject or a motion, and what is needed to use it.
 
     `weights` are the state of learnt weights of the given `form` (empty when only a token was learnt), `token`
-    is `(D,)`, `embeddings` are image embeddings `(N, C')` of training images or frames. `word` is what stands
-    for a subject in a prompt: `*` is the token, and an identifier with its class word is "sks dog".
-    `appearance_strengths` are those of appearance guidance, on the conditional and the unconditional branch, that a
-    motion was learnt for. `clips` are latents `(C, f, h, w)`, a window of each training clip, that compositions start
-    from: none where these start from noise.
+    is `(D,)`, or `(N, D)` where it has several vectors, `embeddings` are image embeddings `(N, C')` of training images
+    or frames. `word` is what stands for a subject in a prompt: `*` is the token, and an identifier with its class word
+    is "sks dog". `appearance_strengths` are those of appearance guidance, on the conditional and the unconditional
+    branch, that a motion was learnt for. `clips` are latents `(C, f, h, w)`, a window of each training clip, that
+    compositions start from: none where these start from noise.
     """
 
     kind: str
@@ -60,6 +61,11 @@ class AdapterFiles:
     appearance_strengths: tuple[float, float] = _FIRST_STRENGTHS
     clips: tuple[Tensor, ...] = ()
 
+    @property
+    def vectors(self) -> int:
+        """How many vectors stand for the `*` in `word`."""
+        return vectors_of(self.token)
+
 
 def write_adapter(adapter: AdapterFiles, folder: Path) -> None:
     """Write an adapter's files into `folder`, which is created. Raises `JobError` for values that are no numbers."""
@@ -70,12 +76,16 @@ def write_adapter(adapter: AdapterFiles, folder: Path) -> None:
         version = 3
     if adapter.clips:
         version = 4
+    if adapter.vectors > 1:
+        version = 5
     if version >= 2:
         later |= {"form": adapter.form, "word": adapter.word}
     if version >= 3:
         later |= {"appearance_strengths": json.dumps(adapter.appearance_strengths)}
     if version >= 4:
         later |= {"clips": str(len(adapter.clips))}
+    if version >= 5:
+        later |= {"token_vectors": str(adapter.vectors)}
     metadata = {
         "format_version": str(version),
         "kind": adapter.kind,
@@ -108,17 +118,21 @@ def read_adapter(folder: Path) -> AdapterFiles:
             )
         known = {"kind", "method", "base_fingerprint"} | ({"form", "word"} if version > 1 else set())
         more = {"format_version", "widths"} | ({"appearance_strengths"} if version > 2 else set())
-        more |= {"clips"} if version > 3 else set()
+        more |= ({"clips"} if version > 3 else set()) | ({"token_vectors"} if version > 4 else set())
         fields = {key: metadata[key] for key in known}
         widths = json.loads(metadata["widths"])
         told = metadata["appearance_strengths"] if version > 2 else None
         strengths = _strengths(json.loads(told)) if told is not None else _strengths_beside(folder)
         count = int(metadata["clips"]) if version > 3 else 0
+        vectors = int(metadata["token_vectors"]) if version > 4 else 1
     except (KeyError, TypeError, ValueError) as error:
         raise AdapterError(f"{folder / WEIGHTS} is not an adapter of dv's: {error}") from error
     if unknown := set(metadata) - known - more:
         raise AdapterError(f"{folder / WEIGHTS} says {', '.join(sorted(unknown))}, which this dv does not know")
-    token, embeddings = _read_one(folder / TOKENS, TOKEN, 1), _read_one(folder / EMBEDDINGS, "image_embeddings", 2)
+    token = _read_one(folder / TOKENS, TOKEN, 1 if vectors == 1 else 2)
+    embeddings = _read_one(folder / EMBEDDINGS, "image_embeddings", 2)
+    if token is not None and token.ndim == 2 and len(token) != vectors:
+        raise AdapterError(f"{folder / TOKENS} has {len(token)} vectors, and {folder / WEIGHTS} says {vectors}")
     return AdapterFiles(
         weights=weights, widths=widths, token=token, embeddings=embeddings, appearance_strengths=strengths,
         clips=_read_clips(folder / CLIPS, count), **fields
@@ -142,10 +156,18 @@ def _strengths_beside(folder: Path) -> tuple[float, float]:
         return _FIRST_STRENGTHS
 
 
-def word_of(folder: Path) -> str:
-    """What stands for a subject in a prompt, read without its weights. Raises `AdapterError`."""
+def called_of(folder: Path) -> tuple[str, int]:
+    """What stands for a subject in a prompt, and how many vectors a `*` in it has, read without its weights.
+
+    Raises `AdapterError`.
+    """
     with _opened(folder / WEIGHTS) as file:
-        return str((file.metadata() or {}).get("word", PLACEHOLDER))
+        metadata = file.metadata() or {}
+    word = str(metadata.get("word", PLACEHOLDER))
+    told = str(metadata.get("token_vectors", int(PLACEHOLDER in word)))
+    if not told.isdecimal():
+        raise AdapterError(f"{folder / WEIGHTS} is not an adapter of dv's: it has {told} vectors")
+    return word, int(told)
 
 
 def stored_form(folder: Path) -> str:

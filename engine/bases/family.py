@@ -229,8 +229,8 @@ class Codec(Protocol):
 class Prompts(Protocol):
     """How prompts become tokens: what can be known without the text encoder's weights."""
 
-    def fit(self, prompt: str, *, token: bool) -> PromptFit:
-        """How much room a prompt takes; with `token` a `*` in it is a learnt token, else ordinary text."""
+    def fit(self, prompt: str, *, vectors: int = 0) -> PromptFit:
+        """How much room a prompt takes; a `*` in it is a learnt token of so many `vectors`, with none ordinary text."""
 
 
 class Text(Protocol):
@@ -238,10 +238,10 @@ class Text(Protocol):
 
     @property
     def token_width(self) -> int:
-        """The width D of a learnt token `(D,)`."""
+        """The width D of a learnt token `(D,)`, or `(N, D)` where it has several vectors."""
 
     def encode(self, prompts: Sequence[str], token: Tensor | None = None) -> Conditioning:
-        """Encode prompts; where they say `*`, the learnt `token` `(D,)` stands in.
+        """Encode prompts; where they say `*`, the learnt `token` `(D,)` stands in, or its `(N, D)` in a row.
 
         Gradients flow to a `token` that asks for them.
         """

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from engine.bases.family import Compute, Conditioning
+from engine.bases.token_vectors import at_places, vectors_of
 from engine.bases.tokenizing import TokenizerPrompts, without_token
 from engine.errors import InputError
 
@@ -20,9 +21,9 @@ class ClipPrompts(TokenizerPrompts):
     def __init__(self, tokenizer: CLIPTokenizer, positions: int) -> None:
         super().__init__(tokenizer, min(int(tokenizer.model_max_length), positions))
 
-    def ids(self, prompts: Sequence[str], *, token: bool) -> Tensor:
+    def ids(self, prompts: Sequence[str], *, vectors: int = 0) -> Tensor:
         """Token ids `(B, L)`, filled up or cut to the limit."""
-        texts = [self.written(prompt, token) for prompt in prompts]
+        texts = [self.written(prompt, vectors) for prompt in prompts]
         padded = self.tokenizer(
             texts, padding="max_length", truncation=True, max_length=self.limit, return_tensors="pt"
         )  # fmt: skip
@@ -50,7 +51,7 @@ class ClipText:
         return self._model
 
     def encode(self, prompts: Sequence[str], token: Tensor | None = None) -> Conditioning:
-        ids = self.prompts.ids(prompts, token=token is not None).to(self._compute.device)
+        ids = self.prompts.ids(prompts, vectors=vectors_of(token)).to(self._compute.device)
         with self._compute.autocast(), token_inserted(self.encoder, ids, self.prompts.token_id, token) as known:
             return Conditioning(self.encoder(known)[0].float())
 
@@ -82,14 +83,17 @@ class ClipText:
 
 @contextmanager
 def token_inserted(encoder: CLIPTextModel, ids: Tensor, token_id: int, token: Tensor | None) -> Iterator[Tensor]:
-    """Give ids that the encoder knows, and put `token` where they said `token_id`, without touching a weight."""
+    """Give ids that the encoder knows, and put `token`, its vectors in turn, where they said `token_id`.
+
+    No weight is touched.
+    """
     if token is None:
         yield ids
         return
     places = ids == token_id
 
     def put(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-        return torch.where(places[..., None], token.to(output.dtype), output)
+        return torch.where(places[..., None], at_places(token, places).to(output.dtype), output)
 
     handle = encoder.get_input_embeddings().register_forward_hook(put)
     try:

@@ -1,4 +1,7 @@
-"""What tokenizers of every text encoder do with a prompt: a word of their own is the learnt token, and so much fits."""
+"""What tokenizers of every text encoder do with a prompt: a word of their own is the learnt token, and so much fits.
+
+Where the token has several vectors, the word stands there as often, in a row.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,17 @@ class TokenizerPrompts:
     def token_id(self) -> int:
         return int(self.tokenizer.convert_tokens_to_ids(TOKEN))
 
-    def fit(self, prompt: str, *, token: bool) -> PromptFit:
-        def count(text: str) -> int:
-            return len(self.tokenizer(self.written(text, token), verbose=False).input_ids)  # the words are named by us
+    def fit(self, prompt: str, *, vectors: int = 0) -> PromptFit:
+        def count(text: str) -> int:  # without the tokenizer's own warning: the words are named by us
+            return len(self.tokenizer(self.written(text, vectors), verbose=False).input_ids)
 
         return PromptFit(count(prompt), self.limit, words_beyond(prompt, count, self.limit))
 
-    def written(self, prompt: str, token: bool) -> str:
-        """What the tokenizer is given: with `token`, its word for the learnt token stands where the prompt has `*`."""
+    def written(self, prompt: str, vectors: int) -> str:
+        """What the tokenizer is given: its word for the learnt token, once for each of its `vectors`, stands where the
+        prompt has `*`; with none, `*` is ordinary text."""
         plain = without_token(self.cleaned(prompt))
-        return plain.replace(PLACEHOLDER, f" {TOKEN} ") if token else plain
+        return plain.replace(PLACEHOLDER, f" {TOKEN * vectors} ") if vectors else plain
 
     def cleaned(self, prompt: str) -> str:
         """The prompt as the encoder was trained to read it."""

@@ -3,9 +3,9 @@
 Every prompt is encoded by itself, without filling up, so that it is the same bytes in whatever company, and kept in
 the user's cache by what tells that the encoder's files are still the same, its precision and the prompt's tokens.
 
-A learnt token is a row of the encoder's output: learning it needs no encoder. While the prompt is encoded, the first
-of T5's sentinels stands there, by which UMT5 was trained to read "something is left out here" (arXiv 1910.10683,
-section 3.1.4).
+A learnt token is a row of the encoder's output, or several: learning it needs no encoder. While the prompt is encoded,
+the first of T5's sentinels stands there, by which UMT5 was trained to read "something is left out here"
+(arXiv 1910.10683, section 3.1.4).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import Tensor
 from transformers import UMT5EncoderModel
 
 from engine.bases.family import Compute, Conditioning
+from engine.bases.token_vectors import at_places, vectors_of
 from engine.bases.tokenizing import TokenizerPrompts
 from engine.bases.weights import weights_of
 from engine.errors import InputError
@@ -40,10 +41,10 @@ class Umt5Prompts(TokenizerPrompts):
         sentinel = int(self.tokenizer.convert_tokens_to_ids(_SENTINEL))
         return sentinel if sentinel < vocabulary else int(self.tokenizer.unk_token_id)
 
-    def ids(self, prompt: str, *, token: bool) -> list[int]:
+    def ids(self, prompt: str, *, vectors: int = 0) -> list[int]:
         """Token ids with the mark of the end, cut to the limit."""
         ids: list[int] = self.tokenizer(
-            self.written(prompt, token), truncation=True, max_length=self.limit, verbose=False
+            self.written(prompt, vectors), truncation=True, max_length=self.limit, verbose=False
         ).input_ids
         return ids
 
@@ -77,17 +78,17 @@ class Umt5Text:
     def encode(self, prompts: Sequence[str], token: Tensor | None = None) -> Conditioning:
         filled = []
         for prompt in prompts:
-            ids = tuple(self.prompts.ids(prompt, token=token is not None))
+            ids = tuple(self.prompts.ids(prompt, vectors=vectors_of(token)))
             rows = self._encoded(ids)
             if token is not None:
                 places = torch.tensor(ids, device=rows.device) == self.prompts.token_id
-                rows = torch.where(places[:, None], token.to(rows), rows)
+                rows = torch.where(places[:, None], at_places(token, places).to(rows), rows)
             filled.append(F.pad(rows, (0, 0, 0, self.prompts.limit - len(rows))))
         return Conditioning(torch.stack(filled))
 
     def start_embedding(self, start_id: int | None, word: str) -> Tensor:
         """Where a new token starts: the mean of the class word's rows. A `start_id` is one of CLIP's vocabulary."""
-        ids = tuple(self.prompts.ids(word, token=False))
+        ids = tuple(self.prompts.ids(word))
         if len(ids) < 2:
             raise InputError(f'the class word "{word}" is empty')
         return self._encoded(ids)[:-1].mean(dim=0)

@@ -72,7 +72,7 @@ class ClipJudge:
     @torch.no_grad()
     def texts(self, prompts: Sequence[str]) -> Tensor:
         """Text features `(N, D)` on the CPU; a prompt too long for the tower is cut."""
-        ids = self._prompts.ids(list(prompts), token=False)
+        ids = self._prompts.ids(list(prompts))
         pooled = self._model.text_model(input_ids=ids.to(self.device)).pooler_output
         features: Tensor = self._model.text_projection(pooled).cpu()
         return features

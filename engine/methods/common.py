@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from engine.adapters.choosing import Bottlenecks, Form, Guidance, Token, Trained
 from engine.errors import InputError
-from engine.prompts import PLACEHOLDER
+from engine.prompts import MOST_VECTORS, PLACEHOLDER
 from engine.settings import MOST_SEED, check_number
 
 Kind = Literal["subject", "motion"]
@@ -188,6 +188,18 @@ class MotionSettings(OptimizerConfig):
 
 
 @dataclass(frozen=True)
+class TokenSettings(Checked):
+    """What all methods that learn a token read."""
+
+    token_vectors: int = setting(
+        1, "Vectors of the new token, which stand in a prompt in a row.", least=1, below=MOST_VECTORS + 1,
+        needs="textual_identity", origin="dv",
+    )  # fmt: skip
+    """More hold more of a subject's looks, and leave less room for the other words of a prompt (arXiv 2208.01618,
+    section 5.1)."""
+
+
+@dataclass(frozen=True)
 class Part:
     """One stretch of training. `prompt` is that of a subject's images, with the class word as `{class}`;
     a motion's prompts are its clips' own."""
@@ -211,6 +223,11 @@ class Recipe:
     weights: Trained | None = None
     word: str = PLACEHOLDER
     starts_from_clips: bool = False
+
+    @property
+    def vectors(self) -> int:
+        """How many vectors stand for a `*` in prompts: none where no token is learnt."""
+        return 0 if self.token is None else self.token.vectors
 
     @property
     def form(self) -> Form | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.adapters.choosing import SPATIAL_CROSS_ATTENTION_KV, FullWeights, Token
-from engine.methods.common import CLASS, Method, Part, Recipe, SubjectSettings, setting
+from engine.methods.common import CLASS, Method, Part, Recipe, SubjectSettings, TokenSettings, setting
 
 
 @dataclass(frozen=True)
-class CustomDiffusionConfig(SubjectSettings):
+class CustomDiffusionConfig(TokenSettings, SubjectSettings):
     """Appendix A.1. Without its images of the class (prior preservation), of which the paper says nothing."""
 
     steps: int = setting(250, "Steps of training.", least=1)
@@ -23,7 +23,8 @@ def recipe(config: CustomDiffusionConfig) -> Recipe:
     """The token stands before the class word, and is trained at once with what reads the text."""
     word = f"* {CLASS}"
     part = Part("weights", ("token", "weights"), config.steps, config.learning_rate, f"a {word}")
-    return Recipe((part,), Token(config.token_start_id), FullWeights(SPATIAL_CROSS_ATTENTION_KV), word)
+    token = Token(config.token_start_id, config.token_vectors)
+    return Recipe((part,), token, FullWeights(SPATIAL_CROSS_ATTENTION_KV), word)
 
 
 METHODS = (

@@ -25,6 +25,7 @@ from engine.methods.common import (
     MotionSettings,
     Part,
     Recipe,
+    TokenSettings,
     called,
     setting,
 )
@@ -49,7 +50,7 @@ class AdapterSettings(Checked):
 
 
 @dataclass(frozen=True)
-class SubjectConfig(AdapterSettings, IdentifierSettings):
+class SubjectConfig(AdapterSettings, TokenSettings, IdentifierSettings):
     """Subject learning in two steps: textual inversion, then the identity adapter (paper, section 3.2)."""
 
     textual_identity: bool = setting(True, "Learn a token; without it the identifier and the class word are said.")
@@ -85,8 +86,8 @@ def subject_recipe(config: SubjectConfig) -> Recipe:
     if not config.textual_identity:
         return Recipe((identity,), weights=adapters, word=called(config.identifier))
     if not config.identity_adapter:
-        return Recipe((token,), Token())
-    return Recipe((token, identity), Token(), adapters)
+        return Recipe((token,), Token(vectors=config.token_vectors))
+    return Recipe((token, identity), Token(vectors=config.token_vectors), adapters)
 
 
 @dataclass(frozen=True)

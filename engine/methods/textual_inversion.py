@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from engine.adapters.choosing import Token
 from engine.errors import InputError
-from engine.methods.common import Method, Part, Recipe, SubjectSettings, setting
+from engine.methods.common import Method, Part, Recipe, SubjectSettings, TokenSettings, setting
 
 
 @dataclass(frozen=True)
-class TextualInversionConfig(SubjectSettings):
+class TextualInversionConfig(TokenSettings, SubjectSettings):
     """DreamVideo's own first step, alone (paper, appendix A.1)."""
 
     token_steps: int = setting(3000, "Steps of textual inversion.", least=1)
@@ -36,7 +36,7 @@ def recipe(config: TextualInversionConfig) -> Recipe:
                 "token_learning_rate",
             ),
         ),
-        Token(),
+        Token(vectors=config.token_vectors),
     )
 
 

@@ -15,6 +15,7 @@ from engine.bases.location import BaseInfo
 from engine.bases.unet3d import UNET3D
 from engine.errors import AdapterError
 from engine.methods.common import Kind
+from engine.prompts import MOST_VECTORS
 from engine.vgen.names import VgenNames
 from engine.vgen.pickles import tensors_of, tokens_of
 
@@ -62,16 +63,19 @@ def read_adapter_file(path: Path, kind: Kind, info: BaseInfo) -> VgenAdapter:
 
 
 def read_token_file(path: Path) -> Tensor | None:
-    """The one learnt vector `(D,)` of a token file; None where the file isn't one. Raises `AdapterError`."""
+    """The learnt token of a token file, `(D,)`, or `(N, D)` of several vectors; None where the file isn't one.
+
+    Raises `AdapterError`.
+    """
     tokens = tokens_of(path)
     if tokens is None:
         return None
     if len(tokens) > 1:
         raise AdapterError(f"{path} has the tokens {', '.join(tokens)}: dv takes a subject of one")
     ((word, vectors),) = tokens.items()
-    if len(vectors) != 1:
-        raise AdapterError(f"{path}: the token {word} has {len(vectors)} vectors, and dv takes one")
-    return vectors[0].contiguous()
+    if not 1 <= len(vectors) <= MOST_VECTORS:
+        raise AdapterError(f"{path}: the token {word} has {len(vectors)} vectors, and dv takes 1 to {MOST_VECTORS}")
+    return (vectors[0] if len(vectors) == 1 else vectors).contiguous()
 
 
 def _sites(info: BaseInfo) -> tuple[list[Site], VgenNames]:

@@ -294,11 +294,14 @@ def test_only_what_needs_it_is_written_in_the_newer_format(tmp_path: Path) -> No
         (replace(plain, form="low-rank"), "2"),
         (replace(plain, appearance_strengths=(1.0, 1.0)), "3"),
         (replace(plain, clips=(torch.ones(4, 2, 3, 3),)), "4"),
+        (replace(plain, token=torch.ones(3, 8)), "5"),
+        (replace(plain, token=torch.ones(8)), "1"),
     ):
         write_adapter(adapter, tmp_path / "a")
         with safe_open(tmp_path / "a" / "adapter.safetensors", framework="pt") as file:
             assert file.metadata()["format_version"] == version
-        assert read_adapter(tmp_path / "a").word == adapter.word
+        read = read_adapter(tmp_path / "a")
+        assert (read.word, read.vectors) == (adapter.word, adapter.vectors)
 
 
 # --- what a subject is called ---

@@ -87,11 +87,34 @@ def test_each_part_is_learnt_and_the_base_is_not(load: LoadBase, photographs: Pa
     assert all(torch.equal(p, before[name]) for name, p in base.denoiser.named_parameters())
 
 
-def test_the_token_file_is_diffusers_textual_inversion(load: LoadBase, photographs: Path, tmp_path: Path) -> None:
+def test_a_token_of_several_vectors_starts_near_the_class_word(
+    load: LoadBase, photographs: Path, tmp_path: Path
+) -> None:
+    """Each vector by itself: vectors that start alike could stay so. Another seed starts elsewhere."""
+    base = load()
+    word = base.text.start_embedding(None, "dog")
+    tokens = []
+    for seed in (0, 0, 1):
+        plan = subject_plan(base, photographs, token_vectors=3, token_learning_rate=0.0, seed=seed)
+        learned = learn_subject(plan, load(), tmp_path / "out")
+        told = estimate(plan, base.info.location, device="cpu", dtype="fp32")
+        assert learned.parameters["token"] == told.parameters["token"] == 3 * 32
+        token = read_adapter(tmp_path / "out").token
+        assert token is not None and token.shape == (3, 32)
+        tokens.append(token)
+    assert torch.equal(tokens[0], tokens[1]) and not torch.equal(tokens[0], tokens[2])
+    apart = (tokens[0] - word).norm(dim=1) / word.norm()
+    assert apart[0] == 0 and 0.01 < apart[1:].min() < apart[1:].max() < 0.5
+
+
+@pytest.mark.parametrize("vectors", [1, 3])
+def test_the_token_file_is_diffusers_textual_inversion(
+    load: LoadBase, photographs: Path, tmp_path: Path, vectors: int
+) -> None:
     from diffusers import DDIMScheduler, TextToVideoSDPipeline
 
     base = load()
-    learn_subject(subject_plan(base, photographs), base, tmp_path / "out")
+    learn_subject(subject_plan(base, photographs, token_vectors=vectors), base, tmp_path / "out")
     whole = load()
     tokenizer = type(text_of(whole).prompts.tokenizer).from_pretrained(whole.info.folder / "tokenizer")
     scheduler = DDIMScheduler.from_pretrained(whole.info.folder / "scheduler")
@@ -100,8 +123,8 @@ def test_the_token_file_is_diffusers_textual_inversion(load: LoadBase, photograp
     with safe_open(tmp_path / "out" / "learned_embeds.safetensors", framework="pt") as file:
         (name,) = file.keys()
         token = file.get_tensor(name)
-    place = tokenizer.convert_tokens_to_ids(name)
-    assert torch.equal(encoder_of(whole).get_input_embeddings().weight[place], token)
+    places = tokenizer.convert_tokens_to_ids([name, *(f"{name}_{i}" for i in range(1, vectors))])
+    assert torch.equal(encoder_of(whole).get_input_embeddings().weight[places], token.view(vectors, -1))
 
 
 @pytest.mark.parametrize("kind", ["subject", "motion"])

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import engine.bases.load
-from engine.adapters.storage import AdapterFiles, word_of, write_adapter
+from engine.adapters.storage import AdapterFiles, called_of, write_adapter
 from engine.bases.base import Base
 from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
 from engine.composing import AppliedAdapter, ComposeConfig, compose
@@ -77,9 +77,9 @@ def test_a_star_that_is_cut_off_is_an_error(text: str, cut: bool) -> None:
     limit = limit_of_base(INFO)
     if cut:
         with pytest.raises(InputError, match=r"\*, the subject, would be cut off"):
-            limit.notes([text], token=True, mark="*")
+            limit.notes([text], vectors=1, mark="*")
     else:
-        assert len(limit.notes([text], token=True, mark="*")) == 1
+        assert len(limit.notes([text], vectors=1, mark="*")) == 1
 
 
 @pytest.mark.parametrize("word", ["*", "sks dog", "* dog"])
@@ -89,7 +89,7 @@ def test_composing_refuses_a_subject_that_is_cut_off(base: Base, tmp_path: Path,
     token = torch.zeros(32) if "*" in word else None
     adapter = AdapterFiles("subject", "any", base.fingerprint, {}, token=token, form=form, word=word)
     write_adapter(adapter, tmp_path / "one")
-    assert word_of(tmp_path / "one") == word
+    assert called_of(tmp_path / "one") == (word, int("*" in word))
     prompt = f"a * {LONG}" if place == "first" else f"{LONG} *"
     config, applied = ComposeConfig(steps=1, frames=1, size=(16, 16)), AppliedAdapter(tmp_path / "one", "subject")
     if place == "first":
@@ -111,7 +111,7 @@ def test_a_negative_prompt_is_looked_at_too() -> None:
 def test_a_damaged_adapter_has_no_word(tmp_path: Path) -> None:
     (tmp_path / "adapter.safetensors").write_bytes(b"not one")
     with pytest.raises(AdapterError, match="damaged"):
-        word_of(tmp_path)
+        called_of(tmp_path)
 
 
 # --- learning ---

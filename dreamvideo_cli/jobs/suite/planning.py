@@ -160,7 +160,7 @@ class _Planner:
             return
         recipe = subject.plan.method.recipe(subject.plan.settings.config)
         word = recipe.word.replace(CLASS, subject.plan.class_word)
-        self._unread += limit.notes([with_subject_word(prompt, word)], token=recipe.token is not None, mark=word)
+        self._unread += limit.notes([with_subject_word(prompt, word)], vectors=recipe.vectors, mark=word)
 
     def _check_composable(self, method: SuiteMethod, config: ComposeConfig, motion: PlannedAdapter | None) -> None:
         try:

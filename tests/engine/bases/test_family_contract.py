@@ -316,6 +316,33 @@ def test_only_the_token_gets_gradients(family_base: Base) -> None:
     assert all(parameter.grad is None for parameter in family_base.denoiser.parameters())
 
 
+def test_a_token_of_several_vectors_stands_in_a_row(sample: Sample, family_base: Base) -> None:
+    text, prompts = family_base.text, prompts_of(sample.info)
+    vectors = torch.randn(3, text.token_width, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    read = text.encode(["a * runs, and * jumps"], vectors)
+    alike = vectors[:1].expand(3, -1)
+    as_written = text.encode(["a *** runs"], vectors[0])
+    torch.testing.assert_close(text.encode(["a * runs"], alike).embeddings, as_written.embeddings)
+    assert not torch.equal(read.embeddings, text.encode(["a * runs, and * jumps"], vectors.flip(0)).embeddings)
+    noisy, timesteps, _ = inputs(family_base)
+    family_base.predict(noisy, timesteps, read.expand(2)).square().mean().backward()
+    assert vectors.grad is not None and vectors.grad.abs().amax(dim=1).min() > 0
+    assert prompts.fit("a * runs", vectors=3).tokens == prompts.fit("a * runs", vectors=1).tokens + 2
+
+
+@torch.no_grad()
+def test_a_token_that_is_cut_at_the_end_stands_by_its_first_vectors(sample: Sample, family_base: Base) -> None:
+    text, prompts = family_base.text, prompts_of(sample.info)
+    vectors = torch.randn(3, text.token_width, generator=torch.Generator().manual_seed(0))
+    long = "a"
+    while not prompts.fit(f"{long} *", vectors=3).dropped:
+        long += " a"
+    assert prompts.fit(f"{long} *", vectors=1).dropped == ""
+    read = text.encode([f"{long} *"], vectors).embeddings
+    assert torch.equal(read, text.encode([f"{long} *"], vectors * torch.tensor([[1.0], [1.0], [9.0]])).embeddings)
+    assert not torch.equal(read, text.encode([f"{long} *"], vectors * torch.tensor([[-9.0], [1.0], [1.0]])).embeddings)
+
+
 def test_a_token_needs_a_word_to_start_from(family_base: Base) -> None:
     with pytest.raises(InputError, match="empty"):
         family_base.text.start_embedding(None, " ")
@@ -342,12 +369,12 @@ def test_conditioning_is_taken_repeated_and_put_together(family_base: Base) -> N
 @torch.no_grad()
 def test_it_tells_how_long_prompts_are_and_which_words_are_never_read(sample: Sample, family_base: Base) -> None:
     prompts = prompts_of(sample.info)
-    short = prompts.fit("a dog runs", token=False)
+    short = prompts.fit("a dog runs", vectors=0)
     assert 0 < short.tokens <= short.limit == sample.info.text_tokens
     assert short.dropped == ""
     words = [f"{colour} dog" for colour in ("red", "blue") for _ in range(40)]
     long = " ".join(words)
-    fit = prompts.fit(long, token=False)
+    fit = prompts.fit(long, vectors=0)
     assert fit.tokens > fit.limit
     assert fit.dropped and long.endswith(fit.dropped)
     kept = long.removesuffix(fit.dropped)
@@ -355,5 +382,5 @@ def test_it_tells_how_long_prompts_are_and_which_words_are_never_read(sample: Sa
     first = fit.dropped.split()[0]
     assert torch.equal(read, family_base.text.encode([f"{kept}{first} cat house"]).embeddings)
     assert not torch.equal(read, family_base.text.encode([" ".join(kept.split()[:-1])]).embeddings)
-    assert "*" in prompts.fit(f"{long} *", token=True).dropped
-    assert prompts.fit(f"a * {long}", token=True).dropped.find("*") == -1
+    assert "*" in prompts.fit(f"{long} *", vectors=1).dropped
+    assert prompts.fit(f"a * {long}", vectors=1).dropped.find("*") == -1

@@ -130,9 +130,9 @@ def test_our_word_for_the_token_is_ordinary_words_however_it_is_written(load: Ca
     text = load().text
     assert isinstance(text, umt5.Umt5Text)
     prompts = text.prompts
-    assert prompts.token_id in prompts.ids("a * runs", token=True)
+    assert prompts.token_id in prompts.ids("a * runs", vectors=1)
     for written in (TOKEN, TOKEN.upper(), html.escape(TOKEN), html.escape(html.escape(TOKEN))):
-        assert prompts.token_id not in prompts.ids(f"a {written} runs", token=True)
+        assert prompts.token_id not in prompts.ids(f"a {written} runs", vectors=1)
 
 
 @torch.no_grad()

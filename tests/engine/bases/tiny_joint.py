@@ -44,6 +44,7 @@ from engine.bases.family import (
 )
 from engine.bases.location import BaseInfo
 from engine.bases.objectives import objective_of
+from engine.bases.token_vectors import at_places, vectors_of
 from engine.errors import BaseError, InputError
 from engine.prompts import words_beyond
 
@@ -157,15 +158,15 @@ class TinyTokenizer:
         json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
         return cls()
 
-    def ids(self, prompt: str, *, token: bool) -> list[int]:
-        words = re.findall(r"\*|[^\s*]+", prompt)
+    def ids(self, prompt: str, *, vectors: int) -> list[int]:
+        words = re.findall(r"\*|[^\s*]+", prompt.replace("*", "* " * vectors) if vectors else prompt)
         return [
-            STAR if token and word == "*" else 2 + zlib.crc32(word.encode()) % (VOCABULARY - 2) for word in words
+            STAR if vectors and word == "*" else 2 + zlib.crc32(word.encode()) % (VOCABULARY - 2) for word in words
         ]  # fmt: skip
 
-    def fit(self, prompt: str, *, token: bool) -> PromptFit:
+    def fit(self, prompt: str, *, vectors: int = 0) -> PromptFit:
         def count(text: str) -> int:
-            return len(self.ids(text, token=token))
+            return len(self.ids(text, vectors=vectors))
 
         return PromptFit(count(prompt), LIMIT, words_beyond(prompt, count, LIMIT))
 
@@ -180,12 +181,12 @@ class TinyText:
 
     def encode(self, prompts: Sequence[str], token: Tensor | None = None) -> Conditioning:
         assert self._encoder is not None
-        rows = [self._tokenizer.ids(prompt, token=token is not None)[:LIMIT] for prompt in prompts]
+        rows = [self._tokenizer.ids(prompt, vectors=vectors_of(token))[:LIMIT] for prompt in prompts]
         ids = torch.tensor([row + [PAD] * (LIMIT - len(row)) for row in rows], device=self._compute.device)
         with self._compute.autocast():
             embeddings = self._encoder(ids).float()
         if token is not None:
-            embeddings = torch.where((ids == STAR)[..., None], token, embeddings)
+            embeddings = torch.where((ids == STAR)[..., None], at_places(token, ids == STAR), embeddings)
         mask = ids != PAD
         mask[:, 0] = True  # an empty prompt is looked at, too
         return Conditioning(embeddings, mask)

@@ -131,9 +131,16 @@ def test_a_token_file_is_its_vector(tmp_path: Path) -> None:
     assert read_token_file(write_adapter_file(tmp_path / "a.pth", "subject")) is None
 
 
-def test_several_vectors_are_refused_by_their_number(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match="has 3 vectors, and dv takes one"):
-        read_token_file(write_token_file(tmp_path / "t.pth", vectors=3))
+def test_several_vectors_are_taken_in_their_order(tmp_path: Path) -> None:
+    token = read_token_file(write_token_file(tmp_path / "t.pth", vectors=3))
+    assert token is not None
+    assert torch.equal(token, random(3, 32))
+
+
+@pytest.mark.parametrize("vectors", [0, 33])
+def test_a_number_of_vectors_that_fits_no_prompt_is_refused(tmp_path: Path, vectors: int) -> None:
+    with pytest.raises(AdapterError, match=f"has {vectors} vectors, and dv takes 1 to 32"):
+        read_token_file(write_token_file(tmp_path / "t.pth", vectors=vectors))
 
 
 # --- hostile files ---
