@@ -17,8 +17,8 @@ from dreamvideo_cli.jobs.demonstration import (
     drawn,
     files_in,
     measured,
-    write_demo_sheet,
     write_material,
+    write_sheets,
 )
 from dreamvideo_cli.jobs.folders import make_folder
 from dreamvideo_cli.terminal.exit_codes import ExitCode
@@ -50,17 +50,18 @@ def demo(
     for number, (text, command) in enumerate(_steps(shown, files), start=1):
         out.note(f"\n{number}. {text}\n   $ dv {shlex.join(command)}")
         _run_dv([*command, "--quiet"] if quiet else command, folder)
-    write_demo_sheet(shown, files)
+    write_sheets(shown, files)
     figures = measured(shown, files)
     if not quiet:
         out.note("\nHow it went, beside the bare base and a rendering of what was asked for:")
         Out().table(figures, _COLUMNS, id_key="metric", empty="") if not json else None
-    out.note(f"\nThe video: {files.result}\nPhotographs, clips, bare base and result side by side: {files.sheet}")
+    out.note(f"\nThe video: {files.result}\nAll side by side: {files.sheet}, and moving: {files.moving}")
     out.result(
         f"{files.result}\n{files.sheet}",
         {
             "video": str(files.result),
             "contact_sheet": str(files.sheet),
+            "moving": str(files.moving),
             "bare_base": str(files.bare),
             "class": shown.class_word,
             "motion": shown.motion,

@@ -73,6 +73,7 @@ class DemoFiles:
     bare: Path
     result: Path
     sheet: Path
+    moving: Path
 
 
 def files_in(folder: Path, shown: Demonstration) -> DemoFiles:
@@ -83,6 +84,7 @@ def files_in(folder: Path, shown: Demonstration) -> DemoFiles:
         bare=folder / "bare-base.mp4",
         result=folder / f"{shown.class_word}-{shown.motion}.mp4",
         sheet=folder / "contact-sheet.png",
+        moving=folder / "side-by-side.webp",
     )
 
 
@@ -98,22 +100,35 @@ def write_material(shown: Demonstration, files: DemoFiles) -> None:
     write_clips(shown.motion, shown.others, files.clips, seed=shown.seed)
 
 
-def write_demo_sheet(shown: Demonstration, files: DemoFiles) -> None:
-    """Write photographs, clips, the bare base's video and the result side by side."""
+def write_sheets(shown: Demonstration, files: DemoFiles) -> None:
+    """Write photographs, clips, the bare base's video and the result side by side: every frame, and moving."""
+    import numpy as np
+
     from engine.data.clips import probe_clip, read_clip
     from engine.data.finding import find_images
     from engine.data.images import read_image
     from engine.media.metadata import read_metadata
-    from engine.media.sheets import contact_sheet, write_sheet
+    from engine.media.sheets import SheetRow, contact_sheet, write_sheet
+    from engine.media.video import write_video
+    from engine.world.material import FPS
 
-    moving = sorted(files.clips.glob("*.mp4"))
-    rows = [("learnt subject: its photographs", [read_image(p) for p in find_images([files.photographs]).used])]
-    rows += [(f"learnt motion: clip {i}", list(read_clip(probe_clip(path)))) for i, path in enumerate(moving, 1)]
-    rows += [
-        (f'bare base: "{shown.bare_prompt}"', list(read_clip(probe_clip(files.bare)))),
-        (f'result: "{shown.prompt}"', list(read_clip(probe_clip(files.result)))),
-    ]
-    write_sheet(contact_sheet(rows), files.sheet, read_metadata(files.result))
+    photographs = [read_image(p) for p in find_images([files.photographs]).used]
+    clips = [list(read_clip(probe_clip(path))) for path in sorted(files.clips.glob("*.mp4"))]
+    bare, result = (list(read_clip(probe_clip(path))) for path in (files.bare, files.result))
+    made_by = read_metadata(files.result)
+    rows: list[SheetRow] = [("learnt subject: its photographs", photographs)]
+    rows += [(f"learnt motion: clip {i}", frames) for i, frames in enumerate(clips, 1)]
+    rows += [(f'bare base: "{shown.bare_prompt}"', bare), (f'result: "{shown.prompt}"', result)]
+    write_sheet(contact_sheet(rows), files.sheet, made_by)
+    moments = [
+        contact_sheet([
+            (f"photographs of one {shown.class_word}", photographs),
+            (f"clips of others {shown.doing}", [frames[at] for frames in clips]),
+            (f'words alone | with what was learnt: "{shown.prompt}"', [bare[at], result[at]]),
+        ])
+        for at in range(len(result))
+    ]  # fmt: skip
+    write_video(np.stack([np.asarray(moment) for moment in moments]), files.moving, FPS, made_by)
 
 
 def measured(shown: Demonstration, files: DemoFiles) -> list[dict[str, Any]]:

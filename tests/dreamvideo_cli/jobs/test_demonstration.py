@@ -1,0 +1,87 @@
+"""What the demo draws, and what it says of how well it went."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dreamvideo_cli.jobs.demonstration import (
+    DemoFiles,
+    Demonstration,
+    drawn,
+    files_in,
+    measured,
+    write_material,
+    write_sheets,
+)
+from engine.media.metadata import read_metadata
+from engine.media.video import write_video
+from engine.world import motions, pictures
+from engine.world.individuals import individual
+from engine.world.material import FPS
+
+
+@pytest.fixture(scope="module")
+def shown() -> Demonstration:
+    return drawn(1)
+
+
+@pytest.fixture(scope="module")
+def files(shown: Demonstration, tmp_path_factory: pytest.TempPathFactory) -> DemoFiles:
+    """A demo whose bare base shows another of the class, standing still, and whose result is what was asked for."""
+    files = files_in(tmp_path_factory.mktemp("demo"), shown)
+    write_material(shown, files)
+    other = individual(shown.class_word, 99)
+    for path, one, motion in ((files.bare, other, "still"), (files.result, shown.one, shown.motion)):
+        frames = pictures.clip(one, motion, 3, scene=shown.scene).frames
+        write_video(frames, path, FPS, {"prompt": shown.prompt})
+    return files
+
+
+def test_every_number_is_another_demo_and_always_the_same() -> None:
+    demos = [drawn(seed) for seed in range(12)]
+    assert len({demo.one for demo in demos}) == len(demos)
+    assert len({(demo.class_word, demo.motion, demo.scene) for demo in demos}) > 6
+    assert drawn(7) == demos[7]
+
+
+def test_the_base_saw_neither_the_motion_nor_the_subject_s_class_in_it(shown: Demonstration) -> None:
+    assert shown.motion in motions.HELD_OUT
+    assert shown.class_word not in {one.class_word for one in shown.others}
+
+
+def test_the_bare_prompt_says_what_words_can(shown: Demonstration) -> None:
+    assert shown.bare_prompt.endswith(f" {shown.class_word} {shown.doing} {shown.place}")
+    assert shown.prompt == f"a * {shown.doing} {shown.place}"
+
+
+def test_material_of_another_number_goes(shown: Demonstration, tmp_path: Path) -> None:
+    files = files_in(tmp_path, shown)
+    write_material(replace(shown, others=tuple(individual("robot", seed) for seed in range(3))), files)
+    write_material(shown, files)
+    assert len(list(files.photographs.glob("*.png"))) == 5
+    assert {path.stem.split("-")[1] for path in files.clips.glob("*.mp4")} == {one.class_word for one in shown.others}
+
+
+def test_figures_tell_the_individual_and_its_motion_from_another_standing_still(
+    shown: Demonstration, files: DemoFiles
+) -> None:
+    rows = {row["metric"]: row for row in measured(shown, files)}
+    assert rows["rank"]["result"] == 1 < rows["rank"]["bare"]
+    assert rows["colour"]["bare"] < rows["colour"]["result"]
+    assert rows["motion"]["result"] > 0.9 > rows["motion"]["bare"]
+
+
+def test_sheets_show_all_side_by_side_and_tell_how_the_result_was_made(shown: Demonstration, files: DemoFiles) -> None:
+    write_sheets(shown, files)
+    for path in (files.sheet, files.moving):
+        assert read_metadata(path)["prompt"] == shown.prompt
+    with Image.open(files.moving) as moving:
+        assert moving.n_frames > 1
+        first = np.asarray(moving.convert("RGB")).copy()
+        moving.seek(moving.n_frames - 1)
+        assert np.abs(np.asarray(moving.convert("RGB")).astype(int) - first).max() > 50
