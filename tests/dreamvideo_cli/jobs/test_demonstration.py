@@ -83,5 +83,5 @@ def test_sheets_show_all_side_by_side_and_tell_how_the_result_was_made(shown: De
     with Image.open(files.moving) as moving:
         assert moving.n_frames > 1
         first = np.asarray(moving.convert("RGB")).copy()
-        moving.seek(moving.n_frames - 1)
+        moving.seek(moving.n_frames // 2)
         assert np.abs(np.asarray(moving.convert("RGB")).astype(int) - first).max() > 50
