@@ -30,6 +30,13 @@ def last_losses(folder: Path) -> tuple[dict[int, float], dict[int, float]]:
     return dict(curve["loss"]), dict(curve["held_out_loss"])
 
 
+def held_out_at_end(folder: Path) -> float | None:
+    """The held-out loss of an adapter as it is; None where it wasn't measured."""
+    curves = list(read_curves(folder).values())
+    measured = curves[-1]["held_out_loss"] if curves else []
+    return float(measured[-1][1]) if measured else None
+
+
 def previews_in(folder: Path) -> list[Path]:
     """The videos that were made while an adapter was learnt, in the order of their steps."""
     found = (folder / LEARNING / PREVIEWS).glob("*.mp4")

@@ -28,7 +28,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0005"
+down_revision = "0006"
 
 
 def upgrade() -> None:
@@ -82,7 +82,7 @@ def test_a_newer_database_is_refused_and_left_alone(registry: Registry, publish:
     file = registry.folder / "registry.sqlite3"
     with closing(sqlite3.connect(file)) as raw, raw:
         raw.execute("UPDATE alembic_version SET version_num = '0999'")
-    with pytest.raises(NewerRegistryError, match=r"revision 0999.*up to 0005.*Update dv") as caught:
+    with pytest.raises(NewerRegistryError, match=r"revision 0999.*up to 0006.*Update dv") as caught:
         Registry.open(registry.folder)
     assert str(file) in str(caught.value)
     assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0999",)]
@@ -100,8 +100,8 @@ def test_an_old_database_is_copied_then_migrated_with_all_its_rows(
         assert len(migrated.sources(dog)) == 1
     assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0006",)]
     assert ask(registry.folder, "SELECT name, mood FROM adapters") == [("dog", None)]
-    with closing(sqlite3.connect(registry.folder / "registry.sqlite3.revision-0005")) as copy:
-        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0005",)]
+    with closing(sqlite3.connect(registry.folder / "registry.sqlite3.revision-0006")) as copy:
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0006",)]
         assert copy.execute("SELECT name FROM adapters").fetchall() == [("dog",)]
     assert not list(registry.folder.glob("*.partial"))
 
@@ -117,7 +117,7 @@ def test_a_migration_that_fails_changes_nothing(
         with pytest.raises(RegistryUnavailableError, match="nowhere"):
             Registry.open(registry.folder)
     assert ask(registry.folder, "SELECT * FROM sqlite_master ORDER BY name") == before
-    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0005",)]
+    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0006",)]
     with Registry.open(registry.folder) as again:
         assert again.find("dog") == dog
 
