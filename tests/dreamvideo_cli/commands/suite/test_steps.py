@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 
 from engine.evaluation.suites.results import read_results
 from registry import Registry
-from tests.dreamvideo_cli.commands.suite.sample import BARE, Write, learnt
+from tests.dreamvideo_cli.commands.suite.sample import BARE, MATERIAL, Write, learnt
 
 STEPPED = '{{name = "token", subject = "textual-inversion", subject_options = {{{}}}, steps = [{}]}}'
 
@@ -58,6 +61,36 @@ def test_a_suite_over_steps_learns_once_and_tells_the_step(dv: Any, write: Write
     again = dv("suite", "run", write(STEPPED.format("token_steps = 4", '1, 2, "last"'), BARE))
     assert "1 made, 3 kept, 0 failed" in again.err
     assert learnt() == ["trial-fox-textual-inversion@1", "trial-fox-textual-inversion@2"]
+
+
+def test_the_round_of_the_docs_runs(dv: Any, home: Path, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "steps.md").read_text(encoding="utf-8")
+    page = page.partition("## Does another step do better?")[2]
+    for hundreds in (800, 600, 400, 200, 100):  # two steps in place of two hundred
+        page = re.sub(rf"\b{hundreds}\b", str(hundreds // 100), page)
+    (toml,), (block,) = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("toml", "sh"))
+    shared = {"size": "32", "batch_size": "1", "token_steps": "2"}
+    quick = {"size": "16", "frames": "2", "steps": "2", "guidance_scale": "1"}
+    toml = toml.replace("seeds = [0, 1]", "seeds = [0]")
+    learn = "".join(f"{name} = {'[32, 32]' if name == 'size' else value}\n" for name, value in shared.items())
+    compose = "".join(f"{name} = {'[16, 16]' if name == 'size' else value}\n" for name, value in quick.items())
+    toml = toml.replace("[subject_options]\n", f"[compose_options]\n{compose}\n[subject_options]\n{learn}")
+    (tmp_path / "steps.toml").write_text(toml, encoding="utf-8")
+    shutil.copytree(MATERIAL / "fox", tmp_path / "photos")
+    short = {"subject": shared, "compose": quick}
+    told = {}
+    for line in block.strip().splitlines():
+        _, *words = shlex.split(line)
+        options = [
+            text for name, value in short.get(words[0], {}).items() for text in (f"--{name.replace('_', '-')}", value)
+        ]
+        done = told[words[0]] = dv(*words, *options)
+        assert done.code == 0, done.err
+    assert "chowchow@1:2" in told["show"].out and "chowchow@1:6" in told["show"].out
+    assert (tmp_path / "early.mp4").stat().st_size > 500
+    assert "8 made, 0 kept, 0 failed" in told["suite"].err
+    assert learnt() == ["chowchow@1"]
+    assert "dreamvideo at several steps" in (tmp_path / told["report"].out.strip()).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
