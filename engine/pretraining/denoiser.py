@@ -214,7 +214,7 @@ def pretrain(
     ):  # fmt: skip
         # Clips learnt on the images' former weights are out of date.
         (run.work / "clips.safetensors").unlink(missing_ok=True)
-    clips = pools.clip_latents(pools.clips(settings.pool_clips, miniature.frames, run.work), encode, run)
+    clips = pools.clip_latents(settings.pool_clips, miniature.frames, encode, run)
     batches = Batches(settings, pictures, clips, tokenizer, objective)
     run_stage(
         "clips", model, loss_of(batches.of_clips), settings.clips, run, ema_decay=settings.ema_decay, settings=settings

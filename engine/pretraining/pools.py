@@ -246,18 +246,35 @@ Encode = Callable[[Tensor], Tensor]
 
 def photograph_latents(pool: Photographs, encode: Encode, run: Run) -> Latents:
     """The photographs as latents, f = 1, kept in the work folder."""
-    numbers = [n // PHOTOGRAPHS_EACH for n in range(len(pool))]
 
     def frames(indices: Tensor) -> tuple[Tensor, Tensor]:
         pixels, masks = pool.frames(indices)
         return pixels[:, :, None], masks[:, :, None]
 
+    if (kept := _kept_latents("photographs", len(pool), run)) is not None:
+        return kept
+    numbers = [n // PHOTOGRAPHS_EACH for n in range(len(pool))]
     return _latents("photographs", numbers, pool.shown, frames, 8 * _CHUNK, encode, run)
 
 
-def clip_latents(pool: Clips, encode: Encode, run: Run) -> Latents:
-    """The clips as latents, kept in the work folder."""
-    return _latents("clips", list(range(len(pool))), pool.shown, pool.frames, _CHUNK, encode, run)
+def clip_latents(count: int, frames: int, encode: Encode, run: Run) -> Latents:
+    """`count` clips of so many frames as latents, kept in the work folder."""
+    if (kept := _kept_latents("clips", count, run)) is not None:
+        return kept
+    pool = clips(count, frames, run.work)
+    return _latents("clips", list(range(count)), pool.shown, pool.frames, _CHUNK, encode, run)
+
+
+def _kept_latents(name: str, count: int, run: Run) -> Latents | None:
+    """Those that the work folder has, if they are so many."""
+    path = run.work / f"{name}.latents.safetensors"
+    if not path.exists():
+        return None
+    kept = load_file(path)
+    if len(kept["latents"]) != count:
+        return None
+    shown = [Shown(**row) for row in json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))]
+    return Latents(kept["latents"], kept["covered"], shown, kept["traits"])
 
 
 def _latents(
@@ -271,10 +288,6 @@ def _latents(
 ) -> Latents:
     """The entries as latents; `numbers` are their individuals', `frames` gives entries' pixels and masks."""
     path = run.work / f"{name}.latents.safetensors"
-    if path.exists():
-        kept = load_file(path)
-        if len(kept["latents"]) == len(numbers):
-            return Latents(kept["latents"], kept["covered"], shown, kept["traits"])
     made: list[Tensor] = []
     parts: list[Tensor] = []
     with torch.no_grad(), run.accelerator.autocast():
@@ -286,6 +299,7 @@ def _latents(
     latents, covered = torch.cat(made), torch.cat(parts)
     known = {n: traits.of(individual_of(n)) for n in set(numbers)}
     tensors = {"latents": latents, "covered": covered, "traits": torch.stack([known[n] for n in numbers])}
+    path.with_suffix(".json").write_text(json.dumps([asdict(one) for one in shown]), encoding="utf-8")
     with written_aside(path) as partial_file:
         save_file(tensors, partial_file)
     return Latents(latents, covered, shown, tensors["traits"])

@@ -6,6 +6,7 @@ through the same layers as clips.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class WanMiniature:
     @property
     def recommended(self) -> Mapping[str, object]:
         """Sizes are the world's; rates and steps of learning are to be searched on trained weights."""
-        size = {"size": [SIZE, SIZE]}
+        size: dict[str, object] = {"size": [SIZE, SIZE]}
         return {
             "subject": {**size, "offset_noise": 0.0},
             "motion": {**size, "offset_noise": 0.0, "frames": self.frames, "fps": 8.0},
@@ -186,7 +187,7 @@ class WanMiniature:
             if device.type == "cpu":
                 for attention in (block.attn1, block.attn2):
                     attention.set_processor(PlainAttention())
-            if self.settings.compiled:
+            if self.settings.compiled and (device.type != "cpu" or shutil.which("g++") is not None):
                 block.compile(dynamic=False)
 
 

@@ -159,8 +159,7 @@ def test_a_sharper_decoder_keeps_the_latents_and_a_longer_trained_autoencoder_no
     changed = {name for name, tensor in vae.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed
     assert all(name.startswith(("decoder.", "post_quant_conv.")) for name in changed)
-    clips = pools.clips(1, pictures.FRAMES, tmp_path)
-    pools.clip_latents(clips, autoencoder.encoder_of(MINIATURE, vae), run_in(tmp_path))
+    pools.clip_latents(1, pictures.FRAMES, autoencoder.encoder_of(MINIATURE, vae), run_in(tmp_path))
     autoencoder.pretrain(MINIATURE, replace(TINY.autoencoder, loop=_loop(4)), photographs, None, run_in(tmp_path))
     assert not {path.name for path in tmp_path.glob("*")} & {"clips.latents.safetensors", "decoder.safetensors"}
 
@@ -187,9 +186,7 @@ def test_latents_are_made_again_when_there_are_to_be_more(trained: tuple[Path, P
     vae = MINIATURE.autoencoder().eval()
     vae.register_to_config(scaling_factor=1.0)
     encode, run = autoencoder.encoder_of(MINIATURE, vae), run_in(tmp_path)
-    first, same, more = (
-        pools.clip_latents(pools.clips(count, pictures.FRAMES, tmp_path), encode, run) for count in (2, 2, 3)
-    )
+    first, same, more = (pools.clip_latents(count, pictures.FRAMES, encode, run) for count in (2, 2, 3))
     assert torch.equal(first.latents, same.latents)
     assert first.shown == same.shown == more.shown[:2]
     assert more.latents.shape == (3, pictures.FRAMES, 4, 16, 16)

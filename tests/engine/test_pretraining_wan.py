@@ -6,11 +6,13 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from accelerate import Accelerator
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from safetensors.torch import load_file
 
 from engine.bases.load import load_base
 from engine.bases.location import BaseLocation, inspect_base
@@ -89,7 +91,7 @@ def test_latents_are_normalised_by_channel_and_a_clip_has_few_frames_of_them(tra
     config = json.loads((out / "vae" / "config.json").read_text())
     assert len(config["latents_mean"]) == len(config["latents_std"]) == 4
     assert config["latents_std"] != [1.0] * 4
-    latents = pools.load_file(work / "clips.latents.safetensors")["latents"].float()
+    latents = load_file(work / "clips.latents.safetensors")["latents"].float()
     assert latents.shape == (3, 3, 4, 8, 8)
     spread = latents.transpose(1, 2).transpose(0, 1).flatten(1).std(dim=1)
     torch.testing.assert_close(spread, torch.ones(4), rtol=0.05, atol=0.0)
@@ -200,7 +202,8 @@ def test_a_flow_is_learnt_at_shifted_levels_and_names_reach_the_text(miniature: 
     with torch.no_grad():  # It predicts zero at first: the loss is that of noise - clean, both about 1.
         loss = denoising_loss(model, batch, objective, miniature.weigh)
     assert float(loss) == pytest.approx(2.0, abs=0.1)
-    torch.nn.init.normal_(model.denoiser.proj_out.weight)
+    denoiser: Any = model.denoiser
+    torch.nn.init.normal_(denoiser.proj_out.weight)
     noisy, timesteps, ids = batch.noise[:1], batch.levels.timesteps[:1], words(["a dog"], return_tensors="pt").input_ids
     named = Named(who[:1], (ids == words("dog", add_special_tokens=False).input_ids[0]).float(), torch.zeros(1, 16))
     with torch.no_grad():
