@@ -115,4 +115,6 @@ def objective_for(miniature: Miniature) -> Objective:
     """What the denoiser learns: the same that is learnt with the exported base."""
     from engine.bases.objectives import objective_of
 
-    return objective_of(miniature.scheduler().config)
+    scheduler = miniature.scheduler()
+    # A config that was never saved has no name of its class yet.
+    return objective_of({**scheduler.config, "_class_name": type(scheduler).__name__})
