@@ -310,7 +310,7 @@ def _share(masks: Tensor, shape: Sequence[int]) -> Tensor:
 
     Where there are fewer frames of latents, the first is of the first frame, and the others are of as many each.
     """
-    shares = F.adaptive_avg_pool3d(masks, (masks.shape[2], *shape[1:]))
+    shares = F.adaptive_avg_pool3d(masks, (masks.shape[2], shape[1], shape[2]))
     if shape[0] == masks.shape[2]:
         return shares
     later = shares[:, :, 1:].unflatten(2, (shape[0] - 1, -1)).mean(dim=3)
