@@ -76,7 +76,8 @@ class Unet3dMiniature:
 
     def decoded(self, autoencoder: Any, latents: Tensor) -> Tensor:
         pictures: Tensor = autoencoder.decode(latents.transpose(1, 2).flatten(0, 1)).sample
-        return pictures.unflatten(0, (len(latents), -1)).transpose(1, 2)
+        windows: Tensor = pictures.unflatten(0, (len(latents), -1)).transpose(1, 2)
+        return windows
 
     def scale_of(self, latents: Tensor) -> dict[str, object]:
         return {"scaling_factor": round(1 / float(latents.std()), 5)}

@@ -166,7 +166,8 @@ class WanMiniature:
         """Zero after a prompt's end, where Wan's cross-attention looks all the same."""
         there = (ids != text_encoder.config.pad_token_id).long()
         states: Tensor = text_encoder(ids, attention_mask=there).last_hidden_state
-        return states * there[..., None].to(states)
+        told: Tensor = states * there[..., None].to(states)
+        return told
 
     def scheduler(self) -> UniPCMultistepScheduler:
         return UniPCMultistepScheduler(
