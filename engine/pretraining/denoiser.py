@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -196,8 +196,7 @@ def pretrain(
 
         def loss_at(step: int, _micro: int) -> Tensor:
             batch = drawn(step)
-            still = miniature.as_images(denoiser) if batch.latents.shape[2] == 1 else nullcontext()
-            with still, run.accelerator.autocast():
+            with run.accelerator.autocast():
                 return denoising_loss(
                     model, batch.to(run.device), objective, miniature.weigh,
                     individual_weight=settings.individual_weight,
@@ -205,18 +204,27 @@ def pretrain(
 
         return loss_at
 
+    parameters = dict(model.named_parameters())
     of_time = {id(p) for p in miniature.of_time(denoiser)}
-    of_frames = {name: p for name, p in model.named_parameters() if id(p) not in of_time}
     batches = Batches(settings, pictures, None, tokenizer, objective)
-    if run_stage(
-        "images", model, loss_of(batches.of_images), settings.images, run,
-        trained=of_frames, ema_decay=settings.ema_decay, settings=settings,
-    ):  # fmt: skip
+    with miniature.as_images(denoiser):
+        went_on = run_stage(
+            "images", model, loss_of(batches.of_images), settings.images, run,
+            trained={name: p for name, p in parameters.items() if id(p) not in of_time},
+            ema_decay=settings.ema_decay, settings=settings,
+        )  # fmt: skip
+    if went_on:
         # Clips learnt on the images' former weights are out of date.
         (run.work / "clips.safetensors").unlink(missing_ok=True)
     clips = pools.clip_latents(settings.pool_clips, miniature.frames, encode, run)
     batches = Batches(settings, pictures, clips, tokenizer, objective)
+    stay = {id(p) for p in denoiser.parameters()} - {id(p) for p in miniature.of_clips(denoiser)}
+    for parameter in parameters.values():
+        parameter.requires_grad_(id(parameter) not in stay)
+    # Single frames among the clips pass through the temporal layers, as they will when a subject is learnt.
     run_stage(
-        "clips", model, loss_of(batches.of_clips), settings.clips, run, ema_decay=settings.ema_decay, settings=settings
-    )
+        "clips", model, loss_of(batches.of_clips), settings.clips, run,
+        trained={name: p for name, p in parameters.items() if id(p) not in stay},
+        ema_decay=settings.ema_decay, settings=settings,
+    )  # fmt: skip
     return model.eval().requires_grad_(False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,13 @@ from engine.pretraining.starting import write_steps
 from engine.world.pictures import SIZE
 
 MAX_BYTES = 30_000_000
+"""Of the base as a wheel packs it."""
 _OF_THE_WORLD = ("image_encoder", "judges/clip", "judges/dino")
 """What is the same for every family's base."""
 
 
 def export(recipe: Recipe, work: Path, folder: Path) -> int:
-    """Write what `work` has trained so far into `folder`; return the bytes of it.
+    """Write what `work` has trained so far into `folder`; return the bytes that it takes in a wheel.
 
     What else lies in `folder` (the recommended settings) stays. The image encoder and judges that are not
     trained yet are left out, and stay as they are where the recipe doesn't train them.
@@ -56,7 +58,7 @@ def export(recipe: Recipe, work: Path, folder: Path) -> int:
         _write(folder / "recommended.json", miniature.recommended)
     steps = {name: steps_taken(work, name) for name in recipe.stages if weights_file(work, name) is not None}
     write_steps(folder, steps)
-    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    size = sum(len(zlib.compress(f.read_bytes())) for f in folder.rglob("*") if f.is_file())
     if size > MAX_BYTES:
         raise ValueError(f"the base takes {size} bytes, more than the {MAX_BYTES} that the package has room for")
     return size

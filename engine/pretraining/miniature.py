@@ -97,6 +97,9 @@ class Miniature(Protocol):
     def of_time(self, denoiser: Any) -> Iterable[nn.Parameter]:
         """Parameters of which single frames say nothing: they wait for clips."""
 
+    def of_clips(self, denoiser: Any) -> Iterable[nn.Parameter]:
+        """Parameters that clips train: those that were learnt from several times as many images may stay."""
+
     def prepare(self, denoiser: Any, device: torch.device) -> None:
         """Make training faster in ways that change no result and no weight's name."""
 

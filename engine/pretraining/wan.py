@@ -183,6 +183,10 @@ class WanMiniature:
     def of_time(self, denoiser: Any) -> Iterator[nn.Parameter]:
         return iter(())
 
+    def of_clips(self, denoiser: Any) -> Iterator[nn.Parameter]:
+        """All: no layer is temporal alone."""
+        return iter(denoiser.parameters())
+
     def prepare(self, denoiser: Any, device: torch.device) -> None:
         for block in denoiser.blocks:
             if device.type == "cpu":

@@ -116,6 +116,17 @@ def test_a_base_exported_early_has_no_judges_yet_and_goes_on_with_what_it_has(
     assert steps_taken(later, "images") == 2
 
 
+def test_clips_train_temporal_layers_and_what_reads_text_and_leave_how_things_look_alone(
+    trained: tuple[Path, Path],
+) -> None:
+    before, after = (load_file(trained[0] / f"{name}.safetensors") for name in ("images", "clips"))
+    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    for kind in (".temp_convs.", ".temp_attentions.", ".attn2.", "text_encoder."):
+        assert any(kind in name for name in changed), kind
+    for kind in (".resnets.", ".attn1.", ".ff."):
+        assert not {n for n in changed if kind in n and ".temp_attentions." not in n and "transformer_in" not in n}, kind
+
+
 def test_a_judge_is_trained_beside_the_others(trained: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / f"photographs-{TINY.photographs}").symlink_to(trained[0] / f"photographs-{TINY.photographs}")
     pretrain(TINY, run_in(tmp_path), tmp_path / "out", ["judge"])
