@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dreamvideo_cli.jobs.suite.folder import CELLS
 from engine.evaluation.suites.results import CellAdapter, CellResult, made, read_results, stored_identities
+from engine.evaluation.suites.step_tables import step_tables
 from engine.evaluation.suites.tables import FOUR, Figure, Table, TableRow, overview, paper_tables, title_of
 from engine.methods.common import Kind
 from engine.methods.table import method_named
@@ -112,7 +113,7 @@ def _page(results: list[CellResult], expected: int) -> Iterator[str]:
             f"| {found.table} | {found.row} | {title_of(found.metric)} | {said} | {_difference(found.figure)} "
             f"| {found.text} |"
         )
-    for table in overview(results):
+    for table in (*overview(results), *step_tables(results)):
         yield f"\n## {table.caption}\n"
         yield from _table(table)
     yield "\n## Settings\n"

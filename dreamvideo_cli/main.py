@@ -77,7 +77,7 @@ class _Commands(LazyGroup):
             _FIND,
             "List the videos that were composed, the newest last. Make one again with dv compose --from FILE.",
         ),
-        "runs": Command("runs", "app", _FIND, "Learning runs: list, log, resume, stop."),
+        "runs": Command("runs", "app", _FIND, "Learning runs: list, show, log, resume, stop."),
         "rename": Command(
             "rename",
             "rename",

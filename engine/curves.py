@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.files import written_aside
-from engine.held_out import Effect
+
+if TYPE_CHECKING:
+    from engine.held_out import Effect
 
 FORMAT = 1
 

@@ -30,8 +30,9 @@ _FIRST = frozenset({
 })  # fmt: skip
 """The settings that every stored identity has: those of the first version. Never to be added to."""
 
-_NEUTRAL: Mapping[str, object] = {"time_embedding": False}
-"""What a later setting must be to count as not there, where that is no longer its default."""
+_NEUTRAL: Mapping[str, object] = {"time_embedding": False, "layers": "cross-attention"}
+"""What a later setting must be to count as not there, where that is no longer its default, or where the first version
+had one of its name that could not be this (`layers`: a motion's, then)."""
 
 _FIRST_FORMS = frozenset({"bottlenecks", "serial-bottlenecks", "low-rank", "weight-deltas"})
 """The forms of trained weights of the first version, in which settings alone told them. Never to be added to."""
@@ -48,7 +49,7 @@ def deciding(settings: Mapping[str, object], config: type[Any]) -> dict[str, obj
     found: dict[str, object] = {}
     for name, value in settings.items():
         plain = _plain(value)
-        if name in _FIRST:
+        if name in _FIRST and plain != _NEUTRAL.get(name, MISSING):
             found[name] = defaults.get(name, plain) if name in WITHOUT_EFFECT else plain
         elif name not in WITHOUT_EFFECT and (name not in defaults or plain != _NEUTRAL.get(name, defaults[name])):
             found[name] = plain

@@ -1,7 +1,8 @@
-"""The folder `learning/` beside an adapter's files: how it was learnt. Read without a library for tensors.
+"""The folder `learning/` beside an adapter's files, and in the folder of a run that isn't over: how it was learnt. Read
+without a library for tensors.
 
-`curve.json` has the losses, `curve.png` shows them; `steps/<step>` are adapters as they were at steps that were kept,
-`previews/<step>.mp4` and `.png` videos of them.
+`curve.json` has the losses, `curve.png` shows them; while a run goes on they are the lines of `curve.jsonl`.
+`steps/<step>` are adapters as they were at steps that were kept, `previews/<step>.mp4` and `.png` videos of them.
 """
 
 from __future__ import annotations
@@ -10,14 +11,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+from engine.curves import Curves
+
 LEARNING = "learning"
-STEPS, PREVIEWS, CURVE, PLOT = "steps", "previews", "curve.json", "curve.png"
+STEPS, PREVIEWS, CURVE, LINES, PLOT = "steps", "previews", "curve.json", "curve.jsonl", "curve.png"
 
 
 def read_curves(folder: Path) -> dict[str, dict[str, Any]]:
-    """The losses of each part of an adapter's learning: `loss` and `held_out_loss` as pairs of step and loss, `effect`
-    or None. Nothing where none were noted, as of an imported adapter, or where they can't be read."""
+    """The losses of each part of an adapter's learning, or of a run's up to its last snapshot: `loss` and
+    `held_out_loss` as pairs of step and loss, `effect` or None. Nothing where none were noted, as of an imported
+    adapter, or where they can't be read."""
     try:
+        lines = folder / LEARNING / LINES
+        if lines.exists():
+            noted: dict[str, dict[str, Any]] = Curves(lines).document()["parts"]
+            return noted
         parts: dict[str, dict[str, Any]] = json.loads((folder / LEARNING / CURVE).read_text(encoding="utf-8"))["parts"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
@@ -28,6 +36,19 @@ def last_losses(folder: Path) -> tuple[dict[int, float], dict[int, float]]:
     """The losses of the last part by step, and the held-out ones, of those steps at which they were measured."""
     curve = list(read_curves(folder).values())[-1]
     return dict(curve["loss"]), dict(curve["held_out_loss"])
+
+
+def steps_in(folder: Path) -> list[int]:
+    """The steps that were kept, in order."""
+    found = (folder / LEARNING / STEPS).glob("*")
+    return sorted(int(step.name) for step in found if step.is_dir() and step.name.isdigit())
+
+
+def held_out_at_end(folder: Path) -> float | None:
+    """The held-out loss of an adapter as it is; None where it wasn't measured."""
+    curves = list(read_curves(folder).values())
+    measured = curves[-1]["held_out_loss"] if curves else []
+    return float(measured[-1][1]) if measured else None
 
 
 def previews_in(folder: Path) -> list[Path]:

@@ -11,13 +11,11 @@ from pathlib import Path
 from engine.adapters.storage import AdapterFiles, write_adapter
 from engine.curves import Curves
 from engine.held_out import Effect
-from engine.learning_folder import CURVE, LEARNING, PLOT, PREVIEWS, STEPS
+from engine.learning_folder import CURVE, LEARNING, LINES, PLOT, PREVIEWS, STEPS
 from engine.loss_plot import draw_curves
 from engine.methods.common import OptimizerConfig, Part
 from engine.previews import Previews
 from engine.training import Progress
-
-_LINES = "curve.jsonl"
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class LearningRecord:
 
     def __init__(self, folder: Path, config: OptimizerConfig, last: Part, previews: Previews | None) -> None:
         self._folder, self._config, self._last, self._previews = folder, config, last, previews
-        self.curves = Curves(folder / _LINES)
+        self.curves = Curves(folder / LINES)
 
     def after_step(self, part: Part, progress: Progress, learner: Learner) -> None:
         """Do what is due after a step. The last one is measured at the end, and is the adapter itself."""
@@ -66,7 +64,7 @@ class LearningRecord:
                 shutil.copytree(self._folder / name, target / name)
         self.curves.write(target / CURVE)
         draw_curves(self.curves.parts, target / PLOT)
-        (target / _LINES).unlink(missing_ok=True)
+        (target / LINES).unlink(missing_ok=True)
 
 
 def _due(every: int, step: int) -> bool:

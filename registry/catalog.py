@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from registry import queries
+from registry import kept_steps, queries
+from registry.blobs import Blobs
 from registry.driver_errors import PATIENCE_S, readable_errors
 from registry.location import RegistryLocation, reading_alone
 from registry.migrating import REVISIONS, stored_revision
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 class Catalog:
     """What there is, at one moment. Open with `Catalog.open()`."""
 
-    def __init__(self, execute: Execute, dialect: Dialect) -> None:
+    def __init__(self, execute: Execute, dialect: Dialect, folder: Path) -> None:
         self._execute = execute
         self._dialect = dialect
+        self._blobs = Blobs(folder / "adapters")
 
     @classmethod
     @contextmanager
@@ -39,16 +41,16 @@ class Catalog:
             with _on_server(location) as connection:
                 from registry.connection import executor_of
 
-                yield cls(executor_of(connection), POSTGRESQL)
+                yield cls(executor_of(connection), POSTGRESQL, location.folder)
             return
         with readable_errors(location):
             opened = _opened(location)
         if opened is None:
-            yield cls(lambda sql, values: (), SQLITE)
+            yield cls(lambda sql, values: (), SQLITE, location.folder)
             return
         with closing(opened):
             opened.execute("BEGIN")
-            yield cls(_executor_of(opened, location), SQLITE)
+            yield cls(_executor_of(opened, location), SQLITE, location.folder)
 
     def adapters(self, query: Query) -> list[tuple[Adapter, Labels]]:
         """Give the adapters that fit a query with their labels, in its order."""
@@ -65,6 +67,12 @@ class Catalog:
     def versions(self, name: str, kind: Kind | None = None) -> list[int]:
         """Give the numbers of a name's versions, in order; none where the name is of the other kind."""
         return queries.versions(self._execute, kind, name)
+
+    def kept_steps(self, name: str, version: int | None = None, kind: Kind | None = None) -> list[int]:
+        """Give the steps that were kept of a version, or of the newest one, in order; none of one that isn't there."""
+        there = self.versions(name, kind)
+        wanted = there[-1:] if version is None else [version]
+        return [step for one in wanted if one in there for step, _ in kept_steps.folders(self._blobs.folder(name, one))]
 
     def bases(self) -> list[str]:
         """Give the names of the bases that were added."""

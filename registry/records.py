@@ -186,7 +186,8 @@ def adapters_in(record: Mapping[str, Any]) -> tuple[CompositionAdapter, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteCell:
-    """What came of one cell of a suite. `video` is a path in the suite's folder, `state` is made or failed."""
+    """What came of one cell of a suite. `video` is a path in the suite's folder, `state` is made or failed. The steps
+    are those of the learnt subject and motion that it is made with; None is the last one."""
 
     method: str
     subject: str | None
@@ -200,6 +201,8 @@ class SuiteCell:
     base_fingerprint: str
     made_at: str
     scores: dict[str, float | None]
+    subject_step: int | None = None
+    motion_step: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,6 +83,8 @@ def _remove(session: Session, id: int, cell: SuiteCell) -> None:
             col(CellRow.motion).is_not_distinct_from(cell.motion),
             col(CellRow.prompt) == cell.prompt,
             col(CellRow.seed) == cell.seed,
+            col(CellRow.subject_step).is_not_distinct_from(cell.subject_step),
+            col(CellRow.motion_step).is_not_distinct_from(cell.motion_step),
         )
     )
 

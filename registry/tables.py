@@ -179,3 +179,5 @@ class CellRow(SQLModel, table=True):
     base_fingerprint: str
     made_at: str
     scores: dict[str, Any] = Field(sa_type=JSON)
+    subject_step: int | None = None
+    motion_step: int | None = None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from dreamvideo_cli.terminal.learnt import shown_learning, step_row
 from dreamvideo_cli.terminal.options import (
     AnyAdapterArgument,
     JsonOption,
@@ -14,10 +13,9 @@ from dreamvideo_cli.terminal.options import (
 from dreamvideo_cli.terminal.output import Out
 from dreamvideo_cli.terminal.rows import adapter_data, label_data
 from dreamvideo_cli.wording import age_text, bytes_text, count_text, duration_between, size_text, value_text
-from engine.learning_folder import LEARNING, PLOT, previews_in, read_curves
 
 if TYPE_CHECKING:
-    from registry import Adapter, AdapterAtStep, Labels, Source
+    from registry import Adapter, Labels, Source
 
 
 def show(name: AnyAdapterArgument, json: JsonOption = False) -> None:
@@ -34,54 +32,10 @@ def show(name: AnyAdapterArgument, json: JsonOption = False) -> None:
         labels = registry.labels(adapter)
         folder = registry.path(adapter)
         steps = [] if isinstance(adapter, AdapterAtStep) else registry.kept_steps(adapter)
-    learning = _Learning(read_curves(folder), steps, previews_in(folder))
+    learning = shown_learning(folder, [step_row(step) for step in steps])
     data = {**adapter_data(adapter, sources), **label_data(adapter, labels), "folder": str(folder), **learning.data()}
     sections = _sections(adapter, sources, labels, str(folder))
-    Out(json=json).page([sections[0], *learning.sections(folder), *sections[1:]], data)
-
-
-@dataclass(frozen=True)
-class _Learning:
-    """How an adapter was learnt: its curves by part, and what was kept and shown on the way."""
-
-    curves: Mapping[str, Mapping[str, Any]]
-    steps: Sequence[AdapterAtStep]
-    previews: Sequence[Path]
-
-    def data(self) -> dict[str, Any]:
-        kept = [
-            {"id": each.id, "step": each.step, "loss": each.final_loss, "held_out_loss": each.held_out_loss,
-             "bytes": each.size, "sha256": each.file_hash}
-            for each in self.steps
-        ]  # fmt: skip
-        return {"learning": self.curves, "kept_steps": kept, "previews": [str(video) for video in self.previews]}
-
-    def sections(self, folder: Path) -> list[tuple[str, dict[str, object]]]:
-        about: dict[str, object] = {part: _measured(curve) for part, curve in self.curves.items()}
-        if self.curves:
-            about["Curve"] = str(folder / LEARNING / PLOT)
-        about |= {"Previews": f"{self.previews[0].parent} ({len(self.previews)})"} if self.previews else {}
-        kept: dict[str, object] = {each.id: _step_text(each) for each in self.steps}
-        return [(title, values) for title, values in (("Learning", about), ("Kept steps", kept)) if values]
-
-
-def _measured(curve: Mapping[str, Any]) -> str:
-    """The held-out loss of a part, before its first step, where it was least, and after its last."""
-    losses = f"{count_text(len(curve['loss']), 'step')}"
-    measured = [(int(step), float(loss)) for step, loss in curve["held_out_loss"]]
-    if not measured:
-        return losses
-    least, at = min((loss, step) for step, loss in measured)
-    text = f"{losses}, held-out loss {measured[0][1]:.4g} to {measured[-1][1]:.4g}"
-    if at not in (measured[0][0], measured[-1][0]):
-        text += f", least at step {at:,}: {least:.4g}"
-    effect = curve.get("effect")
-    return text + (f"; the prediction moves by {effect['prediction_change']:.2%}" if effect else "")
-
-
-def _step_text(step: AdapterAtStep) -> str:
-    held_out = f", held-out loss {step.held_out_loss:.4g}" if step.held_out_loss is not None else ""
-    return f"loss {step.final_loss:.4g}{held_out}, {bytes_text(step.size)}"
+    Out(json=json).page([sections[0], *learning.sections(), *sections[1:]], data)
 
 
 def _sections(

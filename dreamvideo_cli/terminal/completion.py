@@ -12,10 +12,16 @@ Answer = TypeVar("Answer")
 
 
 def adapter_names(kind: Literal["subject", "motion"] | None = None) -> Callable[[str], list[str]]:
-    """A completion of `name` and, once an @ is typed, of `name@version`."""
+    """A completion of `name`, once an @ is typed of `name@version`, and once a : is of either at a kept step."""
 
     def complete(incomplete: str) -> list[str]:
-        name, at, _ = incomplete.partition("@")
+        whole, colon, _ = incomplete.partition(":")
+        name, at, version = whole.partition("@")
+        if colon:
+            if at and not (version.isascii() and version.isdecimal()):
+                return []
+            steps = _asked(lambda catalog: catalog.kept_steps(name, int(version) if at else None, kind))
+            return [id for id in (f"{whole}:{step}" for step in steps) if id.startswith(incomplete)]
         if not at:
             return _asked(lambda catalog: catalog.names(kind, incomplete))
         ids = [f"{name}@{version}" for version in _asked(lambda catalog: catalog.versions(name, kind))]

@@ -28,6 +28,9 @@ def show_cost(plan: SuitePlan, out: Out) -> None:
         for name, things in (("method", suite.methods), ("subject", suite.subjects), ("motion", suite.motions),
                              ("prompt", suite.prompts), ("seed", suite.seeds)) if things
     ]  # fmt: skip
+    rows = sum(len(method.steps) for method in suite.methods)
+    if rows > len(suite.methods):
+        sizes[0] += f" at {count_text(rows, 'step')} in all"
     out.note(f"{suite.name}: {count_text(len(plan.cells), 'cell')} ({' x '.join(sizes)}) on {plan.info.location.name}")
     if plan.shard is not None:
         out.note(f"shard {plan.shard}: {count_text(len(plan.own), 'cell')} of these")

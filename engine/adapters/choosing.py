@@ -33,6 +33,11 @@ class Where:
         """The layers chosen."""
         return [s for s in sites if self._holds(s) and self.role in (None, s.role)]
 
+    def without_sites(self, sites: Iterable[Site]) -> tuple[LayerKind, ...]:
+        """Those of the kinds asked for of which there is no layer among `sites` to sit beside."""
+        found = {site.kind for site in self.sites(sites)}
+        return tuple(kind for kind in self.kinds if kind not in found)
+
     def names(self, labels: Mapping[str, Label]) -> list[str]:
         """The names of the parameters chosen."""
         return [name for name, label in labels.items() if any(where._names(label) for where in (self, *self.also))]
@@ -57,8 +62,21 @@ SPATIAL, TEMPORAL = Where(("spatial", "joint")), Where(("temporal", "joint"))
 IMAGE_MODEL = Where(("spatial", "joint", "embedding"))
 TEMPORAL_AND_TIME = Where(("temporal", "joint", "embedding"))
 IDENTITY, MOTION = Where(role="identity"), Where(role="motion")
-MOTION_ATTENTION = Where(role="motion", kinds=("self_attention",))
-MOTION_FEED_FORWARD = Where(role="motion", kinds=("feed_forward",))
+# An identity adapter may sit beside other layers of pictures than cross-attention, its own.
+IDENTITY_LAYERS: Mapping[str, Where] = {
+    "cross-attention": IDENTITY,
+    "self-attention": Where(("spatial", "joint"), ("self_attention",)),
+    "feed-forward": Where(("spatial", "joint"), ("feed_forward",)),
+    "attention": Where(("spatial", "joint"), ("cross_attention", "self_attention")),
+    "cross-attention+feed-forward": Where(("spatial", "joint"), ("cross_attention", "feed_forward")),
+    "self-attention+feed-forward": Where(("spatial", "joint"), ("self_attention", "feed_forward")),
+    "all": Where(("spatial", "joint"), ("cross_attention", "self_attention", "feed_forward")),
+}
+MOTION_LAYERS: Mapping[str, Where] = {
+    "all": MOTION,
+    "attention": Where(role="motion", kinds=("self_attention",)),
+    "feed-forward": Where(role="motion", kinds=("feed_forward",)),
+}
 SPATIAL_CROSS_ATTENTION_KV = Where(("spatial", "joint"), ("cross_attention",), ("key", "value"))
 TEMPORAL_ATTENTION_KV = Where(("temporal", "joint"), ("self_attention",), ("key", "value"))
 ATTENTION_KV = Where((), ("cross_attention", "self_attention"), ("key", "value"))

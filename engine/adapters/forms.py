@@ -13,7 +13,7 @@ from engine.adapters.learnt import Learnt
 from engine.adapters.low_rank import LowRankSet
 from engine.adapters.weight_deltas import WeightDeltas
 from engine.bases.family import Label, Site
-from engine.errors import AdapterError
+from engine.errors import AdapterError, InputError
 
 _FORMS: dict[str, Callable[[Mapping[str, Tensor]], Learnt]] = {
     "bottlenecks": AdapterSet.from_state,
@@ -36,8 +36,12 @@ def fresh(
     """Weights that are about to be trained, and that change nothing yet.
 
     `condition_width` is the width of the image embeddings of appearance guidance, where it is asked for.
+    Raises `InputError` where adapters are to sit beside layers that the denoiser has not.
     """
     if isinstance(trained, Bottlenecks):
+        if missing := trained.where.without_sites(sites):
+            kinds = " and no ".join(kind.replace("_", "-") for kind in missing)
+            raise InputError(f"the base has no {kinds} layers that adapters could sit beside: choose other `layers`")
         return AdapterSet.create(
             trained.where.sites(sites),
             trained.hidden_ratio,

@@ -29,8 +29,8 @@ class Objective(Protocol):
     def levels(self, steps: int) -> list[Level]:
         """The base's own schedule: `steps` + 1 levels, the noisiest first."""
 
-    def draw(self, count: int, bias: float, generator: torch.Generator) -> Levels:
-        """Random levels to learn at; see `draw_shares` for `bias`."""
+    def draw(self, count: int, bias: float, generator: torch.Generator, *, stratified: bool = False) -> Levels:
+        """Random levels to learn at; see `draw_shares` for `bias` and `stratified`."""
 
     def add_noise(self, clean: Tensor, noise: Tensor, levels: Levels) -> Tensor:
         """The sample at each one's level."""
@@ -65,8 +65,8 @@ class DiffusionObjective:
     def levels(self, steps: int) -> list[Level]:
         return diffusion_levels(self.scheduler_config, steps)
 
-    def draw(self, count: int, bias: float, generator: torch.Generator) -> Levels:
-        return self.at(draw_timesteps(count, len(self.alphas_cumprod), bias, generator))
+    def draw(self, count: int, bias: float, generator: torch.Generator, *, stratified: bool = False) -> Levels:
+        return self.at(draw_timesteps(count, len(self.alphas_cumprod), bias, generator, stratified=stratified))
 
     def at(self, timesteps: Tensor) -> Levels:
         """The levels of timesteps `(B,)`."""
@@ -107,8 +107,8 @@ class FlowObjective:
     def levels(self, steps: int) -> list[Level]:
         return flow_levels(self.scheduler_config, steps)
 
-    def draw(self, count: int, bias: float, generator: torch.Generator) -> Levels:
-        even = draw_shares(count, bias, generator)
+    def draw(self, count: int, bias: float, generator: torch.Generator, *, stratified: bool = False) -> Levels:
+        even = draw_shares(count, bias, generator, stratified=stratified)
         spread = self.shift * even / (1 + (self.shift - 1) * even)
         return Levels(spread * self.timesteps, 1 - spread, spread)
 

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from engine.bases.umt5 import Umt5Prompts
 
 _TEXT_TOKENS = 512
-"""Tokens of a prompt that Wan was trained with. Its configs don't say it; diffusers' pipeline has the same."""
+"""Tokens of a prompt that Wan was trained with, unless the text encoder's config has `n_positions`, as T5's have. Wan's
+has none; diffusers' pipeline fills up to the same."""
 _SIDE = 480
 """Pixels along the shorter side that Wan was trained at first."""
 _CHUNK = 4
@@ -115,7 +116,7 @@ class Wan:
         return Facts(
             layout=Layout(channels, scale, scale * whole(patch[1], 2), frame_step=_CHUNK),
             text_width=whole(transformer.get("text_dim"), 4096),
-            text_tokens=_TEXT_TOKENS,
+            text_tokens=whole(configs["text_encoder"].get("n_positions"), _TEXT_TOKENS),
             sample_size=_SIDE // scale,
             prediction_type=str(configs["scheduler"].get("prediction_type", "flow_prediction")),
         )

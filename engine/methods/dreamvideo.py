@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from engine.adapters.choosing import (
-    IDENTITY,
-    MOTION_ATTENTION,
-    MOTION_FEED_FORWARD,
+    IDENTITY_LAYERS,
+    MOTION_LAYERS,
     Bottlenecks,
     Guidance,
     Token,
 )
-from engine.adapters.choosing import MOTION as MOTION_SITES
 from engine.errors import InputError
 from engine.methods.common import (
     Checked,
@@ -58,6 +56,17 @@ class SubjectConfig(AdapterSettings, TokenSettings, IdentifierSettings):
     token_learning_rate: float = setting(1e-4, "Learning rate of textual inversion.", least=0, needs="textual_identity")
     token_prompt: str = setting("a *", "Prompt of the training images; * is the new token.", needs="textual_identity")
     identity_adapter: bool = setting(True, "Learn the adapter.")
+    layers: Literal[
+        "cross-attention", "self-attention", "feed-forward", "attention", "cross-attention+feed-forward",
+        "self-attention+feed-forward", "all",
+    ] = setting(
+        "cross-attention",
+        "Layers of pictures that get an adapter: cross-attention, self-attention, feed-forward, two of them, or all.",
+        choices=tuple(IDENTITY_LAYERS),
+        needs="identity_adapter",
+    )  # fmt: skip
+    """The paper's is cross-attention, where text meets the picture (section 3.2). Where one layer mixes space and time
+    (Wan), self-attention and feed-forward are a motion's, too: an adapter of each may sit beside the same layer."""
     adapter_steps: int = setting(800, "Steps of the identity adapter.", least=0, needs="identity_adapter")
     adapter_learning_rate: float = setting(
         1e-5, "Learning rate of the identity adapter.", least=0, needs="identity_adapter"
@@ -76,13 +85,13 @@ class SubjectConfig(AdapterSettings, TokenSettings, IdentifierSettings):
 
 def subject_recipe(config: SubjectConfig) -> Recipe:
     """First a token, starting from the class word; then, the token frozen, an adapter at every spatial
-    cross-attention."""
+    cross-attention, or beside other layers."""
     prompt = config.token_prompt if config.textual_identity else f"a {called(config.identifier)}"
     token = Part("token", ("token",), config.token_steps, config.token_learning_rate, prompt, "token_learning_rate")
     identity = Part(
         "identity", ("weights",), config.adapter_steps, config.adapter_learning_rate, prompt, "adapter_learning_rate"
     )
-    adapters = Bottlenecks(IDENTITY, config.hidden_ratio, config.hidden_width, config.placement)
+    adapters = Bottlenecks(IDENTITY_LAYERS[config.layers], config.hidden_ratio, config.hidden_width, config.placement)
     if not config.textual_identity:
         return Recipe((identity,), weights=adapters, word=called(config.identifier))
     if not config.identity_adapter:
@@ -132,19 +141,14 @@ class MotionConfig(AdapterSettings, MotionSettings):
         return cls(batch_size=1, p_image_zero=0.5, unconditional_appearance_strength=1.0)
 
 
-_LAYERS = {
-    "all": MOTION_SITES,
-    "attention": MOTION_ATTENTION,
-    "feed-forward": MOTION_FEED_FORWARD,
-}
-
-
 def motion_recipe(config: MotionConfig) -> Recipe:
     """Adapters at every layer of the temporal transformers, that look at a random frame of the clip."""
     guidance = None
     if config.appearance_guidance:
         guidance = Guidance(config.appearance_strength, config.p_image_zero, config.unconditional_appearance_strength)
-    adapters = Bottlenecks(_LAYERS[config.layers], config.hidden_ratio, config.hidden_width, config.placement, guidance)
+    adapters = Bottlenecks(
+        MOTION_LAYERS[config.layers], config.hidden_ratio, config.hidden_width, config.placement, guidance
+    )
     return Recipe((Part("motion", ("weights",), config.steps, config.learning_rate),), weights=adapters)
 
 

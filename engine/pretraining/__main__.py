@@ -1,4 +1,4 @@
-"""Train the embedded base, stage by stage: resumable, skips what is finished, writes the shipped folder."""
+"""Train a base of the world, stage by stage: resumable, skips what is finished, writes a folder that dv loads."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ from accelerate import Accelerator
 from platformdirs import user_cache_path
 
 from engine.bases.load import choose_device, is_emulated
-from engine.pretraining import autoencoder, denoiser, pools, self_supervised, text_image, tokenizer
-from engine.pretraining.export import export
+from engine.pretraining import autoencoder, denoiser, pools, self_supervised, text_image
+from engine.pretraining.export import copy_world_models, export
+from engine.pretraining.miniature import miniature_of
 from engine.pretraining.settings import PRESETS, STAGES, Recipe, with_steps
 from engine.pretraining.stage import OutOfTime, Run, weights_file
 from engine.pretraining.starting import start_from
+
+_WORK = {"unet3d": "pretraining", "wan": "pretraining-wan"}
+_SHIPPED = Path(__file__).parents[1] / "bases" / "embedded"
 
 
 def main() -> None:
     """Parse the options and run what is not finished yet."""
     options = _options()
-    recipe = with_steps(PRESETS[options.preset], dict(options.steps))
-    work: Path = options.work
+    recipe = with_steps(PRESETS[options.family][options.preset], dict(options.steps))
+    work: Path = options.work or user_cache_path("dv") / _WORK[options.family]
     if options.start_from is not None:
-        start_from(options.start_from, work)
+        start_from(options.start_from, work, recipe)
+    if options.judges_of is not None:
+        copy_world_models(options.judges_of, options.out)
     if not options.export_only:
         deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
         try:
-            pretrain(recipe, Run(work, _accelerator(), deadline), options.out, options.only or STAGES)
+            pretrain(recipe, Run(work, _accelerator(), deadline), options.out, options.only or recipe.stages)
         except OutOfTime:
             print(f"the time is up: repeat the command to go on from {work}", flush=True)
     if weights_file(work, "images") is None and weights_file(work, "clips") is None:
@@ -40,23 +46,27 @@ def main() -> None:
 
 
 def pretrain(recipe: Recipe, run: Run, out: Path, stages: Collection[str] = STAGES) -> None:
-    """Run those of the stages that are not finished, and what they stand on.
+    """Run those of the recipe's stages that are not finished, and what they stand on.
 
     The base is written once it can be tried, while the rest still trains. Raises `OutOfTime` at the run's deadline.
     """
-    words = tokenizer.kept(run.work / "tokenizer", merges=recipe.merges, max_tokens=recipe.denoiser.max_tokens)
+    miniature = miniature_of(recipe)
+    words = miniature.tokenizer(run.work / "tokenizer")
     photographs = pools.photographs(recipe.photographs, run.work)
     if not {"autoencoder", "images", "clips", "decoder"}.isdisjoint(stages):
-        vae = autoencoder.pretrain(recipe.autoencoder, photographs, run)
+        coding, clips = recipe.autoencoder, None
+        if coding.windows is not None:
+            clips = pools.clips(recipe.denoiser.pool_clips, miniature.frames, run.work)
+        vae = autoencoder.pretrain(miniature, coding, photographs, clips, run)
         if not {"images", "clips"}.isdisjoint(stages):
-            denoiser.pretrain(recipe.denoiser, vae, words, photographs, run)
+            denoiser.pretrain(miniature, recipe.denoiser, vae, words, photographs, run)
             export(recipe, run.work, out)
         if "decoder" in stages:
-            autoencoder.sharpen(recipe.decoder, recipe.autoencoder, vae, photographs, run)
+            autoencoder.sharpen(miniature, recipe.decoder, coding, vae, photographs, clips, run)
     for name, settings in (("image_encoder", recipe.image_encoder), ("judge", recipe.judge)):
-        if name in stages:
+        if name in stages and settings is not None:
             text_image.pretrain(name, settings, words, photographs, run)
-    if "self_supervised" in stages:
+    if "self_supervised" in stages and recipe.self_supervised is not None:
         self_supervised.pretrain(recipe.self_supervised, photographs, run)
 
 
@@ -76,14 +86,18 @@ def _steps(text: str) -> tuple[str, int]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m engine.pretraining")
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="cpu", help="how long to train (cpu: hours)")
+    parser.add_argument("--family", choices=sorted(PRESETS), default="unet3d", help="of bases (default: %(default)s)")
+    parser.add_argument("--preset", choices=["cpu", "gpu"], default="cpu", help="how long to train (cpu: hours)")
     parser.add_argument(
-        "--work", type=Path, default=user_cache_path("dv") / "pretraining",
-        help="where pools, logs, snapshots and finished stages are kept (default: %(default)s)",
+        "--work", type=Path,
+        help=f"where pools, logs, snapshots and finished stages are kept (default: in {user_cache_path('dv')})",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parents[1] / "bases" / "embedded",
-        help="where the base is written (default: %(default)s)",
+        "--out", type=Path, help="where the base is written (default: the shipped base's folder, for its own family)"
+    )
+    parser.add_argument(
+        "--judges-of", type=Path, metavar="BASE",
+        help="copy image encoder and judges of an exported base, which every family's can share",
     )  # fmt: skip
     parser.add_argument(
         "--start-from", type=Path, metavar="BASE",
@@ -104,7 +118,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--export-only", action="store_true", help="write what the work folder has reached, and train nothing"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.out is None:
+        if options.family != "unet3d":
+            parser.error(f"where is the base of the family {options.family} to be written? Give --out")
+        options.out = _SHIPPED
+    foreign = [name for name in [*dict(options.steps), *(options.only or [])] if name not in _stages(options.family)]
+    if foreign:
+        parser.error(f"{options.family} has no stage {foreign[0]}: stages are {', '.join(_stages(options.family))}")
+    return options
+
+
+def _stages(family: str) -> tuple[str, ...]:
+    return PRESETS[family]["cpu"].stages
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -75,14 +74,14 @@ def draw_photograph(n: int) -> Drawn:
     return Drawn(filmed.pixels[i : i + 1], filmed.alpha[i : i + 1], filmed.shown)
 
 
-def draw_clip(n: int, one: Individual | None = None) -> Drawn:
+def draw_clip(n: int, one: Individual | None = None, frames: int = pictures.FRAMES) -> Drawn:
     """Entry n of the clips: a known motion, or a path drawn by chance, which teaches that a word may ask for any."""
     one = one or individual_of(n)
     generator = generator_at(n, 0, "clip")
     names = list(motions.KNOWN)
     nameless = float(torch.rand((), generator=generator)) < _NAMELESS_SHARE
     motion = None if nameless else names[int(torch.randint(len(names), (), generator=generator))]
-    filmed = pictures.clip(one, motion, n)
+    filmed = pictures.clip(one, motion, n, frames=frames)
     return _entry(one, filmed.frames, filmed.alpha, filmed.scene, motion)
 
 
@@ -108,14 +107,7 @@ class Photographs:
     def windows(self, indices: Tensor, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`frames`, but of each only a square of that side around a point of the individual."""
         pixels, masks = self.frames(indices)
-        size = pixels.shape[-1]
-        points = torch.multinomial(masks.flatten(1) + 1e-3, 1, generator=generator)[:, 0]
-        corners = torch.stack([points // size, points % size], dim=1) - side // 2
-        corners = (corners + torch.randint(-side // 4, side // 4 + 1, corners.shape, generator=generator)).clamp(
-            0, size - side
-        )
-        places = corners.tolist()
-        return _squares(pixels, places, side), _squares(masks, places, side)
+        return _around(pixels, masks, masks, side, generator)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """`count` entries by chance."""
@@ -138,6 +130,38 @@ class Photographs:
         for n, shown in enumerate(self.shown[::PHOTOGRAPHS_EACH]):
             groups.setdefault((shown.class_word, shown.colour), []).append(n)
         return [torch.tensor(members) for members in groups.values() if len(members) > 1]
+
+
+class Clips:
+    """A pool of clips: `pixels` `(N, F, 64, 64, 3)` and `alpha` `(N, F, 64, 64)` in bytes, and what they show."""
+
+    def __init__(self, pixels: Bytes, alpha: Bytes, shown: Sequence[Shown]) -> None:
+        self.pixels, self.alpha, self.shown = pixels, alpha, shown
+
+    def __len__(self) -> int:
+        return len(self.shown)
+
+    def frames(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels `(B, 3, F, H, W)` in [-1, 1] and masks `(B, 1, F, H, W)` in [0, 1] of these entries."""
+        pixels = torch.from_numpy(self.pixels[indices.numpy()]).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+        return pixels, torch.from_numpy(self.alpha[indices.numpy()])[:, None].float() / 255
+
+    def windows(self, indices: Tensor, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`frames`, but of each only a square of that side around a point of the individual in some frame."""
+        pixels, masks = self.frames(indices)
+        return _around(pixels, masks, masks.mean(dim=2), side, generator)
+
+
+def _around(
+    pixels: Tensor, masks: Tensor, where: Tensor, side: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Of pixels and masks `(B, ..., H, W)` a square around a point, likelier where `where` `(B, 1, H, W)` is large."""
+    size = pixels.shape[-1]
+    points = torch.multinomial(where.flatten(1) + 1e-3, 1, generator=generator)[:, 0]
+    corners = torch.stack([points // size, points % size], dim=1) - side // 2
+    moved = corners + torch.randint(-side // 4, side // 4 + 1, corners.shape, generator=generator)
+    places = moved.clamp(0, size - side).tolist()
+    return _squares(pixels, places, side), _squares(masks, places, side)
 
 
 def _squares(whole: Tensor, corners: Iterable[Sequence[int]], side: int) -> Tensor:
@@ -166,38 +190,47 @@ def _chunks(make: Callable[[int], Drawn], count: int) -> Iterator[list[Drawn]]:
 
 def photographs(count: int, work: Path) -> Photographs:
     """The pool of `count` photographs, drawn into `work` unless it is there."""
-    folder = work / f"photographs-{count}"
-    record = folder / "shown.json"  # written last
-    if not record.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_photographs(count, folder)
-    shown = [Shown(**row) for row in json.loads(record.read_text(encoding="utf-8"))]
-    pixels, alpha = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("pixels", "alpha"))
+    pixels, alpha, shown = _kept(work / f"photographs-{count}", draw_photograph, (count,))
     return Photographs(pixels, alpha, shown)
 
 
-def _write_photographs(count: int, folder: Path) -> None:
-    shape = (count, pictures.SIZE, pictures.SIZE)
-    pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, (*shape, 3))
-    alpha = np.lib.format.open_memmap(folder / "alpha.npy", "w+", np.uint8, shape)
+def clips(count: int, frames: int, work: Path) -> Clips:
+    """The pool of `count` clips of so many frames, drawn into `work` unless it is there."""
+    pixels, alpha, shown = _kept(work / f"clips-{count}x{frames}", partial(draw_clip, frames=frames), (count, frames))
+    return Clips(pixels, alpha, shown)
+
+
+def _kept(folder: Path, make: Callable[[int], Drawn], shape: tuple[int, ...]) -> tuple[Bytes, Bytes, list[Shown]]:
+    """A pool's pixels `(*shape, 64, 64, 3)`, alpha, and what its entries show."""
+    record = folder / "shown.json"  # written last
+    if not record.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder, make, shape)
+    shown = [Shown(**row) for row in json.loads(record.read_text(encoding="utf-8"))]
+    pixels, alpha = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("pixels", "alpha"))
+    return pixels, alpha, shown
+
+
+def _write(folder: Path, make: Callable[[int], Drawn], shape: tuple[int, ...]) -> None:
+    sides = (*shape, pictures.SIZE, pictures.SIZE)
+    pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, (*sides, 3))
+    alpha = np.lib.format.open_memmap(folder / "alpha.npy", "w+", np.uint8, sides)
     shown: list[dict[str, object]] = []
-    for chunk in _chunks(draw_photograph, count):
+    for chunk in _chunks(make, shape[0]):
         for drawn in chunk:
-            pixels[len(shown)], alpha[len(shown)] = drawn.pixels[0], drawn.alpha[0]
+            # A photograph is an entry of one frame, without an axis for it.
+            pixels[len(shown)] = drawn.pixels.reshape(pixels.shape[1:])
+            alpha[len(shown)] = drawn.alpha.reshape(alpha.shape[1:])
             shown.append(asdict(drawn.shown))
-    with written_aside(folder / "shown.json") as partial:
-        partial.write_text(json.dumps(shown), encoding="utf-8")
-
-
-_Encodable = tuple[Bytes, Bytes, list[Shown]]
-"""Pixels `(N, F, H, W, 3)`, alpha `(N, F, H, W)`, and what they show."""
+    with written_aside(folder / "shown.json") as partial_file:
+        partial_file.write_text(json.dumps(shown), encoding="utf-8")
 
 
 @dataclass(frozen=True)
 class Latents:
-    """Scaled latent means `(N, F, C, h, w)` in float16, and what each entry shows.
+    """Normalised latent means `(N, f, C, h, w)` in float16, and what each entry shows.
 
-    `covered` `(N, F, 1, h, w)` in float16 is the part of each latent's pixels that the individual covers, `traits`
+    `covered` `(N, f, 1, h, w)` in float16 is the part of each latent's pixels that the individual covers, `traits`
     `(N, T)` who it is.
     """
 
@@ -207,60 +240,78 @@ class Latents:
     traits: Tensor
 
 
-def photograph_latents(pool: Photographs, autoencoder: AutoencoderKL, run: Run) -> Latents:
-    """The photographs as latents, F = 1, kept in the work folder."""
-
-    def chunks() -> Iterator[_Encodable]:
-        for start in range(0, len(pool), 8 * _CHUNK):
-            chunk = slice(start, start + 8 * _CHUNK)
-            yield pool.pixels[chunk][:, None], pool.alpha[chunk][:, None], list(pool.shown[chunk])
-
-    who = (n // PHOTOGRAPHS_EACH for n in range(len(pool)))
-    return _latents("photographs", who, chunks, autoencoder, run)
+Encode = Callable[[Tensor], Tensor]
+"""Windows `(B, 3, F, H, W)` in [-1, 1] to normalised means of their latents `(B, C, f, h, w)`."""
 
 
-def clip_latents(count: int, autoencoder: AutoencoderKL, run: Run) -> Latents:
-    """`count` clips as latents, drawn and kept in the work folder."""
+def photograph_latents(pool: Photographs, encode: Encode, run: Run) -> Latents:
+    """The photographs as latents, f = 1, kept in the work folder."""
 
-    def chunks() -> Iterator[_Encodable]:
-        for chunk in _chunks(draw_clip, count):
-            pixels, alpha = (np.stack([getattr(drawn, kind) for drawn in chunk]) for kind in ("pixels", "alpha"))
-            yield pixels, alpha, [drawn.shown for drawn in chunk]
+    def frames(indices: Tensor) -> tuple[Tensor, Tensor]:
+        pixels, masks = pool.frames(indices)
+        return pixels[:, :, None], masks[:, :, None]
 
-    return _latents("clips", range(count), chunks, autoencoder, run)
+    if (kept := _kept_latents("photographs", len(pool), run)) is not None:
+        return kept
+    numbers = [n // PHOTOGRAPHS_EACH for n in range(len(pool))]
+    return _latents("photographs", numbers, pool.shown, frames, 8 * _CHUNK, encode, run)
+
+
+def clip_latents(count: int, frames: int, encode: Encode, run: Run) -> Latents:
+    """`count` clips of so many frames as latents, kept in the work folder."""
+    if (kept := _kept_latents("clips", count, run)) is not None:
+        return kept
+    pool = clips(count, frames, run.work)
+    return _latents("clips", list(range(count)), pool.shown, pool.frames, _CHUNK, encode, run)
+
+
+def _kept_latents(name: str, count: int, run: Run) -> Latents | None:
+    """Those that the work folder has, if they are so many."""
+    path = run.work / f"{name}.latents.safetensors"
+    if not path.exists():
+        return None
+    kept = load_file(path)
+    if len(kept["latents"]) != count:
+        return None
+    shown = [Shown(**row) for row in json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))]
+    return Latents(kept["latents"], kept["covered"], shown, kept["traits"])
 
 
 def _latents(
     name: str,
-    who: Iterable[int],
-    chunks: Callable[[], Iterator[_Encodable]],
-    autoencoder: AutoencoderKL,
+    numbers: Sequence[int],
+    shown: Sequence[Shown],
+    frames: Callable[[Tensor], tuple[Tensor, Tensor]],
+    at_once: int,
+    encode: Encode,
     run: Run,
 ) -> Latents:
-    """The entries as latents; `who` are their individuals' numbers."""
-    numbers = list(who)
+    """The entries as latents; `numbers` are their individuals', `frames` gives entries' pixels and masks."""
     path = run.work / f"{name}.latents.safetensors"
-    record = path.with_suffix(".json")
-    if path.exists():
-        kept = load_file(path)
-        if len(kept["latents"]) == len(numbers):
-            shown = [Shown(**row) for row in json.loads(record.read_text(encoding="utf-8"))]
-            return Latents(kept["latents"], kept["covered"], shown, kept["traits"])
     made: list[Tensor] = []
     parts: list[Tensor] = []
-    shown = []
     with torch.no_grad(), run.accelerator.autocast():
-        for pixels, alpha, told in chunks():
-            flat = torch.tensor(pixels).flatten(0, 1).to(run.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-            mean = autoencoder.encode(flat).latent_dist.mean.float() * autoencoder.config.scaling_factor
-            made.append(mean.unflatten(0, pixels.shape[:2]).half().cpu())
-            share = F.adaptive_avg_pool2d(torch.tensor(alpha).flatten(0, 1)[:, None].float() / 255, mean.shape[-2:])
-            parts.append(share.unflatten(0, pixels.shape[:2]).half())
-            shown += told
+        for indices in torch.arange(len(numbers)).split(at_once):
+            pixels, masks = frames(indices)
+            latents = encode(pixels.to(run.device)).float().cpu()
+            made.append(latents.transpose(1, 2).half())
+            parts.append(_share(masks, latents.shape[2:]).transpose(1, 2).half())
     latents, covered = torch.cat(made), torch.cat(parts)
     known = {n: traits.of(individual_of(n)) for n in set(numbers)}
     tensors = {"latents": latents, "covered": covered, "traits": torch.stack([known[n] for n in numbers])}
-    record.write_text(json.dumps([asdict(one) for one in shown]), encoding="utf-8")
-    with written_aside(path) as partial:
-        save_file(tensors, partial)
+    path.with_suffix(".json").write_text(json.dumps([asdict(one) for one in shown]), encoding="utf-8")
+    with written_aside(path) as partial_file:
+        save_file(tensors, partial_file)
     return Latents(latents, covered, shown, tensors["traits"])
+
+
+def _share(masks: Tensor, shape: Sequence[int]) -> Tensor:
+    """What of each latent's pixels masks `(B, 1, F, H, W)` cover, by the latents' `(f, h, w)`.
+
+    Where there are fewer frames of latents, the first is of the first frame, and the others are of as many each.
+    """
+    shares = F.adaptive_avg_pool3d(masks, (masks.shape[2], shape[1], shape[2]))
+    if shape[0] == masks.shape[2]:
+        return shares
+    later = shares[:, :, 1:].unflatten(2, (shape[0] - 1, -1)).mean(dim=3)
+    return torch.cat([shares[:, :, :1], later], dim=2)

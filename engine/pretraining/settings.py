@@ -15,9 +15,19 @@ from engine.training import LoopConfig
 
 
 @dataclass(frozen=True)
+class WindowSettings:
+    """Windows of frames that a causal autoencoder learns beside photographs."""
+
+    batch_size: int = 3
+    start: float = 0.4
+    """The share of the steps after which every second batch is of clips. Photographs come first, as in Wan's own
+    training (arXiv 2503.20314, section 4.1): a step of them takes a fraction of the time."""
+
+
+@dataclass(frozen=True)
 class AutoencoderSettings:
-    """`AutoencoderKL`, 8x down as ModelScope's, 32 channels; L1 + squared error, weighted on the individual, +
-    gradients. By Muon, which gets as far in 500 steps as AdamW in several times as many."""
+    """8x down as ModelScope's and Wan's, 32 channels; L1 + squared error, weighted on the individual, + gradients. By
+    Muon, which gets as far in 500 steps as AdamW in several times as many."""
 
     loop: LoopConfig
     batch_size: int = 8
@@ -34,6 +44,8 @@ class AutoencoderSettings:
     sprite_weight: float = 4.0
     """Weight of the individual's pixels; the background's have 1."""
     ema_decay: float = 0.998
+    windows: WindowSettings | None = None
+    """None where every frame is encoded by itself."""
 
 
 @dataclass(frozen=True)
@@ -104,21 +116,18 @@ class CaptionSettings:
 
 @dataclass(frozen=True)
 class DenoiserSettings:
-    """`UNet3DConditionModel` with v-prediction; images with the temporal layers skipped, then clips."""
+    """What every family's denoiser learns by: single frames, then clips."""
 
     images: LoopConfig
     clips: LoopConfig
     image_batch: int = 64
     clip_batch: int = 12
     pool_clips: int = 6000
-    widths: tuple[int, ...] = (96, 128)
-    """Cross-attention stands at every level."""
-    attention_head_dim: int = 32
     text_width: int = 96
     text_layers: int = 3
     max_tokens: int = 32
-    """Of the text encoder, which is trained with the UNet from the start: a CLIP's text tower, which learns from still
-    pictures, puts "moving left" next to "moving right", and that has to be undone."""
+    """Of the text encoder, which is trained with the denoiser from the start: a CLIP's text tower, which learns from
+    still pictures, puts "moving left" next to "moving right", and that has to be undone."""
     captions: CaptionSettings = CaptionSettings()
     named_share: float = 0.7
     """Of the captions, in how many the class word's embedding tells who the individual is. A large base has read names
@@ -126,7 +135,6 @@ class DenoiserSettings:
     here say no more than a class and a colour, so what a name would say is added to the word."""
     name_noise: float = 0.1
     """Standard deviation of the noise on such an embedding, over that of the embeddings: neighbours are alike."""
-    snr_cap: float = 5.0
     individual_weight: float = 3.0
     """Weight of the latents that an individual covers, a fifth of a frame or less; the scene's have 1."""
     image_noise_bias: float = 1.5
@@ -139,17 +147,51 @@ class DenoiserSettings:
 
 
 @dataclass(frozen=True)
+class UnetSettings(DenoiserSettings):
+    """`UNet3DConditionModel` with v-prediction; images with the temporal layers skipped, then clips."""
+
+    widths: tuple[int, ...] = (96, 128)
+    """Cross-attention stands at every level."""
+    attention_head_dim: int = 32
+    snr_cap: float = 5.0
+
+
+@dataclass(frozen=True)
+class WanSettings(DenoiserSettings):
+    """`WanTransformer3DModel` with flow matching, levels shifted as Wan's own: no other preference of noise."""
+
+    frames: int = 9
+    width: int = 192
+    layers: int = 8
+    attention_head_dim: int = 32
+    patch: int = 1
+    """Latents along each side of a token: of 8 x 8 every one is a token."""
+    compiled: bool = True
+    """Whether blocks are compiled, where there is a compiler: 13 s of one core, for 64 single frames a second forward
+    and backward in place of 39."""
+    shift: float = 3.0
+    image_noise_bias: float = 1.0
+    clip_noise_bias: float = 1.0
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """The whole recipe: one entry a stage, in the order in which they run."""
+    """The whole recipe: one entry a stage, in the order in which they run. The last three are the same for every
+    family: None where they come from a base that has them."""
 
     autoencoder: AutoencoderSettings
-    denoiser: DenoiserSettings
+    denoiser: UnetSettings | WanSettings
     decoder: DecoderSettings
-    image_encoder: ContrastiveSettings
-    judge: ContrastiveSettings
-    self_supervised: SelfSupervisedSettings
+    image_encoder: ContrastiveSettings | None = None
+    judge: ContrastiveSettings | None = None
+    self_supervised: SelfSupervisedSettings | None = None
     photographs: int = 72000
     merges: int = 400
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The names of the recipe's own stages."""
+        return tuple(name for name in STAGES if name in _DENOISER_STAGES or getattr(self, name) is not None)
 
 
 def _loop(steps: int, learning_rate: float, seed: int, decay: float = 0.25) -> LoopConfig:
@@ -161,7 +203,7 @@ def _loop(steps: int, learning_rate: float, seed: int, decay: float = 0.25) -> L
 
 CPU = Recipe(
     autoencoder=AutoencoderSettings(_loop(3000, 8e-3, 11, decay=1.0)),
-    denoiser=DenoiserSettings(_loop(14000, 4e-3, 33, decay=1.0), _loop(3000, 3e-3, 34, decay=1.0)),
+    denoiser=UnetSettings(_loop(14000, 4e-3, 33, decay=1.0), _loop(3000, 3e-3, 34, decay=1.0)),
     decoder=DecoderSettings(_loop(3000, 5e-3, 77)),
     image_encoder=ContrastiveSettings(_loop(1200, 1e-3, 22), text_layers=2),
     judge=ContrastiveSettings(_loop(2500, 1e-3, 44), text_layers=2),
@@ -169,7 +211,7 @@ CPU = Recipe(
 )
 GPU = Recipe(
     autoencoder=AutoencoderSettings(_loop(6000, 8e-3, 11, decay=1.0), batch_size=64),
-    denoiser=DenoiserSettings(
+    denoiser=UnetSettings(
         _loop(1600, 1e-2, 33, decay=1.0),
         _loop(800, 6e-3, 34, decay=1.0),
         image_batch=768,
@@ -182,16 +224,37 @@ GPU = Recipe(
     self_supervised=SelfSupervisedSettings(_loop(2500, 1e-3, 55), batch_size=256),
     photographs=60000,
 )
-PRESETS = {"cpu": CPU, "gpu": GPU}
+_WAN_WIDTHS = (16, 32, 64, 96)
+WAN_CPU = Recipe(
+    autoencoder=AutoencoderSettings(_loop(4000, 8e-3, 111, decay=1.0), widths=_WAN_WIDTHS, windows=WindowSettings()),
+    denoiser=WanSettings(_loop(20000, 4e-3, 133, decay=1.0), _loop(5000, 3e-3, 134, decay=1.0)),
+    decoder=DecoderSettings(_loop(2000, 5e-3, 177), batch_size=8),
+)
+WAN_GPU = Recipe(
+    autoencoder=AutoencoderSettings(
+        _loop(4000, 8e-3, 111, decay=1.0), batch_size=64, widths=_WAN_WIDTHS, windows=WindowSettings(16)
+    ),
+    denoiser=WanSettings(
+        _loop(4000, 1e-2, 133, decay=1.0),
+        _loop(2000, 6e-3, 134, decay=1.0),
+        image_batch=768,
+        clip_batch=256,
+        pool_clips=16000,
+    ),
+    decoder=DecoderSettings(_loop(2000, 5e-3, 177), batch_size=64),
+    photographs=60000,
+)
+PRESETS = {"unet3d": {"cpu": CPU, "gpu": GPU}, "wan": {"cpu": WAN_CPU, "gpu": WAN_GPU}}
+"""By family: recipes for hours on a core or two, and for a data-centre card."""
 
 
 def with_steps(recipe: Recipe, steps: Mapping[str, int]) -> Recipe:
     """The recipe with other numbers of steps for some stages. Raises `ValueError` for a stage that there isn't."""
     changed: dict[str, Any] = {}
     for name, count in steps.items():
-        if name not in STAGES:
-            raise ValueError(f"no stage {name}: stages are {', '.join(STAGES)}")
-        owner, loop = ("denoiser", name) if name in ("images", "clips") else (name, "loop")
+        if name not in recipe.stages:
+            raise ValueError(f"no stage {name}: stages are {', '.join(recipe.stages)}")
+        owner, loop = ("denoiser", name) if name in _DENOISER_STAGES else (name, "loop")
         settings: Any = changed.get(owner, getattr(recipe, owner))
         changed[owner] = replace(settings, **{loop: _shortened(getattr(settings, loop), count)})
     return replace(recipe, **changed)
@@ -201,4 +264,5 @@ def _shortened(loop: LoopConfig, steps: int) -> LoopConfig:
     return replace(loop, steps=steps, decay_steps=loop.decay_steps * steps // loop.steps)
 
 
+_DENOISER_STAGES = ("images", "clips")
 STAGES = ("autoencoder", "images", "clips", "decoder", "image_encoder", "judge", "self_supervised")

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet3DConditionModel
 from torch import Tensor
-from transformers import CLIPModel, CLIPTextModel, CLIPVisionModelWithProjection, ViTModel
+from transformers import CLIPModel, CLIPVisionModelWithProjection, ViTModel
 
 from engine.bases.load import quiet_libraries
 from engine.files import written_aside
 from engine.pretraining.autoencoder import write_scale
-from engine.pretraining.settings import STAGES
+from engine.pretraining.miniature import Miniature, miniature_of
+from engine.pretraining.settings import Recipe
 from engine.pretraining.stage import write_stage
 
 TRAINING = "training.json"
@@ -33,33 +33,36 @@ def write_steps(folder: Path, steps: Mapping[str, int]) -> None:
         partial.write_text(json.dumps(dict(steps), indent=2) + "\n", encoding="utf-8")
 
 
-def start_from(base: Path, work: Path) -> None:
-    """Lay the stages of an exported base into `work`, which must hold none.
+def start_from(base: Path, work: Path, recipe: Recipe) -> None:
+    """Lay the stages of an exported base of the recipe's family into `work`, which must hold none.
 
     Raises `FileExistsError` where `work` has a stage already, `FileNotFoundError` where `base` was not
     exported by this recipe.
     """
+    miniature = miniature_of(recipe)
     steps = json.loads((base / TRAINING).read_text(encoding="utf-8"))
-    taken = [name for name in STAGES if (work / f"{name}.safetensors").exists()]
+    taken = [name for name in recipe.stages if (work / f"{name}.safetensors").exists()]
     if taken:
         raise FileExistsError(f"{work} has trained {', '.join(taken)} already: choose another folder with --work")
-    readers = _readers(base)
+    config = miniature.autoencoder_class.load_config(base / "vae")
+    readers = _readers(base, miniature)
     shutil.copytree(base / "tokenizer", work / "tokenizer")
-    write_scale(work, AutoencoderKL.load_config(base / "vae")["scaling_factor"])
-    for name in STAGES:
+    write_scale(work, {key: config[key] for key in miniature.scale_keys})
+    for name in recipe.stages:
         if steps.get(name):
             write_stage(work / f"{name}.safetensors", readers[name](), steps[name])
 
 
-def _readers(base: Path) -> dict[str, Callable[[], dict[str, Tensor]]]:
+def _readers(base: Path, miniature: Miniature) -> dict[str, Callable[[], dict[str, Tensor]]]:
     """How each stage's weights are read from an exported base."""
+    part = miniature.family.parts.denoiser
 
     def pictures() -> dict[str, Tensor]:
-        return _state(AutoencoderKL, base / "vae")
+        return _state(miniature.autoencoder_class, base / "vae")
 
     def denoiser() -> dict[str, Tensor]:
-        text = _state(CLIPTextModel, base / "text_encoder")
-        return _named("unet", _state(UNet3DConditionModel, base / "unet")) | _named("text_encoder", text)
+        text = _state(miniature.text_encoder_class, base / "text_encoder")
+        return _named(part, _state(miniature.denoiser_class, base / part)) | _named("text_encoder", text)
 
     return {
         "autoencoder": pictures,
@@ -78,8 +81,8 @@ def _state(kind: Any, folder: Path, **options: Any) -> dict[str, Tensor]:
     """The weights of a component by the names of its class: files may have others."""
     with quiet_libraries():
         model = kind.from_pretrained(folder, torch_dtype=torch.float32, **options)
-    state: dict[str, Tensor] = model.state_dict()
-    return state
+    # Names that share their weights, as in T5, can't share them in a file.
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
 def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ import pytest
 
 HEAVY = ("torch", "diffusers", "numpy", "sqlalchemy", "sqlmodel", "pydantic", "engine.methods.table")
 LISTING = {"list": ["list"], "names": ["list", "--names"], "json": ["list", "--json"], "nothing": ["list", "--reverse"]}
-TABS = ["dv show ", "dv compose x --subject ", "dv rm fox@", "dv base use ", "dv rename "]
+TABS = ["dv show ", "dv compose x --subject ", "dv rm fox@", "dv show fox@1:", "dv base use ", "dv rename "]
 WATCH = (
     "import sys; from dreamvideo_cli.main import run; code = run(sys.argv[1:])\n"
     "print(code, *sys.modules, file=sys.stderr)"

@@ -14,7 +14,16 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from engine.adapters.bottleneck import AdapterSet, identity_sites, motion_sites
-from engine.adapters.choosing import ATTENTION_KV, SPATIAL, SPATIAL_CROSS_ATTENTION_KV, TEMPORAL, Form, Where
+from engine.adapters.choosing import (
+    ATTENTION_KV,
+    IDENTITY_LAYERS,
+    SPATIAL,
+    SPATIAL_CROSS_ATTENTION_KV,
+    TEMPORAL,
+    Bottlenecks,
+    Form,
+    Where,
+)
 from engine.adapters.forms import fresh, restored
 from engine.adapters.learnt import Learnt
 from engine.adapters.low_rank import LowRankSet
@@ -353,3 +362,14 @@ def test_a_new_token_starts_as_a_word_of_the_vocabulary_if_it_is_there(base: Bas
     assert torch.equal(base.text.start_embedding(5, "dog"), table.weight[5])
     assert torch.equal(base.text.start_embedding(42170, "dog"), text_of(base).word_embedding("dog"))
     assert torch.equal(base.text.start_embedding(None, "dog"), text_of(base).word_embedding("dog"))
+
+
+def test_adapters_beside_layers_that_a_base_has_not_are_refused(base: Base) -> None:
+    """By the kind that is missing, also where there are others of those asked for."""
+    where = IDENTITY_LAYERS["cross-attention+feed-forward"]
+    without = [site for site in base.sites if site.axis == "temporal" or site.kind != "feed_forward"]
+    for sites in (without, identity_sites(base.sites)):
+        with pytest.raises(InputError, match=r"no feed-forward layers .* choose other `layers`"):
+            fresh(Bottlenecks(where), sites, base.labels, base.denoiser, condition_width=None, seed=0)
+    found = fresh(Bottlenecks(where), base.sites, base.labels, base.denoiser, condition_width=None, seed=0)
+    assert len(found.widths) == 2 * len(identity_sites(base.sites))

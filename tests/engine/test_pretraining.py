@@ -21,18 +21,20 @@ from engine.pretraining import autoencoder, captions, denoiser, pools, tokenizer
 from engine.pretraining.__main__ import pretrain
 from engine.pretraining.ahead import drawn_ahead
 from engine.pretraining.export import export
+from engine.pretraining.miniature import miniature_of, objective_for
 from engine.pretraining.settings import (
     AutoencoderSettings,
     CaptionSettings,
     ContrastiveSettings,
     DecoderSettings,
-    DenoiserSettings,
     Recipe,
     SelfSupervisedSettings,
+    UnetSettings,
     with_steps,
 )
 from engine.pretraining.stage import OutOfTime, Run, run_stage, steps_taken, weights_file
 from engine.pretraining.starting import start_from
+from engine.sampling.levels import Levels
 from engine.training import LoopConfig, generator_at
 from engine.world import motions, pictures
 from engine.world.individuals import individual, split_of
@@ -44,7 +46,7 @@ def _loop(steps: int) -> LoopConfig:
 
 TINY = Recipe(
     autoencoder=AutoencoderSettings(_loop(2), batch_size=2, widths=(8, 8, 16), latent_channels=4),
-    denoiser=DenoiserSettings(
+    denoiser=UnetSettings(
         _loop(2), _loop(3), image_batch=2, clip_batch=1, pool_clips=2, widths=(16, 16), attention_head_dim=8,
         image_step_share=0.5, text_width=32, text_layers=1,
     ),
@@ -57,6 +59,7 @@ TINY = Recipe(
 )  # fmt: skip
 """Every stage, at a size that takes seconds."""
 
+MINIATURE = miniature_of(TINY)
 NOBODY = denoiser.Named(torch.zeros(1, traits.COUNT), torch.zeros(1, 1), torch.zeros(1, 1))
 
 
@@ -82,11 +85,11 @@ def test_the_exported_base_loads_with_cross_attention_at_every_level(trained: tu
 
 def test_a_base_goes_on_where_its_export_stopped(trained: tuple[Path, Path], tmp_path: Path) -> None:
     _, base = trained
-    start_from(base, tmp_path)
+    start_from(base, tmp_path, TINY)
     for name in ("autoencoder", "images", "clips", "judge", "self_supervised"):
         assert steps_taken(tmp_path, name) > 0, name
     with pytest.raises(FileExistsError, match="autoencoder"):
-        start_from(base, tmp_path)
+        start_from(base, tmp_path, TINY)
     before = load_file(tmp_path / "clips.safetensors")
     pretrain(with_steps(TINY, {"clips": 5}), run_in(tmp_path), tmp_path / "out")
     assert steps_taken(tmp_path, "clips") == 5
@@ -108,9 +111,20 @@ def test_a_base_exported_early_has_no_judges_yet_and_goes_on_with_what_it_has(
     assert {path.name for path in base.iterdir() if path.is_dir()} == {
         "scheduler", "text_encoder", "tokenizer", "unet", "vae",
     }  # fmt: skip
-    start_from(base, later)
+    start_from(base, later, TINY)
     assert weights_file(later, "clips") is None
     assert steps_taken(later, "images") == 2
+
+
+def test_clips_train_temporal_layers_and_what_reads_text_and_leave_how_things_look_alone(
+    trained: tuple[Path, Path],
+) -> None:
+    before, after = (load_file(trained[0] / f"{name}.safetensors") for name in ("images", "clips"))
+    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    for kind in (".temp_convs.", ".temp_attentions.", ".attn2.", "text_encoder."):
+        assert any(kind in name for name in changed), kind
+    for kind in (".resnets.", ".attn1.", ".ff."):
+        assert not {n for n in changed if kind in n and ".temp_attentions." not in n and "transformer_in" not in n}, kind
 
 
 def test_a_judge_is_trained_beside_the_others(trained: tuple[Path, Path], tmp_path: Path) -> None:
@@ -146,18 +160,18 @@ def test_a_sharper_decoder_keeps_the_latents_and_a_longer_trained_autoencoder_no
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
     work, base = trained
-    start_from(base, tmp_path)
+    start_from(base, tmp_path, TINY)
     photographs = pools.photographs(TINY.photographs, work)
-    vae = autoencoder.pretrain(TINY.autoencoder, photographs, run_in(tmp_path))
+    vae = autoencoder.pretrain(MINIATURE, TINY.autoencoder, photographs, None, run_in(tmp_path))
     assert vae.config.scaling_factor == AutoencoderKL.load_config(base / "vae")["scaling_factor"]
     before = {name: tensor.clone() for name, tensor in vae.state_dict().items()}
     longer = replace(TINY.decoder, loop=_loop(3))
-    autoencoder.sharpen(longer, TINY.autoencoder, vae, photographs, run_in(tmp_path))
+    autoencoder.sharpen(MINIATURE, longer, TINY.autoencoder, vae, photographs, None, run_in(tmp_path))
     changed = {name for name, tensor in vae.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed
     assert all(name.startswith(("decoder.", "post_quant_conv.")) for name in changed)
-    pools.clip_latents(1, vae, run_in(tmp_path))
-    autoencoder.pretrain(replace(TINY.autoencoder, loop=_loop(4)), photographs, run_in(tmp_path))
+    pools.clip_latents(1, pictures.FRAMES, autoencoder.encoder_of(MINIATURE, vae), run_in(tmp_path))
+    autoencoder.pretrain(MINIATURE, replace(TINY.autoencoder, loop=_loop(4)), photographs, None, run_in(tmp_path))
     assert not {path.name for path in tmp_path.glob("*")} & {"clips.latents.safetensors", "decoder.safetensors"}
 
 
@@ -180,9 +194,10 @@ def test_photographs_show_pairs_of_training_individuals_and_groups_that_are_alik
 
 
 def test_latents_are_made_again_when_there_are_to_be_more(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    vae = autoencoder.build(TINY.autoencoder).eval()
+    vae = MINIATURE.autoencoder().eval()
     vae.register_to_config(scaling_factor=1.0)
-    first, same, more = (pools.clip_latents(count, vae, run_in(tmp_path)) for count in (2, 2, 3))
+    encode, run = autoencoder.encoder_of(MINIATURE, vae), run_in(tmp_path)
+    first, same, more = (pools.clip_latents(count, pictures.FRAMES, encode, run) for count in (2, 2, 3))
     assert torch.equal(first.latents, same.latents)
     assert first.shown == same.shown == more.shown[:2]
     assert more.latents.shape == (3, pictures.FRAMES, 4, 16, 16)
@@ -216,7 +231,8 @@ def test_batches_drawn_ahead_by_other_processes_are_the_same_in_the_same_order()
     def draw(step: int) -> denoiser.Batch:
         whole = torch.full((1,), step)
         noise = torch.rand(1, generator=generator_at(0, step))
-        return denoiser.Batch(whole.float(), torch.zeros_like(whole).float(), whole, whole, noise, NOBODY)
+        levels = Levels(whole, whole, whole)
+        return denoiser.Batch(whole.float(), torch.zeros_like(whole).float(), whole, levels, noise, NOBODY)
 
     ahead = drawn_ahead(draw, 2)
     for step in (7, 8, 9, 3, 4):  # a stage may begin anywhere
@@ -241,18 +257,18 @@ def test_class_words_tell_who_is_meant_in_a_share_of_the_captions(trained: tuple
         who,
     )
     settings = replace(TINY.denoiser, image_batch=400, named_share=0.5)
-    batch = denoiser.Batches(settings, pool, None, words, 1000).of_images(3)
+    batch = denoiser.Batches(settings, pool, None, words, objective_for(MINIATURE)).of_images(3)
     is_dog = batch.ids == words("dog", add_special_tokens=False).input_ids[0]
     assert not batch.named.where[~is_dog].any(), "no other word names anyone"
     assert 0.4 < float(batch.named.where[is_dog].mean()) < 0.6
-    model = denoiser.build(settings, autoencoder.build(TINY.autoencoder), words)
+    model = denoiser.build(MINIATURE, settings, words)
     added = model.embedded(batch.named)
     assert torch.equal(added.abs().sum(-1) > 0, batch.named.where.bool())
 
 
 def test_who_is_named_changes_what_is_predicted_and_words_alone_are_read_as_ever(trained: tuple[Path, Path]) -> None:
     words = CLIPTokenizer.from_pretrained(trained[0] / "tokenizer")
-    model = denoiser.build(TINY.denoiser, autoencoder.build(TINY.autoencoder), words).eval()
+    model = denoiser.build(MINIATURE, TINY.denoiser, words).eval()
     ids = torch.tensor([words("a dog").input_ids] * 2)
     where = ids == words("dog", add_special_tokens=False).input_ids[0]
     two = torch.stack([traits.of(individual("dog", seed, "train")) for seed in (1, 2)])
@@ -277,12 +293,11 @@ def test_an_error_in_the_individual_counts_more_than_one_in_the_scene() -> None:
     covered[..., 0, 0] = 1
 
     def loss(noise: torch.Tensor, weight: float) -> float:
-        batch = denoiser.Batch(
-            torch.zeros(1, 3, 1, 2, 2), covered, torch.zeros(1, 4), torch.tensor([500]), noise, NOBODY
-        )
+        levels = Levels(torch.tensor([500]), torch.tensor([0.8]), torch.tensor([0.6]))
+        batch = denoiser.Batch(torch.zeros(1, 3, 1, 2, 2), covered, torch.zeros(1, 4), levels, noise, NOBODY)
         model: Any = Nothing()
-        alphas = denoiser.scheduler().alphas_cumprod
-        return float(denoiser.velocity_loss(model, batch, alphas, cap=5.0, individual_weight=weight))
+        objective, weigh = objective_for(MINIATURE), MINIATURE.weigh
+        return float(denoiser.denoising_loss(model, batch, objective, weigh, individual_weight=weight))
 
     inside, outside = torch.zeros(2, 1, 3, 1, 2, 2)
     inside[..., 0, 0], outside[..., 1, 1] = 1, 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,67 @@ def test_a_suite_of_subjects_or_of_motions_alone(tmp_path: Path) -> None:
     assert subjects.name == "my-suite"
     motions = read_suite(written(tmp_path, f'prompts = "a cow {{motion}}"\n{head}{turn}'))
     assert motions.cells() == [Cell("dreamvideo", None, "turn", "a cow turning", 0)]
+
+
+STEPS = """
+prompts = ["a * {motion}"]
+methods = [
+  "dreamvideo",
+  {name = "grid", subject = "lora", motion = "lora", subject_steps = [100, "last"], motion_steps = [200, 300]},
+  {name = "subject alone", subject = "dreamvideo"},
+  {name = "bare"},
+]
+steps = [400, "last"]
+[[subjects]]
+name = "rex"
+class = "dog"
+images = "photos"
+[[motions]]
+name = "turn"
+clips = "one.mp4"
+doing = "turning"
+"""
+
+
+def test_steps_that_are_kept_are_cells_of_their_own(tmp_path: Path) -> None:
+    suite = read_suite(written(tmp_path, STEPS))
+    found = [(cell.row, cell.subject_step, cell.motion_step) for cell in suite.cells()]
+    assert found == [
+        ("dreamvideo, step 400", 400, 400),
+        ("dreamvideo", None, None),
+        ("grid, subject at step 100, motion at step 200", 100, 200),
+        ("grid, subject at step 100, motion at step 300", 100, 300),
+        ("grid, motion at step 200", None, 200),
+        ("grid, motion at step 300", None, 300),
+        ("subject alone, subject at step 400", 400, None),
+        ("subject alone", None, None),
+        ("bare", None, None),
+    ]
+    assert len({cell.key for cell in suite.cells()}) == len(found)
+    suite.save(tmp_path)
+    assert suite_in(tmp_path) == suite
+    of_motions = STEPS.replace("a * {", "a dog {").replace("[[subjects]]", "[other]").split("[other]")
+    motions = read_suite(written(tmp_path, of_motions[0] + "[[motions]]" + STEPS.partition("[[motions]]")[2]))
+    assert [cell.row for cell in motions.cells()][:3] == ["dreamvideo, step 400", "dreamvideo", "grid, step 200"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('steps = [400, "last"]\n[[', "steps = []\n[[", "steps must be a list of numbers of steps"),
+        ('steps = [400, "last"]\n[[', "steps = [0, 400]\n[[", "steps must be a list of numbers of steps"),
+        ('steps = [400, "last"]\n[[', 'steps = [400, "end"]\n[[', 'and "last" for the last'),
+        ('steps = [400, "last"]\n[[', "steps = [400, 400]\n[[", "the step '400' is there twice"),
+        ("methods = [", "motion_steps = [9]\nmethods = [", "steps is of subjects and motions alike"),
+        ('name = "bare"', 'name = "bare", steps = [9]', "steps is of no use without subject = METHOD or motion"),
+        ('subject = "dreamvideo"}', 'subject = "dreamvideo", motion_steps = [9]}', "no use without motion = METHOD"),
+        ('"bare"', '"dreamvideo, step 400"', "the row of tables 'dreamvideo, step 400' is there twice"),
+    ],
+)
+def test_steps_that_are_none_are_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in STEPS
+    with pytest.raises(InputError, match=re.escape(said)):
+        read_suite(written(tmp_path, STEPS.replace(old, new)))
 
 
 @pytest.mark.parametrize(
@@ -315,6 +377,22 @@ def test_results_of_what_is_not_wanted_any_more_are_none_and_the_order_is_the_su
     (tmp_path / "wanted.json").write_text("[1]", encoding="utf-8")
     with pytest.raises(InputError, match=r"wanted\.json is damaged"):
         read_results(tmp_path)
+
+
+def test_results_of_steps_are_told_apart_and_those_of_before_are_read(tmp_path: Path) -> None:
+    at_step = replace(RESULT, cell=replace(CELL, subject_step=400), identity="other")
+    for result in (at_step, RESULT):
+        append_result(tmp_path, result)
+    save_identities(tmp_path, {CELL: "abc", at_step.cell: "other"})
+    assert read_results(tmp_path) == [RESULT, at_step]
+    for name in (RESULTS, "wanted.json"):  # as dv wrote them before there were steps
+        path = tmp_path / name
+        text = path.read_text(encoding="utf-8")
+        for key in ("subject_step", "motion_step", "step", "held_out_loss"):
+            text = text.replace(f', "{key}": null', "")
+        path.write_text(text, encoding="utf-8")
+    assert "null" not in (tmp_path / RESULTS).read_text(encoding="utf-8").splitlines()[1].partition('"parts"')[2][:200]
+    assert read_results(tmp_path) == [RESULT, at_step]
 
 
 def test_results_of_shards_count_and_become_part_of_the_whole_suites(tmp_path: Path) -> None:

@@ -23,12 +23,15 @@ from registry.location import RegistryLocation
 
 Publish = Callable[..., Adapter]
 
+LAST_NUMBER = migrating.REVISIONS[-1]
+NEXT_NUMBER = f"{int(LAST_NUMBER) + 1:04}"
+
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "{number}"
+down_revision = "{after}"
 
 
 def upgrade() -> None:
@@ -49,9 +52,11 @@ def offer_next_revision(monkeypatch: pytest.MonkeyPatch, folder: Path, last: str
     """Pretend that this dv has one more revision."""
     scripts = folder / "100% scripts"
     shutil.copytree(migrating.SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    (scripts / "versions" / "revision_0006.py").write_text(NEXT.format(last=last))
+    (scripts / "versions" / f"revision_{NEXT_NUMBER}.py").write_text(
+        NEXT.format(number=NEXT_NUMBER, after=LAST_NUMBER, last=last)
+    )
     monkeypatch.setattr(migrating, "SCRIPTS", scripts)
-    monkeypatch.setattr(migrating, "REVISIONS", (*migrating.REVISIONS, "0006"))
+    monkeypatch.setattr(migrating, "REVISIONS", (*migrating.REVISIONS, NEXT_NUMBER))
 
 
 def test_from_blank_the_migrations_make_the_tables_of_the_code(registry: Registry) -> None:
@@ -82,7 +87,7 @@ def test_a_newer_database_is_refused_and_left_alone(registry: Registry, publish:
     file = registry.folder / "registry.sqlite3"
     with closing(sqlite3.connect(file)) as raw, raw:
         raw.execute("UPDATE alembic_version SET version_num = '0999'")
-    with pytest.raises(NewerRegistryError, match=r"revision 0999.*up to 0005.*Update dv") as caught:
+    with pytest.raises(NewerRegistryError, match=rf"revision 0999.*up to {LAST_NUMBER}.*Update dv") as caught:
         Registry.open(registry.folder)
     assert str(file) in str(caught.value)
     assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0999",)]
@@ -98,10 +103,10 @@ def test_an_old_database_is_copied_then_migrated_with_all_its_rows(
     with Registry.open(registry.folder) as migrated:
         assert migrated.find("dog") == dog
         assert len(migrated.sources(dog)) == 1
-    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0006",)]
+    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [(NEXT_NUMBER,)]
     assert ask(registry.folder, "SELECT name, mood FROM adapters") == [("dog", None)]
-    with closing(sqlite3.connect(registry.folder / "registry.sqlite3.revision-0005")) as copy:
-        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0005",)]
+    with closing(sqlite3.connect(registry.folder / f"registry.sqlite3.revision-{LAST_NUMBER}")) as copy:
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [(LAST_NUMBER,)]
         assert copy.execute("SELECT name FROM adapters").fetchall() == [("dog",)]
     assert not list(registry.folder.glob("*.partial"))
 
@@ -117,7 +122,7 @@ def test_a_migration_that_fails_changes_nothing(
         with pytest.raises(RegistryUnavailableError, match="nowhere"):
             Registry.open(registry.folder)
     assert ask(registry.folder, "SELECT * FROM sqlite_master ORDER BY name") == before
-    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [("0005",)]
+    assert ask(registry.folder, "SELECT version_num FROM alembic_version") == [(LAST_NUMBER,)]
     with Registry.open(registry.folder) as again:
         assert again.find("dog") == dog
 
@@ -125,7 +130,7 @@ def test_a_migration_that_fails_changes_nothing(
 def test_a_blank_database_goes_through_every_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     offer_next_revision(monkeypatch, tmp_path)
     Registry.open(tmp_path / "home").close()
-    assert ask(tmp_path / "home", "SELECT version_num FROM alembic_version") == [("0006",)]
+    assert ask(tmp_path / "home", "SELECT version_num FROM alembic_version") == [(NEXT_NUMBER,)]
     assert not list((tmp_path / "home").glob("*revision*"))
 
 

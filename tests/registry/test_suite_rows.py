@@ -42,6 +42,15 @@ def test_a_part_that_begins_keeps_what_other_parts_noted(registry: Registry) -> 
     ]  # fmt: skip
 
 
+def test_cells_at_other_steps_are_others(registry: Registry) -> None:
+    id = registry.suites.begin("trial", "/here", 3, [])
+    cells = [replace(CELL, motion="zigzag", subject_step=s, motion_step=m) for s, m in ((None, None), (400, None),
+                                                                                       (400, 200))]  # fmt: skip
+    for cell in (*cells, cells[1]):
+        registry.suites.note(id, cell)
+    assert registry.suites.cells(id) == [cells[0], cells[2], cells[1]]
+
+
 def test_a_suite_that_is_gone_takes_no_cell(registry: Registry) -> None:
     with pytest.raises(UnknownNameError, match="no suite 7"):
         registry.suites.note(7, CELL)

@@ -22,6 +22,7 @@ from engine.data.files import sha256_of
 from engine.errors import EngineError, InputError
 from engine.evaluation.expected import Expected
 from engine.evaluation.suites.results import Cell, CellAdapter, CellResult
+from engine.learning_folder import held_out_at_end
 
 if TYPE_CHECKING:
     from engine.evaluation.scoring import Metric
@@ -122,7 +123,9 @@ class CellMaker:
         for kind, adapter in cell.adapters.items():
             if adapter.published is None:
                 raise InputError(f"its {kind} wasn't learnt: {adapter.error}")
-            adapters[kind] = adapter.published
+            step = cell.kept.get(kind)
+            whole = adapter.published
+            adapters[kind] = whole if step is None else self._registry.find_at(f"{whole.id}:{step}")
         request = ComposeRequest(
             cell.prompt,
             subject=adapters["subject"].id if "subject" in adapters else None,
@@ -151,6 +154,12 @@ class CellMaker:
         }
 
     def _part(self, planned: PlannedAdapter, adapter: Adapter) -> CellAdapter:
+        from registry import AdapterAtStep
+
+        if isinstance(adapter, AdapterAtStep):
+            step, held_out_loss = adapter.step, adapter.held_out_loss
+        else:
+            step, held_out_loss = None, held_out_at_end(self._registry.path(adapter))
         return CellAdapter(
             adapter=adapter.id,
             sha256=adapter.file_hash,
@@ -158,6 +167,8 @@ class CellMaker:
             settings=_with_origins(adapter.hyperparameters, adapter.origins),
             trainable_parameters=self._plan.estimates.parameters(planned),
             losses=curve_of(self._plan.folder, planned),
+            step=step,
+            held_out_loss=held_out_loss,
         )
 
     def _result(self, state: Any, references: tuple[tuple[str, ...], tuple[str, ...]], **more: Any) -> CellResult:
@@ -207,13 +218,13 @@ def video_of(cell: Cell) -> str:
     """Where a cell's video is, from the suite's folder: readable, and no other cell's, however the suite changes."""
     digest = hashlib.sha256(repr(cell.key).encode("utf-8", "backslashreplace")).hexdigest()[:8]
     words = slug(" ".join(text for text in (cell.subject, cell.motion, cell.prompt) if text))
-    return f"{VIDEOS}/{slug(cell.method)}/{words[:_LONGEST]}-{cell.seed}-{digest}.mp4"
+    return f"{VIDEOS}/{slug(cell.row)}/{words[:_LONGEST]}-{cell.seed}-{digest}.mp4"
 
 
 def cell_text(cell: Cell) -> str:
     """A cell in a few words: `fox, zigzag by lora, "a * on grass", seed 1`."""
     things = ", ".join(thing for thing in (cell.subject, cell.motion) if thing)
-    return f'{things + " " if things else ""}by {cell.method}, "{cell.prompt}", seed {cell.seed}'
+    return f'{things + " " if things else ""}by {cell.row}, "{cell.prompt}", seed {cell.seed}'
 
 
 def _with_origins(values: Mapping[str, Any], origins: Mapping[str, Any]) -> dict[str, Any]:

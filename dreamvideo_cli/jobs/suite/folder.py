@@ -121,7 +121,8 @@ def _row(result: CellResult) -> dict[str, Any]:
     adapters = {f"{kind}_adapter": part.adapter for kind, part in result.parts.items()}
     return {
         "method": cell.method, "subject": cell.subject, "motion": cell.motion, "prompt": cell.prompt,
-        "seed": cell.seed, "state": result.state, "video": result.video, "sha256": result.sha256,
+        "seed": cell.seed, "subject_step": cell.subject_step, "motion_step": cell.motion_step,
+        "state": result.state, "video": result.video, "sha256": result.sha256,
         "seconds": result.seconds, "made_at": result.made_at, "base": result.base,
         "base_fingerprint": result.base_fingerprint, "error": result.error,
         **{f"{kind}_adapter": adapters.get(f"{kind}_adapter") for kind in ("subject", "motion")},

@@ -181,7 +181,9 @@ def _unfinished(request: LearnRequest, registry: Registry) -> tuple[bool, bool]:
         request.continuing(stored)
     except InputError:
         return True, False
-    return True, request.is_all_of(stored)
+    # Of the steps that it made already, none is kept later.
+    every = request.settings.get("keep_every")
+    return True, request.is_all_of(stored) and (every is None or every == stored.settings.get("keep_every"))
 
 
 class _Clock:

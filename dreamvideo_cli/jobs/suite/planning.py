@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from dreamvideo_cli.jobs.kinds import AdapterKind
 from dreamvideo_cli.jobs.learning import plan_sources
 from dreamvideo_cli.jobs.publishing import hyperparameters
 from dreamvideo_cli.jobs.requests import LearnRequest, given, new_request
+from dreamvideo_cli.jobs.suite.keeping import keep_steps, kept_steps
 from dreamvideo_cli.jobs.suite.plans import PlannedAdapter, PlannedCell, SuitePlan
 from engine.bases.composable import check_composable
 from engine.bases.location import BaseInfo, inspect_base
@@ -67,6 +67,7 @@ def plan_suite(
         one = planner.cell(cell, newest.get(cell.key))
         if one is not None:
             planned.append(one)
+    planner.look_for_learnt()
     raise_all(planner.errors, f"the suite {suite.name}")
     return SuitePlan(
         suite,
@@ -113,6 +114,8 @@ class _Planner:
         asked = [(kind, thing) for kind, thing in things.items() if thing is not None and getattr(method, kind)]
         found = {kind: self._adapter(kind, thing, method) for kind, thing in asked}
         adapters = {kind: adapter for kind, adapter in found.items() if adapter is not None}
+        steps = {"subject": cell.subject_step, "motion": cell.motion_step}
+        kept = {kind: step for kind, one in adapters.items() if (step := steps[kind]) in one.kept and step is not None}
         sources = {kind: self._sources[thing.name] for kind, thing in things.items() if thing is not None}
         if len(adapters) < len(found) or None in sources.values():
             return None
@@ -135,16 +138,25 @@ class _Planner:
             self.fingerprint, self.suite.dtype or "fp32", prompt, expected.text, cell.seed,
             deciding(settings.values(), ComposeConfig),
             [self.digests[name] for name in _FIRST_JUDGES],
-            {kind: adapter.identity for kind, adapter in adapters.items()},
+            {kind: [one.identity, kept[kind]] if kind in kept else one.identity for kind, one in adapters.items()},
             *contents,
         ])  # fmt: skip
         has_video = newest is not None and newest.identity == identity and is_whole(newest, self.folder)
         compared = [expected.text, *contents, *([expected.individual] if expected.individual else [])]
         unscored = tuple(missing_scores(newest, self.digests, compared)) if newest is not None and has_video else ()
         return PlannedCell(
-            cell, prompt, method.compose_options, settings.config, expected, adapters, identity, newest, compared,
+            cell, prompt, method.compose_options, settings.config, expected, adapters, kept, identity, newest, compared,
             has_video, unscored,
         )  # fmt: skip
+
+    def look_for_learnt(self) -> None:
+        """Find what the registry has already, now that it is known which steps are to be kept of each."""
+        for adapter in self._alike.values():
+            try:
+                keep_steps(adapter)
+                adapter.published = known_adapter(adapter, self.fingerprint, self._registry)
+            except InputError as error:
+                self.errors.append(str(error))
 
     def notes(self, cells: Sequence[PlannedCell]) -> tuple[str, ...]:
         """The words of prompts, and of what was learnt by, that the base or the CLIP that judges never reads."""
@@ -200,7 +212,13 @@ class _Planner:
         key = (kind, thing.name, json.dumps([getattr(method, kind), options], sort_keys=True))
         if key not in self._adapters:
             self._adapters[key] = self._planned(kind, thing, str(getattr(method, kind)), options)
-        return self._adapters[key]
+        adapter = self._adapters[key]
+        if adapter is not None:
+            try:
+                adapter.kept |= kept_steps(adapter.plan, method.name, method.used_at(kind))
+            except InputError as error:
+                self.errors.append(str(error))
+        return adapter
 
     def _planned(self, kind: AdapterKind, thing: Any, method: str, options: Mapping[str, Any]) -> PlannedAdapter | None:
         from registry import RegistryError, RegistryUnavailableError, check_name
@@ -228,10 +246,7 @@ class _Planner:
             self.errors.append(f"{thing.name} by {method}: {error}")
             return None
         # Settings that say what would be taken anyway make no other adapter.
-        if planned.identity not in self._alike:
-            found = known_adapter(planned, self.fingerprint, self._registry)
-            self._alike[planned.identity] = replace(planned, published=found)
-        return self._alike[planned.identity]
+        return self._alike.setdefault(planned.identity, planned)
 
     def _identified(self, request: LearnRequest, plan: SubjectPlan | MotionPlan) -> PlannedAdapter:
         sources = [(source.role, source.sha256, source.prompt) for source in plan.sources]
@@ -243,7 +258,7 @@ class _Planner:
 
 def known_adapter(planned: PlannedAdapter, fingerprint: str, registry: Registry) -> Adapter | None:
     """The newest adapter that was learnt from the same files in the same order, on the same base, by the same
-    settings."""
+    settings, and of which the wanted steps are kept."""
     request, plan = planned.request, planned.plan
     expected = (fingerprint, plan.method.name, request.given.get("dtype", "fp32"),
               _deciding(hyperparameters(request, plan), plan),
@@ -253,7 +268,7 @@ def known_adapter(planned: PlannedAdapter, fingerprint: str, registry: Registry)
         has = (adapter.base_fingerprint, adapter.method, adapter.dtype, _deciding(adapter.hyperparameters, plan),
                adapter.class_word, adapter.prompt)  # fmt: skip
         alike = has == expected and [(s.role, s.sha256) for s in registry.sources(adapter)] == files
-        if alike and _has_form(registry.path(adapter), _form(plan)):
+        if alike and _has_form(registry.path(adapter), _form(plan)) and _has_steps(adapter, planned.kept, registry):
             return adapter
     return None
 
@@ -267,6 +282,10 @@ def _has_form(folder: Path, form: Mapping[str, str]) -> bool:
     from engine.adapters.storage import stored_form
 
     return not form or stored_form(folder) == form["form"]
+
+
+def _has_steps(adapter: Adapter, wanted: frozenset[int], registry: Registry) -> bool:
+    return not wanted or wanted <= {kept.step for kept in registry.kept_steps(adapter)}
 
 
 def _deciding(settings: Mapping[str, Any], plan: SubjectPlan | MotionPlan) -> dict[str, object]:

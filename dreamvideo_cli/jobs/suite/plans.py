@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class PlannedAdapter:
-    """A subject or a motion, as one method learns it. `identity` is a hash of all that decides what comes of it."""
+    """A subject or a motion, as one method learns it. `identity` is a hash of all that decides what comes of it; `kept`
+    are the steps before its last one that cells compose with."""
 
     request: LearnRequest
     plan: SubjectPlan | MotionPlan
     identity: str
+    kept: frozenset[int] = frozenset()
     published: Adapter | None = None
     error: str | None = None
 
@@ -43,8 +45,9 @@ class PlannedAdapter:
 @dataclass
 class PlannedCell:
     """A cell, what it needs, and its `newest` result before this run, whatever that was made and measured by. `config`
-    is what these settings come to without what the motion was learnt with; `compared` tells the contents of what is
-    `expected`. A video that is there may lack scores: those `unscored`, by metric."""
+    is what these settings come to without what the motion was learnt with; `kept` has the steps of those adapters that
+    aren't used as they are at their end; `compared` tells the contents of what is `expected`. A video that is there may
+    lack scores: those `unscored`, by metric."""
 
     cell: Cell
     prompt: str
@@ -52,6 +55,7 @@ class PlannedCell:
     config: ComposeConfig
     expected: Expected
     adapters: Mapping[AdapterKind, PlannedAdapter]
+    kept: Mapping[AdapterKind, int]
     identity: str
     newest: CellResult | None
     compared: list[object]

@@ -16,7 +16,7 @@ COUNTS = ("done", "failed", "missing")
 
 @dataclass(frozen=True)
 class MethodStatus:
-    """The cells of one method. A video that isn't there any more is missing."""
+    """The cells of one method, of each step that it is compared at. A video that isn't there any more is missing."""
 
     method: str
     done: int
@@ -31,11 +31,11 @@ def results_in(folder: Path) -> list[CellResult]:
 
 
 def status_of(suite: Suite, folder: Path, results: Sequence[CellResult]) -> list[MethodStatus]:
-    """One row a method, in the suite's order."""
+    """One row a method and step, in the suite's order."""
     newest = {result.cell.key: result for result in results}
-    found: dict[str, list[CellResult | None]] = {method.name: [] for method in suite.methods}
+    found: dict[str, list[CellResult | None]] = {}
     for cell in suite.cells():
-        found[cell.method].append(newest.get(cell.key))
+        found.setdefault(cell.row, []).append(newest.get(cell.key))
     return [_status(method, cells, folder) for method, cells in found.items()]
 
 

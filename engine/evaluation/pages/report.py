@@ -14,11 +14,12 @@ from engine.evaluation.pages.media import Item, Media
 from engine.evaluation.pages.rendering import render
 from engine.evaluation.suites.ballots import QUESTIONS
 from engine.evaluation.suites.results import CellAdapter, CellResult, made
+from engine.evaluation.suites.step_tables import step_tables
 from engine.evaluation.suites.tables import (
     Group,
     Sort,
     Table,
-    by_method,
+    by_row,
     group_of,
     metrics_of,
     overview,
@@ -92,7 +93,7 @@ def make_report(
         groups.setdefault(group_of(result), []).append(result)
     shown = {group: groups[group] for group in chosen(groups, folder, most)}
     comparisons = _comparisons(results, shown, media, problems)
-    tables = (*paper_tables(results), *overview(results))
+    tables = (*paper_tables(results), *overview(results), *step_tables(results))
     metrics = metrics_of(results)
     videos, failed = len(made(results)), [result for result in results if result.state == "failed"]
     values = {
@@ -109,7 +110,7 @@ def make_report(
         "adapters": _adapters(results),
         "failed": failed,
         "videos": videos,
-        "methods": list(by_method(results)),
+        "methods": list(by_row(results)),
         "subjects": list(dict.fromkeys(result.cell.subject for result in results if result.cell.subject)),
         "motions": list(dict.fromkeys(result.cell.motion for result in results if result.cell.motion)),
         "prompts": list(dict.fromkeys(result.cell.prompt for result in results)),
@@ -128,11 +129,11 @@ def _comparisons(
     """Those of `groups`, each with every method that has `results` of the same sort."""
     methods: dict[Sort | None, dict[str, None]] = {}
     for result in results:
-        methods.setdefault(sort_of(result), {})[result.cell.method] = None
+        methods.setdefault(sort_of(result), {})[result.cell.row] = None
     comparisons = []
     # Videos of both, of a subject alone, of a motion alone.
     for group in sorted(groups, key=lambda group: (not group[0], not group[1])):
-        found = {result.cell.method: result for result in groups[group]}
+        found = {result.cell.row: result for result in groups[group]}
         one = groups[group][0]
         shots = tuple(_shot(method, found.get(method), media, problems) for method in methods[sort_of(one)])
         # A cell that failed may have none.

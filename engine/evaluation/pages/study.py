@@ -10,7 +10,8 @@ from engine.errors import InputError
 from engine.evaluation.pages.media import Item, Media
 from engine.evaluation.pages.rendering import render
 from engine.evaluation.suites.ballots import QUESTIONS, Ballot, Study
-from engine.evaluation.suites.results import Cell, CellResult
+from engine.evaluation.suites.results import CellResult
+from engine.evaluation.suites.tables import Group, group_of
 
 
 def study_page(study: Study, results: Sequence[CellResult], folder: Path) -> str:
@@ -19,7 +20,7 @@ def study_page(study: Study, results: Sequence[CellResult], folder: Path) -> str
     Raises `InputError` where a file is missing, or a video has changed since it was scored.
     """
     media = Media(folder, bare=True)
-    found = {result.cell: result for result in results}
+    found = {(result.cell.row, group_of(result)): result for result in results}
     ballots = [_ballot_data(ballot, found, media) for ballot in study.ballots]
     asked = {question: QUESTIONS[question] for ballot in study.ballots for question in ballot.questions}
     values = {
@@ -31,19 +32,17 @@ def study_page(study: Study, results: Sequence[CellResult], folder: Path) -> str
     return render("study", values)
 
 
-def _ballot_data(ballot: Ballot, found: Mapping[Cell, CellResult], media: Media) -> dict[str, Any]:
-    cells = {
-        side: Cell(method, ballot.subject, ballot.motion, ballot.prompt, ballot.seed)
-        for side, method in (("left", ballot.left), ("right", ballot.right))
-    }
-    left = found[cells["left"]]
+def _ballot_data(ballot: Ballot, found: Mapping[tuple[str, Group], CellResult], media: Media) -> dict[str, Any]:
+    group = (ballot.subject or "", ballot.motion or "", ballot.prompt, ballot.seed)
+    sides = {side: found[method, group] for side, method in (("left", ballot.left), ("right", ballot.right))}
+    left = sides["left"]
     return {
         "id": ballot.id,
         "prompt": ballot.prompt,
         "questions": list(ballot.questions),
         "pictures": [_shown(media.add(path)) for path in left.references],
         "clips": [_shown(media.add(path)) for path in left.reference_clips],
-        **{side: _shown(_video(found[cell], media)) for side, cell in cells.items()},
+        **{side: _shown(_video(result, media)) for side, result in sides.items()},
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.evaluation.suites.results import CellResult, made
-from engine.evaluation.suites.tables import Group, Sort, by_method, group_of, sort_of
+from engine.evaluation.suites.tables import Group, Sort, by_row, group_of, sort_of
 from engine.files import written_aside
 
 Question = str
@@ -75,7 +75,7 @@ def draw_study(
     `InputError` where a method isn't in the suite, and where there is no pair.
     """
     videos = [result for result in made(results) if sort_of(result) is not None]
-    known = list(by_method(videos))
+    known = list(by_row(videos))
     for name in (method, *against):
         if name not in known:
             raise InputError(f"the suite has no video by {name!r}: its methods are {', '.join(known) or 'none yet'}")
@@ -135,15 +135,15 @@ def read_json(path: Path) -> Any:
 
 
 def _pairs(videos: Sequence[CellResult], method: str, other: str) -> list[tuple[CellResult, CellResult]]:
-    ours: dict[Group, CellResult] = {group_of(r): r for r in videos if r.cell.method == method}
-    return [(ours[group_of(r)], r) for r in videos if r.cell.method == other and group_of(r) in ours]
+    ours: dict[Group, CellResult] = {group_of(r): r for r in videos if r.cell.row == method}
+    return [(ours[group_of(r)], r) for r in videos if r.cell.row == other and group_of(r) in ours]
 
 
 def _ballot(id: str, left: CellResult, right: CellResult) -> Ballot:
     cell = left.cell
     return Ballot(
         id, _sort(left, right), cell.subject, cell.motion, cell.prompt, cell.seed,
-        left=left.cell.method, right=right.cell.method,
+        left=left.cell.row, right=right.cell.row,
         left_sha256=left.sha256 or "", right_sha256=right.sha256 or "",
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from engine.errors import InputError
 from engine.evaluation.suites.results import Cell
@@ -16,6 +16,8 @@ from engine.prompts import PLACEHOLDER, with_class_word
 MOTION_PLACE = "{motion}"
 """Where a prompt says what the motion does."""
 _PLAN = "suite.json"
+Steps = tuple[int | None, int | None]
+"""A step of what was learnt of a subject, and of a motion; None is the last one."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,13 @@ class SuiteMethod:
     subject_options: dict[str, Any] = field(default_factory=dict)
     motion_options: dict[str, Any] = field(default_factory=dict)
     compose_options: dict[str, Any] = field(default_factory=dict)
+    steps: tuple[Steps, ...] = ((None, None),)
+    """At which steps of what is learnt of a subject and a motion videos are made; of what isn't learnt it is None."""
+
+    def used_at(self, kind: Literal["subject", "motion"]) -> list[int | None]:
+        """The steps at which what is learnt of a subject, or a motion, is used, each once."""
+        at = ("subject", "motion").index(kind)
+        return list(dict.fromkeys(steps[at] for steps in self.steps))
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ class Suite:
     dino: str | None = None
 
     def cells(self) -> list[Cell]:
-        """Every video, methods outermost, seeds innermost."""
+        """Every video, methods outermost, seeds and then steps innermost."""
         return list(self._cells())
 
     def _cells(self) -> Iterator[Cell]:
@@ -94,8 +103,10 @@ class Suite:
                 for motion in motions:
                     for prompt in self.prompts:
                         filled = filled_in(prompt, motion)
+                        about = (method.name, subject, motion.name if motion else None, filled)
                         for seed in self.seeds:
-                            yield Cell(method.name, subject, motion.name if motion else None, filled, seed)
+                            for steps in _steps_of(method, subject, motion):
+                                yield Cell(*about, seed, *steps)
 
     def method(self, cell: Cell) -> SuiteMethod:
         """The method of a cell."""
@@ -132,7 +143,7 @@ def suite_in(folder: Path) -> Suite | None:
         return Suite(
             **{
                 **data,
-                "methods": tuple(SuiteMethod(**method) for method in data["methods"]),
+                "methods": tuple(_method(method) for method in data["methods"]),
                 "subjects": tuple(SuiteSubject(**_tuples(subject)) for subject in data["subjects"]),
                 "motions": tuple(SuiteMotion(**_tuples(motion)) for motion in data["motions"]),
                 "prompts": tuple(data["prompts"]),
@@ -143,6 +154,18 @@ def suite_in(folder: Path) -> Suite | None:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged ({error}): run the suite again, which writes it anew") from None
+
+
+def _steps_of(method: SuiteMethod, subject: object, motion: object) -> list[Steps]:
+    """The steps of a method that tell its cells apart in a suite that may have no subjects, or no motions."""
+    found: list[Steps] = [
+        (s if subject is not None else None, m if motion is not None else None) for s, m in method.steps
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _method(data: Mapping[str, Any]) -> SuiteMethod:
+    return SuiteMethod(**{**data, "steps": tuple((s, m) for s, m in data.get("steps", [(None, None)]))})
 
 
 def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:

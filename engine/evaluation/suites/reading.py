@@ -5,19 +5,22 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import InputError
 from engine.evaluation.suites.definition import (
     MOTION_PLACE,
+    Steps,
     Suite,
     SuiteMethod,
     SuiteMotion,
     SuiteSubject,
     filled_in,
 )
+from engine.evaluation.suites.results import Cell
 from engine.methods.common import Kind, Method, switch_of
 from engine.methods.dreamvideo import ComposeConfig
 from engine.methods.table import check_options, method_named, methods_of, reads
@@ -31,6 +34,10 @@ T = TypeVar("T")
 _PLACES = re.compile(r"\{[^{}]*\}")
 _DTYPES = ("fp32", "bf16", "fp16", "fp8")
 _KINDS: tuple[Kind, ...] = ("subject", "motion")
+_BOTH, _LAST = "steps", "last"
+_STEP_KEYS: dict[str, tuple[Kind, ...]] = {_BOTH: _KINDS, **{f"{kind}_steps": (kind,) for kind in _KINDS}}
+"""The keys of lists of kept steps, and what they are steps of."""
+StepLists = Mapping[str, Sequence[int | None]]
 _WORDS: dict[type, str] = {
     str: "a text", int: "a whole number", float: "a number", dict: "a table", list: "a list",
 }  # fmt: skip
@@ -117,7 +124,7 @@ def _suite(table: _Table, path: Path) -> Suite:
     folder = path.parent.absolute()
     shared = {kind: table.take(f"{kind}_options", dict) or {} for kind in (*_KINDS, "compose")}
     shared["compose"] = _composing(shared["compose"], table)
-    methods = _methods(table, shared)
+    methods = _methods(table, shared, _step_lists(table))
     subjects = [_subject(one, folder) for one in table.tables("subjects")]
     motions = [_motion(one, folder) for one in table.tables("motions")]
     judges = _Table(table.take("judges", dict) or {}, "judges", table.errors)
@@ -141,7 +148,7 @@ def _suite(table: _Table, path: Path) -> Suite:
     return suite
 
 
-def _methods(table: _Table, shared: Mapping[str, dict[str, Any]]) -> list[SuiteMethod]:
+def _methods(table: _Table, shared: Mapping[str, dict[str, Any]], steps: StepLists) -> list[SuiteMethod]:
     found = table.take("methods", list) or []
     if not found:
         table.wrong('methods is missing: name some, as in methods = ["dreamvideo", "lora"]')
@@ -156,7 +163,7 @@ def _methods(table: _Table, shared: Mapping[str, dict[str, Any]]) -> list[SuiteM
         if not isinstance(one, dict):
             table.wrong(f"methods has {one!r} in it: it must be a name, or a table with a name")
             continue
-        methods.append(_method(_Table(one, f"method {one.get('name', number)}", table.errors), shared))
+        methods.append(_method(_Table(one, f"method {one.get('name', number)}", table.errors), shared, steps))
     for kind in _KINDS:
         options = {name for method in methods_of(kind).values() for name in reads(method)}
         for name in sorted(set(shared[kind]) - options):
@@ -164,7 +171,7 @@ def _methods(table: _Table, shared: Mapping[str, dict[str, Any]]) -> list[SuiteM
     return methods
 
 
-def _method(table: _Table, shared: Mapping[str, dict[str, Any]]) -> SuiteMethod:
+def _method(table: _Table, shared: Mapping[str, dict[str, Any]], steps: StepLists) -> SuiteMethod:
     name = table.text("name", "it is what the tables call this method")
     chosen: dict[str, str | None] = {}
     options: dict[str, dict[str, Any]] = {}
@@ -185,8 +192,43 @@ def _method(table: _Table, shared: Mapping[str, dict[str, Any]]) -> SuiteMethod:
         except InputError as error:
             table.wrong(str(error))
     compose = {**shared["compose"], **_composing(table.take("compose_options", dict) or {}, table)}
+    own_steps = _step_lists(table)
+    for key in own_steps:
+        if not any(chosen[kind] for kind in _STEP_KEYS[key]):
+            table.wrong(f"{key} is of no use without {' or '.join(f'{kind} = METHOD' for kind in _STEP_KEYS[key])}")
     table.done()
-    return SuiteMethod(name, chosen["subject"], chosen["motion"], options["subject"], options["motion"], compose)
+    options_of = (options["subject"], options["motion"], compose)
+    return SuiteMethod(name, chosen["subject"], chosen["motion"], *options_of, _grid(own_steps or steps, chosen))
+
+
+def _step_lists(table: _Table) -> StepLists:
+    """The lists of kept steps of a table, by their keys; "last" is None."""
+    found = {key: _step_list(key, table) for key in _STEP_KEYS if key in table.data}
+    if _BOTH in found and len(found) > 1:
+        table.wrong(f"{_BOTH} is of subjects and motions alike: leave it out, or subject_steps and motion_steps")
+    return found
+
+
+def _step_list(key: str, table: _Table) -> list[int | None]:
+    listed = table.take(key, list) or []
+    right = [step for step in listed if step == _LAST or (type(step) is int and step > 0)]
+    if len(right) < len(listed) or not right:
+        table.wrong(
+            f'{key} must be a list of numbers of steps, and "{_LAST}" for the last, as in [400, 600, "{_LAST}"]'
+        )
+    _check_double(f"{key}: the step", [str(step) for step in right], table)
+    return [None if step == _LAST else step for step in right]
+
+
+def _grid(lists: StepLists, learnt: Mapping[str, object]) -> tuple[Steps, ...]:
+    """The steps at which a method's videos are made: subject and motion at the same ones, or every one of the
+    subject with every one of the motion. What isn't learnt has none."""
+    if _BOTH in lists:
+        pairs: Iterable[Steps] = ((step, step) for step in lists[_BOTH])
+    else:
+        pairs = product(lists.get("subject_steps", [None]), lists.get("motion_steps", [None]))
+    masked: list[Steps] = [(s if learnt["subject"] else None, m if learnt["motion"] else None) for s, m in pairs]
+    return tuple(dict.fromkeys(masked)) or ((None, None),)
 
 
 def _composing(options: dict[str, Any], table: _Table) -> dict[str, Any]:
@@ -305,6 +347,9 @@ def _check(suite: Suite, table: _Table) -> None:
             table.wrong(f"the name {name!r} is no folder's name: take letters, digits, '-', '_' and '.'")
     _check_double("the name", [name.casefold() for name in things], table)
     _check_double("the method", [method.name for method in suite.methods], table)
+    rows = ((method.name, Cell(method.name, "", "", "", 0, *at).row) for method in suite.methods for at in method.steps)
+    names = {method.name for method in suite.methods}
+    _check_double("the row of tables", [*names, *(row for name, row in rows if row != name)], table)
     _check_double("the prompt", suite.prompts, table)
     for motion in suite.motions:
         filled = [filled_in(prompt, motion) for prompt in dict.fromkeys(suite.prompts)]

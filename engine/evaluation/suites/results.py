@@ -20,23 +20,52 @@ RESULTS = "results.jsonl"
 _OF_SHARDS = "results-*-of-*.jsonl"
 _WANTED = "wanted.json"
 _BLOCK = 65536
-Key = tuple[str, str, str, str, int]
+Key = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One video of a suite: who moves how, by which method, to which prompt, from which seed."""
+    """One video of a suite: who moves how, by which method, to which prompt, from which seed, and at which step of what
+    was learnt of each; None is the last one."""
 
     method: str
     subject: str | None
     motion: str | None
     prompt: str
     seed: int
+    subject_step: int | None = None
+    motion_step: int | None = None
 
     @property
     def key(self) -> Key:
         """What tells cells apart, and orders them."""
-        return (self.method, self.subject or "", self.motion or "", self.prompt, self.seed)
+        steps = (self.subject_step or 0, self.motion_step or 0)
+        # Without steps it is that of the first version, which files' names and shards come from.
+        return (
+            self.method,
+            self.subject or "",
+            self.motion or "",
+            self.prompt,
+            self.seed,
+            *(steps if any(steps) else ()),
+        )
+
+    @property
+    def row(self) -> str:
+        """The row of a table that it belongs to: its method, and the steps that its adapters are at."""
+        return self.method + (f", {self.steps}" if self.steps else "")
+
+    @property
+    def steps(self) -> str:
+        """The steps in words; nothing where all is at its last step."""
+        steps = {"subject": self.subject_step, "motion": self.motion_step}
+        # What a cell hasn't got can't be at another step.
+        own = {kind: step for kind, step in steps.items() if getattr(self, kind) is not None}
+        if not any(own.values()):
+            return ""
+        if len(set(own.values())) == 1:
+            return f"step {next(iter(own.values()))}"
+        return ", ".join(f"{kind} at step {step}" for kind, step in own.items() if step is not None)
 
 
 @dataclass(frozen=True)
@@ -51,6 +80,10 @@ class CellAdapter:
     trainable_parameters: int
     losses: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     """The learning curve of each of its parts ("token", "identity", "motion"): step and loss."""
+    step: int | None = None
+    """The kept step that it is at; None is the last one."""
+    held_out_loss: float | None = None
+    """That of the step, where it was measured."""
 
 
 @dataclass(frozen=True)
@@ -170,11 +203,16 @@ def stored_identities(folder: Path) -> dict[Key, str] | None:
     path = folder / _WANTED
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        return {(str(m), str(s), str(n), str(p), int(seed)): str(identity) for m, s, n, p, seed, identity in rows}
+        return {_key(key): str(identity) for *key, identity in rows}
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
         raise InputError(f"{path} is damaged ({error}): run the suite again, which writes it anew") from None
+
+
+def _key(values: Iterable[Any]) -> Key:
+    method, subject, motion, prompt, seed, *steps = values
+    return (str(method), str(subject), str(motion), str(prompt), int(seed), *map(int, steps))
 
 
 def newest_results(folder: Path) -> list[CellResult]:

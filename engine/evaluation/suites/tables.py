@@ -205,18 +205,18 @@ def overview(results: Sequence[CellResult]) -> list[Table]:
     for sort in SORTS:
         mine = [result for result in results if sort_of(result) == sort]
         metrics = metrics_of(mine)
-        entries = [_Entry(name, cells, is_reference=name == OURS) for name, cells in by_method(mine).items()]
-        rows = _rows(entries, metrics)
+        entries = [Entry(name, cells, is_reference=name == OURS) for name, cells in by_row(mine).items()]
+        rows = rows_of(entries, metrics)
         if rows:
-            tables.append(_table("", captions[sort], sort, metrics, rows))
+            tables.append(ranked_table("", captions[sort], sort, metrics, rows))
     return tables
 
 
-def by_method(results: Iterable[CellResult]) -> dict[str, list[CellResult]]:
-    """The cells of each of the suite's methods, which are in the order of `results`."""
+def by_row(results: Iterable[CellResult]) -> dict[str, list[CellResult]]:
+    """The cells of each of the suite's methods, and of each step that it is compared at, in the order of `results`."""
     found: dict[str, list[CellResult]] = {}
     for result in results:
-        found.setdefault(result.cell.method, []).append(result)
+        found.setdefault(result.cell.row, []).append(result)
     return found
 
 
@@ -229,6 +229,11 @@ def metrics_of(results: Iterable[CellResult]) -> tuple[str, ...]:
 def title_of(metric: str) -> str:
     """A metric's column title."""
     return TITLES.get(metric, metric.replace("_", " "))
+
+
+def is_at_end(result: CellResult) -> bool:
+    """Whether every adapter of a video is as it was at its last step."""
+    return all(part.step is None for part in result.parts.values())
 
 
 def parameters_of(results: Iterable[CellResult], kinds: Sequence[str] = ("subject", "motion")) -> int | None:
@@ -253,7 +258,7 @@ def _paper_table(form: Form, results: Sequence[CellResult]) -> Table | None:
     best: Table | None = None
     most = 1
     for basis, sort, beside in choices:
-        methods = by_method(result for result in results if sort_of(result) == sort)
+        methods = by_row(result for result in results if sort_of(result) == sort)
         theirs = {other: beside} if beside else {}
         found = [_entries(line, theirs, methods, is_reference=line is form.lines[-1]) for line in form.lines]
         if (lines := sum(any(made(entry.cells) for entry in entries) for entries in found)) > most:
@@ -261,14 +266,14 @@ def _paper_table(form: Form, results: Sequence[CellResult]) -> Table | None:
             caption = f"{form.caption}, {basis}" if basis else form.caption
             *others, last = found
             # What differences are to stands last.
-            rows = _rows([*(entry for entries in others for entry in entries), *reversed(last)], form.metrics, kinds)
-            best = _table(form.number, caption, sort, form.metrics, rows, form.with_parameters)
+            rows = rows_of([*(entry for entries in others for entry in entries), *reversed(last)], form.metrics, kinds)
+            best = ranked_table(form.number, caption, sort, form.metrics, rows, form.with_parameters)
     return best
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """The cells of one of the suite's methods, and what its row is called."""
+class Entry:
+    """The cells of one of the suite's methods at one step, and what its row is called."""
 
     title: str
     cells: Sequence[CellResult]
@@ -278,21 +283,31 @@ class _Entry:
 
 def _entries(
     line: Line, beside: Mapping[str | None, str], methods: Mapping[str, Sequence[CellResult]], is_reference: bool
-) -> list[_Entry]:
+) -> list[Entry]:
     """Those of the suite's methods whose adapters were learnt by the line's methods, and by those `beside` them.
 
-    The one that has the line's name, or that of its methods, or else the suite's first is the line's; the others
-    are called as in the suite.
+    The one that has the line's name, or that of its methods, or else the suite's first, at its last step if it is
+    there, is the line's; the others are called as in the suite.
     """
     named = {"subject": line.subject, "motion": line.motion, **beside}
     wanted = {kind: name for kind, name in named.items() if name is not None}
     found = [name for name, cells in methods.items() if any(_learnt_by(cell) == wanted for cell in cells)]
     own = {name.casefold() for name in (line.title, line.subject, line.motion) if name}
-    found.sort(key=lambda name: name.casefold() not in own)
+    found.sort(key=lambda name: (name.casefold() not in own, not is_at_end(methods[name][0])))
     return [
-        _Entry(name if number else line.title, methods[name], line.ours or number > 0, is_reference and not number)
+        Entry(
+            name if number else _title(line, methods[name]),
+            methods[name],
+            line.ours or number > 0,
+            is_reference and not number,
+        )
         for number, name in enumerate(found)
     ]
+
+
+def _title(line: Line, cells: Sequence[CellResult]) -> str:
+    """The line's own, and the step where it is not the last."""
+    return ", ".join(text for text in (line.title, cells[0].cell.steps) if text)
 
 
 def _learnt_by(result: CellResult) -> dict[str, str | None]:
@@ -304,23 +319,24 @@ def _options(part: CellAdapter) -> dict[str, object]:
     return {name: told["value"] for name, told in part.settings.items() if told["origin"] == "option"}
 
 
-def _rows(
-    entries: Sequence[_Entry], metrics: Sequence[str], kinds: Sequence[Kind] = ("subject", "motion")
+def rows_of(
+    entries: Sequence[Entry], metrics: Sequence[str], kinds: Sequence[Kind] = ("subject", "motion")
 ) -> list[TableRow]:
-    """A row for each entry that has videos."""
+    """A row for each entry that has videos; differences are to the reference among them."""
     against = [result for entry in entries if entry.is_reference for result in made(entry.cells)]
     rows = []
     for entry in entries:
         videos = made(entry.cells)
         if videos:
-            figures = {metric: _figure(metric, videos, [] if entry.is_reference else against) for metric in metrics}
+            figures = {metric: figure_of(metric, videos, [] if entry.is_reference else against) for metric in metrics}
             failed = len(entry.cells) - len(videos)
             parameters = parameters_of(videos, kinds)
             rows.append(TableRow(entry.title, figures, parameters, len(videos), failed, entry.is_reference, entry.ours))
     return rows
 
 
-def _figure(metric: str, videos: Sequence[CellResult], against: Sequence[CellResult]) -> Figure | None:
+def figure_of(metric: str, videos: Sequence[CellResult], against: Sequence[CellResult]) -> Figure | None:
+    """The figure of some videos, and the difference to those that they are held against; None without any score."""
     values = _values(metric, videos)
     if not values:
         return None
@@ -347,7 +363,7 @@ def _factors(groups: Iterable[Group]) -> list[tuple[str, ...]]:
     return [subjects, motions]
 
 
-def _table(
+def ranked_table(
     number: str,
     caption: str,
     sort: Sort,
@@ -355,6 +371,7 @@ def _table(
     rows: Sequence[TableRow],
     with_parameters: bool = True,
 ) -> Table:
+    """A table whose best and second rows are known by metric."""
     ranks: dict[tuple[int, str], int] = {}
     for metric in metrics:
         shown = {at: round(f.interval.mean, _DECIMALS) for at, row in enumerate(rows) if (f := row.figures[metric])}

@@ -43,6 +43,25 @@ def test_runs_are_listed_with_what_can_be_done(checked: Dv, registry: Registry) 
     assert registry.runs.beat(3, None) is True
 
 
+def test_a_run_is_shown_with_what_it_noted_so_far(checked: Dv, registry: Registry) -> None:
+    registry.runs.begin("subject", "dog")
+    notes = registry.run_folder("dog") / "learning"
+    (notes / "steps" / "200").mkdir(parents=True)
+    (notes / "previews").mkdir()
+    (notes / "previews" / "100.mp4").touch()
+    lines = [["token", 1, 0.5, None], ["identity", 100, 0.25, 0.375], ["identity", 200, 0.125, 0.75]]
+    (notes / "curve.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines) + '["torn', encoding="utf-8")
+    shown = " ".join(checked("runs", "show", "dog").out.split())
+    assert "Run 1 of dog" in shown and "step 200 loss 0.125, held-out loss 0.75" in shown
+    assert "identity 2 steps, held-out loss 0.375 to 0.75" in shown
+    told = json.loads(checked("runs", "show", "1", "--json").out)
+    assert told["learning"]["identity"]["held_out_loss"] == [[100, 0.375], [200, 0.75]]
+    assert told["kept_steps"] == [{"id": None, "step": 200, "loss": 0.125, "held_out_loss": 0.75}]
+    assert told["previews"] == [str(notes / "previews" / "100.mp4")]
+    registry.runs.end(1, "finished", adapter="dog@1")
+    assert "learning" not in json.loads(checked("runs", "show", "dog", "--json").out)  # dog@1 was removed
+
+
 def test_who_holds_a_name_for_a_moment_stops_no_learner(checked: Dv, registry: Registry) -> None:
     def hold(held: threading.Event, until: threading.Event, longest_s: float) -> None:
         with registry.runs.lock("fox"):

@@ -41,6 +41,18 @@ def test_names_of_the_right_kind_then_versions(publish: Any, offered: Offered) -
     assert offered("dv show \udcff") == []  # as Python gives bytes that are no text
 
 
+def test_kept_steps_of_a_version_or_of_the_newest(home: Path, publish: Any, offered: Offered) -> None:
+    for _ in range(2):
+        publish("chow")
+    for version, step in ((1, 200), (1, 1000), (2, 400), (2, 450)):
+        (home / "adapters" / "chow" / str(version) / "learning" / "steps" / str(step)).mkdir(parents=True)
+    assert offered("dv show chow@1:") == ["chow@1:200", "chow@1:1000"]
+    assert offered("dv compose x --subject chow:4") == ["chow:400", "chow:450"]
+    assert offered("dv compose x --subject=chow@2:45") == ["chow@2:450"]
+    assert offered("dv compose x --motion chow:") == offered("dv show chow@3:") == offered("dv show ../chow:") == []
+    assert offered("dv show chow@x:") == []
+
+
 def test_bases(home: Path, offered: Offered) -> None:
     assert offered("dv base use ") == ["embedded"]
     with Registry.open() as registry:

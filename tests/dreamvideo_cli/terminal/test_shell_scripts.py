@@ -30,6 +30,8 @@ TYPED = [
     ("dv show ch\t", ["show", "chowchow"]),
     ("dv show chowchow@\t2", ["show", "chowchow@2"]),
     ("dv rm walk@\twalk@1\t", ["rm", "walk@1", "walk@1"]),
+    ("dv show walk@1:\t", ["show", "walk@1:400"]),
+    ("dv compose x --motion=walk:\t", ["compose", "x", "--motion=walk:400"]),
     ("dv list --rev\t", ["list", "--reverse"]),
     ("dv compose 'a * is' --subject 狐\t", ["compose", "a * is", "--subject", "狐狸"]),
     ("dv compose x --motion=wa\t", ["compose", "x", "--motion=walk"]),
@@ -85,6 +87,7 @@ def environment(tmp_path: Path, home: Path, publish: Any) -> dict[str, str]:
         publish(name, kind=kind)
     with Registry.open() as registry:
         registry.add_base("big-base", "/models/big", fingerprint="f" * 64)
+    (home / "adapters" / "walk" / "1" / "learning" / "steps" / "400").mkdir(parents=True)
     (tmp_path / "a-film.mp4").touch()
     (tmp_path / "shots").mkdir()
     (tmp_path / "shots" / "rows.csv").touch()

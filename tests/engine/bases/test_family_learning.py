@@ -89,6 +89,29 @@ def test_a_subject_and_a_motion_are_learnt_and_composed(
     assert torch.equal(predicted(fresh), untouched)
 
 
+@pytest.mark.parametrize(
+    ("layers", "kinds"),
+    [
+        ("cross-attention", {"cross_attention"}),
+        ("self-attention+feed-forward", {"self_attention", "feed_forward"}),
+        ("all", {"cross_attention", "self_attention", "feed_forward"}),
+    ],
+)
+def test_identity_adapters_sit_beside_the_layers_asked_for_and_a_motions_beside_them(
+    sample: Sample, photographs: list[Path], clip: Path, tmp_path: Path, layers: str, kinds: set[str]
+) -> None:
+    base = sample.load()
+    plan = plan_of_subject(sample, photographs, token_steps=1, adapter_steps=1, layers=layers)
+    learned = learn_subject(plan, base, tmp_path / "subject")
+    of_pictures = {site.name for site in base.sites if site.axis in ("spatial", "joint") and site.kind in kinds}
+    assert read_adapter(tmp_path / "subject").widths.keys() == of_pictures
+    assert estimate(plan, sample.location, device="cpu", dtype="fp32").parameters == learned.parameters
+    learn_motion(plan_of_motion(sample, clip, steps=1), sample.load(), tmp_path / "motion")
+    config = ComposeConfig(steps=1, frames=FRAMES, size=SIZE, guidance_scale=1.0)
+    adapters = (AppliedAdapter(tmp_path / "subject", "subject"), AppliedAdapter(tmp_path / "motion", "motion"))
+    assert compose(sample.load(), "a * runs", seed=1, config=config, adapters=adapters).frames.any()
+
+
 @pytest.mark.parametrize(("time_embedding", "where"), [(True, TEMPORAL_AND_TIME), (False, TEMPORAL)])
 def test_fine_tuning_trains_the_parameters_of_its_labels(
     sample: Sample, photographs: list[Path], clip: Path, tmp_path: Path, time_embedding: bool, where: Where

@@ -52,21 +52,23 @@ def workers_of(node: Any) -> list[int]:
 
 
 def test_two_workers_make_what_one_process_makes(dv: Any, write: Write, tmp_path: Path) -> None:
-    file = write(TOKEN, BARE, seeds="[0, 1]")
+    file = write(TOKEN.replace("}", ', steps = [1, "last"]}'), BARE)
     done = dv("suite", "run", file, "--on", "ray", "--workers", "2", "--device", "cpu")
     assert done.code == 0, done.err
-    assert "4 made, 0 kept, 0 failed" in done.err
+    assert "3 made, 0 kept, 0 failed" in done.err
     assert learnt() == ["trial-fox-textual-inversion@1"]
     by_ray = {result.cell: result for result in read_results(tmp_path / "trial")}
-    assert [step for step, _ in by_ray[max(by_ray, key=str)].parts["subject"].losses["token"]] == [1, 2]
+    stepped = {cell.subject_step: result for cell, result in by_ray.items() if cell.method == "token"}
+    assert {at: result.parts["subject"].step for at, result in stepped.items()} == {1: 1, None: None}
+    assert [step for step, _ in stepped[None].parts["subject"].losses["token"]] == [1, 2]
     assert not list((tmp_path / "home" / "runs").glob("trial-*"))
 
     assert dv("suite", "run", file, "--folder", "here", "--device", "cpu").code == 0
     here = read_results(tmp_path / "here")
-    assert len(here) == len(by_ray) == 4
+    assert len(here) == len(by_ray) == 3
     for result in here:
         assert (result.sha256, result.scores) == (by_ray[result.cell].sha256, by_ray[result.cell].scores)
-    assert "0 made, 4 kept" in dv("suite", "run", file, "--device", "cpu").err
+    assert "0 made, 3 kept" in dv("suite", "run", file, "--device", "cpu").err
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers in /proc")

@@ -198,7 +198,10 @@ def test_everything_wrong_is_said_before_anything_is_begun(dv: Any, write: Write
     done = dv("suite", "run", write('"dreamvideo"', more=FOX.replace('"fox"\nclass', '"fox red"\nclass')))
     assert (done.code, "'trial-fox red-dreamvideo' can't be a name" in done.err) == (2, True)
     assert dv("suite", "run", "nothing").code == 2
-    assert "embedded-base, paper, paper-animatediff, paper-tune-a-video, small" in dv("suite", "run", "nothing").err
+    assert (
+        "embedded-base, embedded-steps, paper, paper-animatediff, paper-tune-a-video, small"
+        in dv("suite", "run", "nothing").err
+    )
 
 
 def test_one_process_a_folder_and_one_suite_a_folder(dv: Any, write: Write, tmp_path: Path) -> None:

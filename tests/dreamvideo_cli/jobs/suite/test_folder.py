@@ -20,7 +20,7 @@ def test_references_are_kept_as_a_browser_plays_them_and_follow_their_files(tmp_
     shutil.copyfile(MATERIAL / "rex" / "1.png", photo)
     expected = Expected("a dog", (photo,), (ReferenceClip(clip), ReferenceClip(clip, end=0.5)))
     task = PlannedCell(
-        Cell("lora", "fox", "zigzag", "a *", 0), "a *", {}, ComposeConfig(), expected, {}, "", None, [], False, ()
+        Cell("lora", "fox", "zigzag", "a *", 0), "a *", {}, ComposeConfig(), expected, {}, {}, "", None, [], False, ()
     )
     pictures, clips = references_of(tmp_path, task)
     (before,) = pictures
@@ -46,7 +46,7 @@ def test_a_folder_of_frames_is_kept_anew_where_a_frame_or_the_part_that_is_used_
     def kept(**part: float) -> bytes:
         expected = Expected("a dog", (), (ReferenceClip(frames, source_fps=4, **part),))
         task = PlannedCell(
-            Cell("lora", None, "zigzag", "a", 0), "a", {}, ComposeConfig(), expected, {}, "", None, [], False, ()
+            Cell("lora", None, "zigzag", "a", 0), "a", {}, ComposeConfig(), expected, {}, {}, "", None, [], False, ()
         )
         return (tmp_path / references_of(tmp_path, task)[1][0]).read_bytes()
 

@@ -14,11 +14,16 @@ from tests.dreamvideo_cli.commands.suite.sample import MATERIAL
 
 
 def test_dvs_own_suites() -> None:
-    assert shipped_suites() == ["embedded-base", "paper", "paper-animatediff", "paper-tune-a-video", "small"]
+    assert shipped_suites() == [
+        "embedded-base", "embedded-steps", "paper", "paper-animatediff", "paper-tune-a-video", "small",
+    ]  # fmt: skip
     small = read_suite(suite_file("small"))
     assert (len(small.methods), len(small.subjects), len(small.motions), len(small.prompts)) == (4, 2, 2, 1)
     full = read_suite(suite_file("embedded-base"))
     assert (len(full.subjects), len(full.motions), len(full.seeds)) == (6, 3, 3)
+    steps = read_suite(suite_file("embedded-steps"))
+    assert (len(steps.subjects), len(steps.motions), len(steps.cells())) == (6, 3, 864)
+    assert {len(method.steps) for method in steps.methods} == {4}
 
 
 def test_the_papers_suite_says_what_the_user_must_fill_in(dv: Any, home: Path) -> None:
