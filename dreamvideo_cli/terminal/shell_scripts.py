@@ -32,10 +32,11 @@ _dv_completion() {{
     local line=${{COMP_LINE:0:COMP_POINT}} before="" value
     local word=${{line##*[[:space:]]}} breaks=${{COMP_WORDBREAKS//[^@=:]/}}
     # Bash puts a reply after the last of its word breaks, such as the = of an option. An @, as before a version,
-    # it takes to the reply.
+    # it takes to the reply, which says nothing of the option.
     if [[ -n $breaks && $word == *[$breaks]* ]]; then
         before=${{word%"${{word##*[$breaks]}}"}}
         before=${{before%@}}
+        before=${{before#--*=}}
     fi
     COMPREPLY=()
     while IFS=$'\\t' read -r value _; do

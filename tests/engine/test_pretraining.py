@@ -124,7 +124,9 @@ def test_clips_train_temporal_layers_and_what_reads_text_and_leave_how_things_lo
     for kind in (".temp_convs.", ".temp_attentions.", ".attn2.", "text_encoder."):
         assert any(kind in name for name in changed), kind
     for kind in (".resnets.", ".attn1.", ".ff."):
-        assert not {n for n in changed if kind in n and ".temp_attentions." not in n and "transformer_in" not in n}, kind
+        assert not {n for n in changed if kind in n and ".temp_attentions." not in n and "transformer_in" not in n}, (
+            kind
+        )
 
 
 def test_a_judge_is_trained_beside_the_others(trained: tuple[Path, Path], tmp_path: Path) -> None:
