@@ -47,7 +47,7 @@ def test_missing_weights_are_named(subject: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": "99"}, "format 99, this dv reads up to 4"),
+        ({"format_version": "99"}, "format 99, this dv reads up to 5"),
         ({"format_version": "one"}, "not an adapter"),
         ({"rank": "4"}, "says rank, which this dv does not know"),
         ({"kind": None}, "not an adapter"),
