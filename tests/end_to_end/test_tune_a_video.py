@@ -10,10 +10,11 @@ import pytest
 
 from engine.bases.location import EMBEDDED
 from engine.evaluation.suites.results import read_results
-from tests.end_to_end.conftest import MATERIAL, Dv
+from tests.end_to_end.conftest import Dv
 from tests.end_to_end.test_animatediff import OF_INDIVIDUALS, SUITE
 from tests.engine.bases.tiny_animatediff import write_image_model
 from tests.engine.conftest import write_base
+from tests.rendering import MATERIAL
 
 ALONE = """[
     { name = "tune-a-video, motion alone", motion = "tune-a-video" },

@@ -68,12 +68,12 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list
     shown = [("dog/1", "zigzag", "beach"), ("bird/1", "left", "sea"), ("rocket/1", "growing", "street")]
     videos, references = [], []
     for (name, motion, scene), video_size, size in zip(shown, VIDEO_SIZES, REFERENCE_SIZES, strict=True):
-        frames, video = rendered(name, motion, scene, frames=4), folder / name
+        frames, video = rendered(name, motion, scene, frames=4), folder / name.replace("/", "-")
         video.mkdir()
         for number, frame in enumerate(frames):
             Image.fromarray(frame).resize(video_size).save(video / f"{number}.png")
         videos.append(video)
-        references.append(folder / f"{name}.png")
+        references.append(video.with_suffix(".png"))
         Image.fromarray(frames[0]).resize(size).save(references[-1])
     return videos, references
 

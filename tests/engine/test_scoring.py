@@ -40,7 +40,7 @@ def write(tmp_path_factory: pytest.TempPathFactory) -> Write:
     def write(name: str, motion: str, order: list[int] | None = None, fps: float = FPS) -> Path:
         """A rendered clip as a file, its frames in another order where one is given."""
         frames = rendered(name, motion)
-        path = folder / f"{name}-{motion}-{fps:g}-{order}.mp4"
+        path = folder / f"{name.replace('/', '-')}-{motion}-{fps:g}-{order}.mp4"
         write_video(frames if order is None else frames[order], path, fps, {})
         return path
 
@@ -89,12 +89,12 @@ def test_over_several_subjects_the_videos_own_pictures_are_the_most_like_it(scor
     words = ("dog", "bird", "rocket", "fish", "teapot")
     pictures, videos = {}, {}
     for word in words:
-        one = individual_named(f"{word}-1")
+        one = individual_named(f"{word}/1")
         pictures[word] = [tmp_path / f"{word}-{i}.png" for i in range(4)]
         for i, path in enumerate(pictures[word]):
             Image.fromarray(photograph(one, i, scene="night").pixels).save(path)
         videos[word] = tmp_path / f"{word}.mp4"
-        write_video(rendered(f"{word}-1", "left", "night", seed=1, frames=2), videos[word], FPS, {})
+        write_video(rendered(f"{word}/1", "left", "night", seed=1, frames=2), videos[word], FPS, {})
     likeness = replace(scorer, metrics=[m for m in METRICS if m.name in ("clip_i", "dino_i")])
     table = {
         (word, other): likeness.score(videos[word], Expected(references=tuple(pictures[other])))

@@ -275,7 +275,7 @@ objects = ["dog/1"]
         "subject rex: class is missing",
         "subject Rex: images is missing",
         "the name 'rex' is there 3 times",
-        "the embedded base's world has no 'moon'",
+        "'moon' names no individual: name one by its class and seed, as in dog/7",
         "'rocket/seven' names no individual: name one by its class and seed, as in dog/7",
         "no 'ghost' in 'figures'",
         f"motion turn: clips: there is no file or folder {tmp_path / 'gone'}",

@@ -37,7 +37,7 @@ def test_adapters_travel_in_one_file(
     assert again.out == "dog@3\ndog@2\nrun@1\n"
     assert "dog@1 became dog@3" in again.err and "dog@2 was here already" in again.err
     assert checked("import", "all.dvpack", "run", "--as", "jog").out == "jog@1\n"
-    assert "dog/3" in checked("import", "dog-3.dvpack", check=2).err
+    assert "dog-3" in checked("import", "dog-3.dvpack", check=2).err
     checked("verify", "--no-sources")
 
 

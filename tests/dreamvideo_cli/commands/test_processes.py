@@ -12,11 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import dreamvideo_cli
 import engine.losses
 from registry import Registry
+from tests.rendering import MATERIAL
 
-MATERIAL = Path(dreamvideo_cli.__file__).parent / "material"
 TWO_SAMPLES = ["--size", "32", "--batch-size", "1", "--gradient-accumulation", "2", "--device", "cpu"]
 MOTION = [*TWO_SAMPLES, "--frames", "2", "--steps", "10"]
 SUBJECT = [*TWO_SAMPLES, "--class", "dog", "--token-steps", "5", "--adapter-steps", "5"]
@@ -66,7 +65,7 @@ def test_a_suite_is_not_for_processes_that_are_started_together(dv: Any, monkeyp
 
 
 def test_a_run_of_one_process_goes_on_in_two(dv: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert dv("subject", "learn", "alone", MATERIAL / "fox", *SUBJECT).code == 0
+    assert dv("subject", "learn", "alone", MATERIAL / "rex", *SUBJECT).code == 0
     denoised = engine.losses.denoised
     calls: list[None] = []
 
@@ -78,7 +77,7 @@ def test_a_run_of_one_process_goes_on_in_two(dv: Any, monkeypatch: pytest.Monkey
 
     with monkeypatch.context() as patch:
         patch.setattr("engine.losses.denoised", stopped)
-        assert dv("subject", "learn", "together", MATERIAL / "fox", *SUBJECT).code == 130
+        assert dv("subject", "learn", "together", MATERIAL / "rex", *SUBJECT).code == 130
     done = launched("subject", "learn", "together", "--resume", "--device", "cpu")
     assert (done.returncode, done.stdout) == (0, "together@1\n"), done.stderr
     assert difference("together@1", "alone@1") < 1e-5

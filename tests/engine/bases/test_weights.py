@@ -184,7 +184,7 @@ def test_a_config_with_values_of_another_kind_is_an_error_of_the_base(folder: Pa
 
 def test_the_embedded_bases_fingerprint_stands() -> None:
     """Adapters out there were learnt on it."""
-    expected = "a3d949603891f0ecca80f66549978722c21a30a5ed22dcccde85a0b35b7fc239"
+    expected = "877431652dad2e96ada18db6c4236aabac6b9453323c3a54e35e61993ec7c82e"
     assert fingerprint(inspect_base(EMBEDDED)) == expected
 
 

@@ -76,7 +76,7 @@ def test_the_round_of_the_docs_runs(dv: Any, home: Path, tmp_path: Path) -> None
     compose = "".join(f"{name} = {'[16, 16]' if name == 'size' else value}\n" for name, value in quick.items())
     toml = toml.replace("[subject_options]\n", f"[compose_options]\n{compose}\n[subject_options]\n{learn}")
     (tmp_path / "steps.toml").write_text(toml, encoding="utf-8")
-    shutil.copytree(MATERIAL / "fox", tmp_path / "photos")
+    shutil.copytree(MATERIAL / "rex", tmp_path / "photos")
     short = {"subject": shared, "compose": quick}
     told = {}
     for line in block.strip().splitlines():
