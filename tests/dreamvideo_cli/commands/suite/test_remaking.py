@@ -26,7 +26,6 @@ from registry import Registry
 from tests.dreamvideo_cli.commands.suite.sample import (
     BARE,
     FOX,
-    MATERIAL,
     SMALL,
     TOKEN,
     ZIGZAG,
@@ -34,6 +33,7 @@ from tests.dreamvideo_cli.commands.suite.sample import (
     by_method,
     learnt,
 )
+from tests.rendering import MATERIAL
 
 
 def test_a_second_run_makes_only_what_is_missing_damaged_or_different(dv: Any, write: Write, tmp_path: Path) -> None:

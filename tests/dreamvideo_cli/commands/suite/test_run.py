@@ -20,7 +20,8 @@ from dreamvideo_cli.jobs.suite.folder import write_cells
 from engine.errors import InputError
 from engine.evaluation.suites.results import read_results
 from registry import Registry
-from tests.dreamvideo_cli.commands.suite.sample import BARE, FOX, MATERIAL, TOKEN, ZIGZAG, Write, by_method, learnt
+from tests.dreamvideo_cli.commands.suite.sample import BARE, FOX, TOKEN, ZIGZAG, Write, by_method, learnt
+from tests.rendering import MATERIAL
 
 
 def test_methods_are_learnt_composed_scored_and_told(dv: Any, write: Write, tmp_path: Path) -> None:

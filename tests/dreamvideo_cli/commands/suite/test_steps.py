@@ -14,7 +14,8 @@ import pytest
 
 from engine.evaluation.suites.results import read_results
 from registry import Registry
-from tests.dreamvideo_cli.commands.suite.sample import BARE, MATERIAL, Write, learnt
+from tests.dreamvideo_cli.commands.suite.sample import BARE, Write, learnt
+from tests.rendering import MATERIAL
 
 STEPPED = '{{name = "token", subject = "textual-inversion", subject_options = {{{}}}, steps = [{}]}}'
 

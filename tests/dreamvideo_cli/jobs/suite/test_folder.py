@@ -12,7 +12,7 @@ from engine.data.clips import probe_clip
 from engine.evaluation.expected import Expected, ReferenceClip
 from engine.evaluation.suites.results import Cell
 from engine.methods.dreamvideo import ComposeConfig
-from tests.dreamvideo_cli.commands.suite.sample import MATERIAL
+from tests.rendering import MATERIAL
 
 
 def test_references_are_kept_as_a_browser_plays_them_and_follow_their_files(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from dreamvideo_cli.jobs.suite.shipped import shipped_suites, suite_file
 from engine.evaluation.suites.reading import read_suite
-from tests.dreamvideo_cli.commands.suite.sample import MATERIAL
+from tests.rendering import MATERIAL
 
 
 def test_dvs_own_suites() -> None:
