@@ -18,7 +18,7 @@ from torch import nn
 from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
 
 from engine.pretraining import autoencoder, denoiser, self_supervised, text_image
-from engine.pretraining.miniature import miniature_of
+from engine.pretraining.miniature import Miniature, miniature_of
 from engine.pretraining.settings import Recipe
 from engine.pretraining.stage import steps_taken, weights_file
 from engine.pretraining.starting import write_steps
@@ -53,7 +53,7 @@ def export(recipe: Recipe, work: Path, folder: Path) -> int:
     for name in _OF_THE_WORLD:
         if (folder / name).is_dir():
             processor.save_pretrained(folder / name)
-    _write(folder / "model_index.json", miniature.pipeline)
+    _write(folder / "model_index.json", _index(miniature))
     if miniature.recommended and not (folder / "recommended.json").exists():
         _write(folder / "recommended.json", miniature.recommended)
     steps = {name: steps_taken(work, name) for name in recipe.stages if weights_file(work, name) is not None}
@@ -62,6 +62,17 @@ def export(recipe: Recipe, work: Path, folder: Path) -> int:
     if size > MAX_BYTES:
         raise ValueError(f"the base takes {size} bytes, more than the {MAX_BYTES} that the package has room for")
     return size
+
+
+def _index(miniature: Miniature) -> dict[str, object]:
+    """diffusers' index: of each part its library and class."""
+    models = {
+        "vae": miniature.autoencoder_class,
+        "text_encoder": miniature.text_encoder_class,
+        miniature.family.parts.denoiser: miniature.denoiser_class,
+    }
+    classes = {part: [kind.__module__.partition(".")[0], kind.__name__] for part, kind in models.items()}
+    return dict(sorted({**miniature.pipeline, **classes}.items()))
 
 
 def copy_world_models(base: Path, folder: Path) -> None:

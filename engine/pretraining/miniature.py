@@ -26,7 +26,7 @@ class Miniature(Protocol):
 
     @property
     def pipeline(self) -> Mapping[str, object]:
-        """What `model_index.json` says."""
+        """What `model_index.json` says beside the classes of the models."""
 
     @property
     def recommended(self) -> Mapping[str, object]:

@@ -44,10 +44,7 @@ class Unet3dMiniature:
         return {
             "_class_name": "TextToVideoSDPipeline",
             "scheduler": ["diffusers", "DDIMScheduler"],
-            "text_encoder": ["transformers", "CLIPTextModel"],
             "tokenizer": ["transformers", "CLIPTokenizer"],
-            "unet": ["diffusers", "UNet3DConditionModel"],
-            "vae": ["diffusers", "AutoencoderKL"],
         }
 
     @property
