@@ -8,6 +8,7 @@ without a library for tensors.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +33,19 @@ def read_curves(folder: Path) -> dict[str, dict[str, Any]]:
     return parts
 
 
-def last_losses(folder: Path) -> tuple[dict[int, float], dict[int, float]]:
-    """The losses of the last part by step, and the held-out ones, of those steps at which they were measured."""
-    curve = list(read_curves(folder).values())[-1]
-    return dict(curve["loss"]), dict(curve["held_out_loss"])
-
-
-def steps_in(folder: Path) -> list[int]:
-    """The steps that were kept, in order."""
-    found = (folder / LEARNING / STEPS).glob("*")
-    return sorted(int(step.name) for step in found if step.is_dir() and step.name.isdigit())
+def last_losses(curves: Mapping[str, Mapping[str, Any]]) -> tuple[dict[int, float], dict[int, float]]:
+    """The losses of the last part of `read_curves` by step, and the held-out ones, of those steps at which they were
+    measured; none where nothing was noted."""
+    if not curves:
+        return {}, {}
+    last = list(curves.values())[-1]
+    return dict(last["loss"]), dict(last["held_out_loss"])
 
 
 def held_out_at_end(folder: Path) -> float | None:
     """The held-out loss of an adapter as it is; None where it wasn't measured."""
-    curves = list(read_curves(folder).values())
-    measured = curves[-1]["held_out_loss"] if curves else []
-    return float(measured[-1][1]) if measured else None
+    _, held_out = last_losses(read_curves(folder))
+    return next(reversed(held_out.values()), None)
 
 
 def previews_in(folder: Path) -> list[Path]:

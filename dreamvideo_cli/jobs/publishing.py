@@ -65,12 +65,11 @@ def adapter_row(
 
 def describe_steps(folder: Path) -> None:
     """Say in the folder of an adapter that is about to be published what its kept steps are."""
-    from engine.learning_folder import last_losses
+    from engine.learning_folder import last_losses, read_curves
     from registry.kept_steps import describe, folders
 
-    steps = folders(folder)
-    losses, held_out = last_losses(folder) if steps else ({}, {})
-    for step, kept in steps:
+    losses, held_out = last_losses(read_curves(folder))
+    for step, kept in folders(folder):
         describe(kept, loss=losses[step], held_out_loss=held_out.get(step))
 
 

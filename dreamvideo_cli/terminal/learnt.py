@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamvideo_cli.wording import bytes_text, count_text
-from engine.learning_folder import LEARNING, PLOT, previews_in, read_curves, steps_in
+from engine.learning_folder import LEARNING, PLOT, last_losses, previews_in, read_curves
 
 if TYPE_CHECKING:
     from registry import AdapterAtStep
@@ -49,12 +49,13 @@ def shown_learning(folder: Path, kept: Sequence[Mapping[str, Any]]) -> ShownLear
 
 def shown_run(folder: Path) -> ShownLearning:
     """What lies in the folder of a run that isn't over, or was stopped."""
+    from registry.kept_steps import folders
+
     curves = read_curves(folder)
-    last = list(curves.values())[-1] if curves else {"loss": [], "held_out_loss": []}
-    losses, held_out = dict(last["loss"]), dict(last["held_out_loss"])
+    losses, held_out = last_losses(curves)
     kept = [
         {"id": None, "step": step, "loss": losses.get(step), "held_out_loss": held_out.get(step)}
-        for step in steps_in(folder)
+        for step, _ in folders(folder)
     ]  # fmt: skip
     return ShownLearning(folder, curves, kept, previews_in(folder))
 

@@ -80,7 +80,7 @@ def test_a_run_that_goes_on_has_noted_all_steps(learn: Callable[..., Learned], t
     curve = read_curves(tmp_path / "out")["motion"]
     assert [step for step, _ in curve["loss"]] == [1, 2, 3, 4]
     assert [step for step, _ in curve["held_out_loss"]] == [0, 1, 2, 3, 4]
-    losses, held_out = last_losses(tmp_path / "out")
+    losses, held_out = last_losses(read_curves(tmp_path / "out"))
     assert (losses[3], held_out[3]) == (curve["loss"][2][1], curve["held_out_loss"][3][1])
 
 
