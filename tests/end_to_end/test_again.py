@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from tests.end_to_end.conftest import Dv, command_line
 from tests.rendering import MATERIAL
-
-Dv = Callable[..., Any]
 
 
 def test_a_video_is_made_again_from_its_file(dv: Dv, tmp_path: Path) -> None:
@@ -40,7 +36,7 @@ def test_a_video_is_made_again_from_its_file(dv: Dv, tmp_path: Path) -> None:
 def test_a_run_is_stopped_from_elsewhere_and_never_pruned_while_it_works(dv: Dv, home: Path) -> None:
     learn = ("subject", "learn", "fox", str(MATERIAL / "rex"), "--class", "dog", "--snapshot-every", "1")
     process = subprocess.Popen(
-        [sys.executable, "-m", "dreamvideo_cli", *learn, "--token-steps", "100000"],
+        command_line(*learn, "--token-steps", "100000"),
         env={**os.environ, "DV_HOME": str(home)},
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -76,7 +76,7 @@ def test_its_baseline_and_dreamvideo_are_learnt_composed_and_measured(
     dv("base", "add", "ad", image_model, "--motion-module", module)
     written = SUITE.replace("MATERIAL", str(MATERIAL)).replace("JUDGES", str(Path(EMBEDDED.model) / "judges"))
     (tmp_path / "trial.toml").write_text(written, encoding="utf-8")
-    dv("suite", "run", "trial.toml", OMP_NUM_THREADS="1")
+    dv("suite", "run", "trial.toml")
     results = {result.cell.method: result for result in read_results(tmp_path / "trial")}
     assert results.keys() == {"dreamvideo", "animatediff"}
     for name, result in results.items():

@@ -6,19 +6,16 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.end_to_end.conftest import Dv, command_line
 from tests.rendering import MATERIAL
 
 SHORT = ("--token-steps", "3", "--adapter-steps", "3")
 FAST = ("--steps", "2", "--guidance-scale", "1")
-Dv = Callable[..., Any]
 
 
 @pytest.fixture
@@ -29,9 +26,9 @@ def learnt(dv: Dv) -> None:
 
 
 @pytest.mark.usefixtures("learnt")
-def test_subject_and_motion_meet_in_a_file_that_tells_how_it_was_made(dv: Dv, tmp_path: Path) -> None:
+def test_subject_and_motion_meet_in_a_file_that_tells_how_it_was_made(dv: Dv, process: Dv, tmp_path: Path) -> None:
     compose = ("compose", "a fox zigzagging", "--subject", "fox", "--motion", "zigzag", "--seed", "5", *FAST)
-    assert dv(*compose, "-o", "one.mp4").out == "one.mp4\n"
+    assert process(*compose, "-o", "one.mp4").out == "one.mp4\n"
     record = json.loads(dv("inspect", "one.mp4", "--json").out)
     assert record["prompt"] == "a * zigzagging"
     assert record["seed"] == 5
@@ -44,7 +41,7 @@ def test_subject_and_motion_meet_in_a_file_that_tells_how_it_was_made(dv: Dv, tm
     text = json.dumps(record)
     assert str(tmp_path) not in text
 
-    # The same seed gives the same bytes, alone or among several.
+    # The same seed gives the same bytes in another process, alone or among several.
     dv(*compose, "-o", "again.mp4")
     dv(*compose[:-6], "--seed", "4", *FAST, "--count", "2", "-o", "many.mp4")
     one = (tmp_path / "one.mp4").read_bytes()
@@ -65,26 +62,26 @@ def test_versions_lists_and_removal(dv: Dv, home: Path) -> None:
     assert dv("subject", "learn", "fox", MATERIAL / "rex", "--class", "dog", *SHORT).out == "fox@3\n"
 
 
-def test_a_killed_run_resumes_to_the_same_bytes(dv: Dv, home: Path) -> None:
+def test_a_killed_run_resumes_to_the_same_bytes(dv: Dv, process: Dv, home: Path) -> None:
     settings = ("--token-steps", "4", "--adapter-steps", "40", "--snapshot-every", "2")
     learn = ("subject", "learn", "fox", str(MATERIAL / "rex"), "--class", "dog", *settings)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dreamvideo_cli", *learn],
+    killed = subprocess.Popen(
+        command_line(*learn),
         env={**os.environ, "DV_HOME": str(home)},
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
     snapshot = home / "runs" / "fox" / "identity.snapshot"
     deadline = time.monotonic() + 200
-    while not snapshot.exists() and time.monotonic() < deadline and process.poll() is None:
+    while not snapshot.exists() and time.monotonic() < deadline and killed.poll() is None:
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL, "the run ended before it could be killed"
 
     assert dv("list", "--names").out == ""
     refused = dv(*learn, check=2)
     assert "--resume" in refused.err
-    assert dv("subject", "learn", "fox", "--resume").out == "fox@1\n"
+    assert process("subject", "learn", "fox", "--resume").out == "fox@1\n"
     assert not (home / "runs" / "fox").exists()
     assert dv("subject", "learn", "whole", *learn[3:]).out == "whole@1\n"
     for name in ("adapter.safetensors", "learned_embeds.safetensors"):
@@ -94,8 +91,10 @@ def test_a_killed_run_resumes_to_the_same_bytes(dv: Dv, home: Path) -> None:
 
 def test_ctrl_c_says_how_to_go_on(dv: Dv, home: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "dreamvideo_cli", "subject", "learn", "fox", str(MATERIAL / "rex"), "--class", "dog",
-         "--token-steps", "100000", "--snapshot-every", "1"],
+        command_line(
+            "subject", "learn", "fox", MATERIAL / "rex", "--class", "dog", "--token-steps", "100000",
+            "--snapshot-every", "1",
+        ),
         env={**os.environ, "DV_HOME": str(home)},
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
