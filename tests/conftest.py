@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 
 
@@ -10,3 +11,10 @@ def pytest_configure() -> None:
     it and would hand that on."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Free the collector from looking again and again through all that was loaded, which stays to the end."""
+    gc.freeze()
+    gc.enable()
