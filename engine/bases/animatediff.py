@@ -101,6 +101,9 @@ class AnimateDiff(FrameByFrameUNet):
             model: nn.Module = UNetMotionModel.from_unet2d(image_model, module, load_weights=False)
         return model.eval().requires_grad_(False)
 
+    def stored_in(self, name: str) -> str | None:
+        return "motion_module" if ".motion_modules." in name else "unet"
+
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         frames = noisy.shape[2]
         with nullcontext() if frames > 1 else _without_motion(denoiser):

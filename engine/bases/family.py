@@ -331,6 +331,10 @@ class Family(Protocol):
     def labels(self, denoiser: nn.Module) -> dict[str, Label]:
         """A label for every parameter. Raises `BaseError` for a name that no rule knows."""
 
+    def stored_in(self, name: str) -> str | None:
+        """The folder whose weights hold a tensor of the denoiser's state, which has the same name there; None where no
+        file of a base holds it."""
+
     def native_name(self, layer: str) -> str | None:
         """What the model's own code calls a layer, as ComfyUI does; None where there is no such name."""
 

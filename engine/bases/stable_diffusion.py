@@ -8,6 +8,7 @@ alone is the image model's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -68,6 +69,9 @@ class StableDiffusion(FrameByFrameUNet):
             model = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(info.places["unet"]))
             inflated: nn.Module = inflate(model)
         return inflated.eval().requires_grad_(False)
+
+    def stored_in(self, name: str) -> str | None:
+        return None if re.match(_OVER_FRAMES, name) else "unet"
 
     def predict(self, denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         frames = noisy.shape[2]

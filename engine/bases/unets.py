@@ -128,6 +128,9 @@ class FrameByFrameUNet:
             labels[name] = Label(axis, _kind(name, axis), _depth(name, denoiser), projection_of(name))
         return labels
 
+    def stored_in(self, name: str) -> str | None:
+        return "unet"
+
     def native_name(self, layer: str) -> str | None:
         return None
 

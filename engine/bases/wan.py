@@ -205,6 +205,9 @@ class Wan:
         """Norms count with the layer that they feed; the projection of the text counts with cross-attention."""
         return {name: _label(name) for name, _ in denoiser.named_parameters()}
 
+    def stored_in(self, name: str) -> str | None:
+        return "transformer"
+
     def native_name(self, layer: str) -> str | None:
         place = re.fullmatch(r"(blocks\.\d+)\.(\w+\..+)", layer)
         native = _NATIVE.get(place.group(2)) if place is not None else None

@@ -27,7 +27,7 @@ _PLAIN = {
     "diffusers": {"safetensors": "diffusion_pytorch_model.safetensors", "bin": "diffusion_pytorch_model.bin"},
     "transformers": {"safetensors": "model.safetensors", "bin": "pytorch_model.bin"},
 }
-_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx")
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def weights_of(folder: Path) -> Weights:
     names = [file.name for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []
     found = chosen(folder, names)
     if found is None:
-        others = sorted(name for name in names if name.endswith(_WEIGHT_SUFFIXES))
+        others = sorted(name for name in names if name.endswith(WEIGHT_SUFFIXES))
         beside = f"; {others[0]} is not a name that diffusers or transformers gives to weights" if others else ""
         raise BaseError(f"{folder} has no weights (*.safetensors or *.bin){beside}")
     if missing := [name for name in found.files if name not in names]:
@@ -127,7 +127,7 @@ def bytes_of(folder: Path) -> int:
     """The bytes of a component's files, of the weights only those that are used."""
     files = [file for file in folder.rglob("*") if file.is_file()]
     used = chosen(folder, [file.name for file in files if file.parent == folder])
-    kept = [file for file in files if file.suffix not in _WEIGHT_SUFFIXES or (used and file in used.paths)]
+    kept = [file for file in files if file.suffix not in WEIGHT_SUFFIXES or (used and file in used.paths)]
     return sum(file.stat().st_size for file in kept if file.is_file())
 
 
@@ -143,7 +143,7 @@ def as_the_only_ones(weights: Weights, library: Library) -> Iterator[Path]:
         shown = Path(place) / weights.folder.name
         shown.mkdir()
         for file in weights.folder.iterdir():
-            if file.is_file() and file.suffix not in _WEIGHT_SUFFIXES and not file.name.endswith(".index.json"):
+            if file.is_file() and file.suffix not in WEIGHT_SUFFIXES and not file.name.endswith(".index.json"):
                 (shown / file.name).symlink_to(file.resolve())
         for path in weights.paths:
             (shown / (path.name if weights.index else name)).symlink_to(path.resolve())

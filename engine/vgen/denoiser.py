@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from engine.bases.location import BaseInfo
 from engine.bases.unet3d import UNET3D
+from engine.bases.writing import write_base_like
 from engine.errors import AdapterError, BaseError
 from engine.vgen.adapters import names_in
 from engine.vgen.pickles import tensors_of
@@ -42,8 +43,6 @@ def write_base(file: Path, beside: BaseInfo, folder: Path) -> None:
 
     Raises `BaseError` where the file doesn't fit that base's configuration; then nothing is left behind.
     """
-    from safetensors.torch import save_file
-
     if beside.family != UNET3D.name:
         raise BaseError(f"the base {beside.location.name} is of the family {beside.family}: it must be {UNET3D.name}")
     if folder.exists():
@@ -56,18 +55,7 @@ def write_base(file: Path, beside: BaseInfo, folder: Path) -> None:
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        (partial / "unet").mkdir(parents=True)
-        shutil.copy(beside.places["unet"] / "config.json", partial / "unet")
-        save_file(weights, partial / "unet" / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
-        for part, place in beside.places.items():
-            if part != "unet":
-                shutil.copytree(place, partial / part)
-        if beside.image_encoder is not None:
-            shutil.copytree(beside.image_encoder, partial / "image_encoder")
-        if (extractor := beside.folder / "feature_extractor").is_dir():
-            shutil.copytree(extractor, partial / extractor.name)
-        if (index := beside.folder / "model_index.json").is_file():
-            shutil.copy(index, partial)
+        write_base_like(beside, partial, {UNET3D.parts.denoiser: weights})
         partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

@@ -299,6 +299,9 @@ class TinyJointFamily:
     def labels(self, denoiser: nn.Module) -> dict[str, Label]:
         return {name: _label(name) for name, _ in denoiser.named_parameters()}
 
+    def stored_in(self, name: str) -> str | None:
+        return "transformer"
+
     def native_name(self, layer: str) -> str | None:
         return None
 
