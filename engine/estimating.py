@@ -32,9 +32,9 @@ from engine.sampling.inversion import REFINEMENTS
 if sys.platform != "win32":
     import resource
 
-_EFFICIENCY = 0.35
+EFFICIENCY = 0.35
 """Share of a matrix product's speed that a training step reaches: measured between 0.2 and 0.5."""
-_ENCODING_EFFICIENCY = 0.8
+ENCODING_EFFICIENCY = 0.8
 """The same of encoders, whose layers are larger: measured between 0.6 and 0.9."""
 
 
@@ -66,7 +66,7 @@ def estimate(
     if offload:
         check_offload(plan)
     where, precision = compute.device, compute.dtype
-    info, model, family = _counted(location)
+    info, model, family = counted_base(location)
     config, recipe = plan.settings.config, plan.method.recipe(plan.settings.config)
     parameters = trainable_parameters(recipe, model, family, info.cross_attention_dim, info.image_embedding_width)
     steps = {part.name: part.steps for part in recipe.parts}
@@ -74,8 +74,8 @@ def estimate(
     if isinstance(plan, MotionPlan):
         sampling = sampling_of(plan.settings.config, info.layout)
         frames = max(sampling.length(clip.frames, clip.fps) for clip, _ in plan.clips)
-    latents = _latents(location, config.batch_size, frames, config.size)
-    flops, saved = _cost(location, latents, precision, config.gradient_checkpointing)
+    latents = latents_shape(location, config.batch_size, frames, config.size)
+    flops, saved = forward_cost(location, latents, precision, config.gradient_checkpointing)
     weights = base_weights(info, model, family.parts, compute)
     trained = sum(parameters.values()) * 4 * 4  # weight, gradient and AdamW's two averages, in float32
     if isinstance(recipe.weights, FullWeights):
@@ -84,11 +84,11 @@ def estimate(
     written = sum(parameters.values()) * 4 if where.type == "cpu" else 0
     micro = config.gradient_accumulation
     passes = 4 if config.gradient_checkpointing else 3  # forward, perhaps once more, and backward twice that
-    forward = flops / (matrix_rate(where, precision) * _EFFICIENCY)
+    forward = flops / (matrix_rate(where, precision) * EFFICIENCY)
     seconds = forward * (passes * micro * sum(steps.values()) + _measurements(config, steps))
     seconds += _previews(plan, location, device=device, dtype=dtype)
     encoding = _encoding(plan, info, frames)
-    encoding_seconds = encoding.flops / (matrix_rate(where, precision) * _ENCODING_EFFICIENCY) + encoding.host_seconds
+    encoding_seconds = encoding.flops / (matrix_rate(where, precision) * ENCODING_EFFICIENCY) + encoding.host_seconds
     encoding_bytes = 4 if family.parts.wide else precision.itemsize
     # Previews are made by the encoders, which else would go.
     staying = weights.encoding(0) if config.preview_every else weights.learning(with_text=recipe.token is not None)
@@ -98,7 +98,7 @@ def estimate(
         staying + trained + max(saved, written),
     )
     if where.type == "cpu":
-        peak += _in_use() + encoding.kept * 4
+        peak += process_bytes() + encoding.kept * 4
     notes = notes_on(where, precision)
     return Estimate(parameters, steps, peak, seconds + encoding_seconds, notes, encoding_seconds)
 
@@ -121,7 +121,7 @@ def _previews(plan: SubjectPlan | MotionPlan, location: BaseLocation, *, device:
     count = recipe.parts[-1].steps // every if every else 0
     if not count:
         return 0.0
-    config = preview_config(plan, _counted(location)[0])
+    config = preview_config(plan, counted_base(location)[0])
     return count * composing_seconds(config, location, device=device, dtype=dtype, inverts=recipe.starts_from_clips)
 
 
@@ -141,7 +141,7 @@ def _encoding(plan: SubjectPlan | MotionPlan, info: BaseInfo, window: int) -> En
     )
 
 
-def _in_use() -> int:
+def process_bytes() -> int:
     """Bytes of this process's memory: Python and the libraries, before a model is loaded."""
     if sys.platform == "win32":
         return 0
@@ -157,8 +157,10 @@ def composing_seconds(
     compute = choose_compute(device, dtype)
     branches = config.steps + len(guided_steps(config))
     branches += config.steps * (REFINEMENTS + 1) if inverts else 0
-    flops, _ = _cost(location, _latents(location, 1, config.frames, config.size), compute.dtype, checkpointing=False)
-    return flops * branches / (matrix_rate(compute.device, compute.dtype) * _EFFICIENCY)
+    flops, _ = forward_cost(
+        location, latents_shape(location, 1, config.frames, config.size), compute.dtype, checkpointing=False
+    )
+    return flops * branches / (matrix_rate(compute.device, compute.dtype) * EFFICIENCY)
 
 
 def trainable_parameters(
@@ -184,24 +186,24 @@ def trainable_parameters(
 
 
 @cache
-def _counted(location: BaseLocation) -> tuple[BaseInfo, nn.Module, Family]:
+def counted_base(location: BaseLocation) -> tuple[BaseInfo, nn.Module, Family]:
     """A base's denoiser without weights, and its family. Those who plan many runs ask often."""
     info = inspect_base(location)
     family = family_named(info.family)
     return info, family.skeleton(info), family
 
 
-def _latents(location: BaseLocation, batch: int, frames: int, size: tuple[int, int]) -> tuple[int, ...]:
+def latents_shape(location: BaseLocation, batch: int, frames: int, size: tuple[int, int]) -> tuple[int, ...]:
     """The shape of a batch of latents `(B, C, f, h, w)`."""
-    return (batch, *_counted(location)[0].layout.shape(frames, size))
+    return (batch, *counted_base(location)[0].layout.shape(frames, size))
 
 
 @cache
-def _cost(
+def forward_cost(
     location: BaseLocation, latents: tuple[int, ...], precision: torch.dtype, checkpointing: bool
 ) -> tuple[int, int]:
     """Operations of one forward pass, and the bytes that it keeps for the backward pass."""
-    info, model, family = _counted(location)
+    info, model, family = counted_base(location)
     with quiet_libraries():
         model.to(precision)
     inputs = torch.empty(latents, device="meta", dtype=precision)

@@ -15,7 +15,7 @@ from typing import Any
 
 WITHOUT_EFFECT = frozenset({
     "snapshot_every", "gradient_checkpointing", "workers", "threads", "keep_every", "held_out_every", "preview_every",
-    "preview_prompt",
+    "preview_prompt", "clip_cache",
 })  # fmt: skip
 """Settings that change the time or memory that a result takes, and never the result: a resume may change them."""
 

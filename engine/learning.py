@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from engine.adapters.choosing import Token
@@ -27,6 +26,7 @@ from engine.held_out import Effect, effect, held_out_batches, held_out_loss
 from engine.identity import deciding, deciding_form
 from engine.learning_folder import LEARNING
 from engine.learning_record import Learner, LearningRecord
+from engine.loops import accelerator_for, loop_config
 from engine.losses import Captioned, Denoise, denoised_images, denoised_windows
 from engine.methods.common import CLASS, Part
 from engine.planning import MotionPlan, SubjectPlan, image_prompts, sampling_of
@@ -34,7 +34,6 @@ from engine.previews import Previews
 from engine.processes import Processes
 from engine.prompts import PLACEHOLDER
 from engine.training import (
-    LoopConfig,
     Progress,
     Snapshots,
     generator_at,
@@ -270,10 +269,7 @@ class _Session:
             "plan": _particulars(plan),
             **deciding_form(self.recipe.form),
         }
-        half = {torch.float16: "fp16", torch.bfloat16: "bf16"}.get(base.dtype, "no")
-        # accelerate scales fp16 losses on CUDA only; elsewhere autocast is the base's own affair.
-        precision = half if base.device.type == "cuda" else "no"
-        self.accelerator = Accelerator(cpu=base.device.type == "cpu", mixed_precision=precision)
+        self.accelerator = accelerator_for(base)
         processes = Processes(self.accelerator.process_index, self.accelerator.num_processes)
         self.share = processes.share(self.config.batch_size, self.config.gradient_accumulation)
         previews = Previews(plan, base) if self.config.preview_every and processes.is_first else None
@@ -373,7 +369,9 @@ class _Session:
             loss = train(
                 parameters,
                 loss_at,
-                self._loop(part),
+                loop_config(
+                    config, steps=part.steps, learning_rate=part.learning_rate, micro_batches=len(share.micro_batches)
+                ),
                 accelerator=self.accelerator,
                 snapshots=snapshots,
                 after_step=report,
@@ -383,21 +381,6 @@ class _Session:
             self.effect = effect(data.held_out, batches, config.seed, without)
             self.record.end(part, self.effect)
         return loss
-
-    def _loop(self, part: Part) -> LoopConfig:
-        config = self.config
-        return LoopConfig(
-            steps=part.steps,
-            learning_rate=part.learning_rate,
-            seed=config.seed,
-            optimizer=config.optimizer,
-            betas=(config.beta1, config.beta2),
-            eps=config.eps,
-            weight_decay=config.weight_decay,
-            gradient_accumulation=len(self.share.micro_batches),
-            max_grad_norm=config.max_grad_norm,
-            decay_steps=round(config.learning_rate_decay * part.steps),
-        )
 
     def _undisturbed(self) -> AbstractContextManager[None]:
         """The base without the dropout that it is trained beside."""

@@ -13,7 +13,7 @@ from engine.adapters.learnt import Learnt
 from engine.bases.base import Base
 from engine.bases.family import Conditioning
 from engine.data.encoding import EncodedClip, EncodedImages
-from engine.methods.common import MotionSettings, OptimizerConfig, SubjectSettings
+from engine.methods.common import MotionSettings, SubjectSettings, TrainingConfig
 from engine.sampling.noise import offset_noise
 
 
@@ -38,7 +38,7 @@ Denoise = Callable[[torch.Generator], Denoised]
 
 def denoised(
     base: Base,
-    config: OptimizerConfig,
+    config: TrainingConfig,
     clean: Tensor,
     text: Conditioning,
     generator: torch.Generator,

@@ -20,7 +20,15 @@ from engine.data.images import ImageInfo, probe_image
 from engine.data.masks import trained_share
 from engine.data.windows import FrameSampling
 from engine.errors import InputError
-from engine.methods.common import CLASS, Method, MotionSettings, OptimizerConfig, SubjectSettings, check_read
+from engine.methods.common import (
+    CLASS,
+    Method,
+    MotionSettings,
+    OptimizerConfig,
+    SubjectSettings,
+    TrainingConfig,
+    check_read,
+)
 from engine.methods.dreamvideo import ComposeConfig
 from engine.methods.table import DEFAULT, check_options, method_named, recommended_for
 from engine.prompt_limits import limit_of_base
@@ -331,8 +339,8 @@ def check_offload(plan: SubjectPlan | MotionPlan) -> None:
 
 
 def _check_places(method: Method, config: OptimizerConfig, info: BaseInfo) -> None:
-    """Refuse a method that is for other families or finds nothing to train in this one, and a dropout with nothing to
-    drop."""
+    """Refuse a method that is for other families or finds nothing to train in this one, and a dropout that it can't
+    have."""
     weights, family = method.recipe(config).weights, family_named(info.family)
     if method.families and family.name not in method.families:
         raise InputError(
@@ -345,6 +353,12 @@ def _check_places(method: Method, config: OptimizerConfig, info: BaseInfo) -> No
             f"the method {method.name} can't learn a {method.kind} on the base {info.location.name}: bases of the "
             f"family {family.name} have no {lacking}; choose another method or base"
         )
+    check_dropout(config, info)
+
+
+def check_dropout(config: TrainingConfig, info: BaseInfo) -> None:
+    """Raise `InputError` for a dropout with nothing to drop."""
+    family = family_named(info.family)
     if config.dropout > 0 and not family.has_dropout:
         raise InputError(
             f"`dropout` is {config.dropout:g}, and the base {info.location.name} has none, as all of the family "

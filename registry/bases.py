@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
 
 from sqlmodel import Session, select
 
@@ -37,10 +39,18 @@ def add(session: Session, base: BaseRow) -> BaseRow:
         image_encoder=None if base.image_encoder is None else _storable(base.image_encoder),
         motion_module=None if base.motion_module is None else _storable(base.motion_module),
         fingerprint=base.fingerprint,
+        lineage=base.lineage,
     )
     session.add(row)
     session.flush()
     return _base(row)
+
+
+def tuned(name: str, folder: Path, fingerprint: str, lineage: dict[str, Any]) -> BaseRow:
+    """A base that was made here: all its parts are in one folder."""
+    return BaseRow(
+        name=name, model=str(folder), image_encoder=None, fingerprint=fingerprint, is_default=False, lineage=lineage
+    )
 
 
 def use(session: Session, name: str) -> None:

@@ -21,6 +21,8 @@ UNHASHED = (DOCUMENT, LABELS, STEP_DOCUMENT)
 """What stands beside an adapter's files and isn't counted: it states the hash, or changes after publishing."""
 LEARNING = "learning"
 """A folder beside an adapter's files, of how it was learnt: curves, previews, kept steps. Not counted either."""
+BASES = "bases"
+"""The folder beside the adapters' with the bases that were tuned here: `<name>/<number>`, as theirs."""
 
 STAGING = ".staging-"
 LEFTOVER_AFTER_S = 7 * 24 * 3600.0

@@ -16,7 +16,7 @@ from registry.queries import Dialect, Execute
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every revision in registry/migrations/versions, oldest first. Known here so that a registry that is up
 to date costs one query, and never the import of Alembic."""
 

@@ -12,7 +12,7 @@ from filelock import Timeout
 from sqlmodel import Session
 
 from registry import kept_steps, labels, rows
-from registry.blobs import Blobs, bytes_on_disk, delete, last_touched
+from registry.blobs import BASES, Blobs, bytes_on_disk, delete, last_touched
 from registry.database import Database
 from registry.driver_errors import readable_errors
 from registry.names import is_name
@@ -75,6 +75,7 @@ class Pruner:
 
     database: Database
     blobs: Blobs
+    base_blobs: Blobs
     runs: Runs
     folder: Path
 
@@ -119,8 +120,9 @@ class Pruner:
             return each.bytes
         if each.what == "orphan" and each.path.parent.parent == self.blobs.root:
             return self._remove_orphan(each.path.parent.name, int(each.path.name))
-        if each.path.parent == self.blobs.root:
-            return self.blobs.drop(each.path)
+        for blobs in (self.blobs, self.base_blobs):
+            if each.path.parent == blobs.root:
+                return blobs.drop(each.path)
         return delete(each.path)
 
     # Old versions
@@ -236,6 +238,7 @@ class Pruner:
             lost = self._without_row(session)
         orphans = [self._orphan(f"{name}@{version}", self.blobs.folder(name, version)) for name, version in lost[0]]
         orphans += [self._orphan(folder.name, folder) for folder in self.blobs.leftovers()]
+        orphans += [self._orphan(f"{BASES}/{folder.name}", folder) for folder in self.base_blobs.leftovers()]
         # Logs before rows: a run's row comes before its log.
         logs = sorted(self.folder.glob(f"{LOGS}/*.log"))
         known = {str(run.id) for run in self.runs.all()}

@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args
 Kind = Literal["subject", "motion"]
 Role = Literal["image", "mask", "clip"]
 SortKey = Literal["age", "name", "kind", "base", "method", "steps", "size"]
+RunKind = Literal["subject", "motion", "base"]
+"""What a run makes: an adapter, or a base that is tuned."""
 Outcome = Literal["finished", "failed", "interrupted"]
 RunState = Literal["running", "finished", "failed", "interrupted"]
 
@@ -101,7 +103,11 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class BaseRow:
-    """A base model that the user added. `model`, `image_encoder` and `motion_module` are directories or hub ids."""
+    """A base model that the user added. `model`, `image_encoder` and `motion_module` are directories or hub ids.
+
+    `lineage` tells where one comes from that was tuned here, as JSON can hold it: at least its `parent`, a mapping with
+    that base's `name` and `fingerprint`. The others have none.
+    """
 
     name: str
     model: str
@@ -109,6 +115,7 @@ class BaseRow:
     motion_module: str | None = None
     fingerprint: str | None
     is_default: bool
+    lineage: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +123,11 @@ class Run:
     """One learning process and what became of it. Times are ISO, in UTC.
 
     It got to `step` of `steps` of `part`, if it made a step; `message` is the error of a failed one, `adapter`
-    what a finished one made (`chowchow@2`).
+    what a finished one made (`chowchow@2`, or a base's name).
     """
 
     id: int
-    kind: Kind
+    kind: RunKind
     name: str
     state: RunState
     pid: int

@@ -18,7 +18,7 @@ from sqlmodel import Session, col, select
 from registry.database import Database
 from registry.errors import UnknownNameError
 from registry.names import check_name
-from registry.records import Kind, Outcome, Run, RunState
+from registry.records import Outcome, Run, RunKind, RunState
 from registry.tables import RunRow
 
 BEAT_S = 3.0
@@ -54,7 +54,7 @@ class Runs:
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / file, timeout=0)
 
-    def begin(self, kind: Kind, name: str) -> int:
+    def begin(self, kind: RunKind, name: str) -> int:
         """Note that this process begins to learn `name`, whose lock it holds, and give the run's id."""
         now = _now()
         row = RunRow(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from registry import bases, checking, documents, importing, kept_steps, labels, packing, renaming, rows
-from registry.blobs import DOCUMENT, LABELS, Blobs, measure, sync
+from registry.blobs import BASES, DOCUMENT, LABELS, Blobs, measure, sync
 from registry.compositions import Compositions
 from registry.database import Database
 from registry.driver_errors import readable_errors
@@ -36,10 +36,11 @@ class Registry:
         self.folder = folder
         self._database = database
         self._blobs = Blobs(folder / "adapters")
+        self._base_blobs = Blobs(folder / BASES)
         self.runs = Runs(database, folder)
         self.compositions = Compositions(database)
         self.suites = Suites(database)
-        self.pruner = Pruner(database, self._blobs, self.runs, folder)
+        self.pruner = Pruner(database, self._blobs, self._base_blobs, self.runs, folder)
 
     @classmethod
     def open(cls, folder: Path | None = None) -> Registry:
@@ -77,19 +78,26 @@ class Registry:
         with self._database.reading() as session:
             return self._last_version(rows.last_version(session, name, kind), name) + 1
 
-    @contextmanager
-    def staging(self) -> Iterator[Path]:
+    def staging(self) -> AbstractContextManager[Path]:
         """Give a fresh folder to fill and publish; if it isn't published, it is removed at the end.
 
         Meant for minutes, not for a whole run: one that nobody touches for a week counts as left over.
         """
+        return self._staging(self._blobs)
+
+    def base_staging(self) -> AbstractContextManager[Path]:
+        """As `staging`, for `publish_base`."""
+        return self._staging(self._base_blobs)
+
+    @contextmanager
+    def _staging(self, blobs: Blobs) -> Iterator[Path]:
         with readable_errors(self._database.location):
-            self._blobs.sweep()
-            staged = self._blobs.new_staging()
+            blobs.sweep()
+            staged = blobs.new_staging()
         try:
             yield staged
         finally:
-            self._blobs.discard(staged)
+            blobs.discard(staged)
 
     def publish(
         self,
@@ -349,6 +357,27 @@ class Registry:
         )
         with self._database.writing() as session:
             return bases.add(session, base)
+
+    def publish_base(self, staged: Path, name: str, *, fingerprint: str, lineage: dict[str, Any]) -> BaseRow:
+        """Put the staged folder, a whole model, in its place among the bases, and add it under a name.
+
+        The row comes last: no row is without whole files. Raises InvalidNameError, and NameTakenError for a name that a
+        base has by now.
+        """
+        placed = None
+        with readable_errors(self._database.location):
+            try:
+                sync(staged)
+                with self._database.writing() as session:
+                    name = bases.check_new(session, name)
+                    placed = self._base_blobs.move_in(staged, name, self._base_blobs.newest_version(name) + 1)
+                    added = bases.add(session, bases.tuned(name, placed, fingerprint, lineage))
+            except BaseException:
+                # Ctrl-C may come just after the row was written; then the files must stay.
+                if placed is not None and not any(base.model == str(placed) for base in self.bases()):
+                    self._base_blobs.take_back(placed, staged)
+                raise
+        return added
 
     def check_new_base(self, name: str) -> None:
         """Raise InvalidNameError or NameTakenError where a base can't be called so."""

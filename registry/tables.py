@@ -93,6 +93,7 @@ class BaseTableRow(SQLModel, table=True):
     motion_module: str | None = None
     fingerprint: str | None = None
     is_default: bool = False
+    lineage: dict[str, Any] | None = Field(default=None, sa_type=JSON)
 
 
 class RunRow(SQLModel, table=True):

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from dreamvideo_cli.jobs.evaluating import EvalPlan
     from dreamvideo_cli.jobs.learning import LearningPlan
     from dreamvideo_cli.jobs.suite.plans import SuitePlan
+    from dreamvideo_cli.jobs.tuning import PlannedTuning
 
 
 @dataclass(frozen=True)
 class Planned:
     """Everything was checked, and this is what will be done."""
 
-    plan: LearningPlan | ComposePlan | EvalPlan | BatchPlan | SuitePlan
+    plan: LearningPlan | PlannedTuning | ComposePlan | EvalPlan | BatchPlan | SuitePlan
 
 
 @dataclass(frozen=True)

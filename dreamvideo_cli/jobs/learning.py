@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from dreamvideo_cli.jobs.bases import chosen_base
-from dreamvideo_cli.jobs.events import Encoded, Note, OnEvent, Planned, Step, Warned, ignore
+from dreamvideo_cli.jobs.events import Note, OnEvent, Planned, Warned, ignore
 from dreamvideo_cli.jobs.execution.units import Loading
-from dreamvideo_cli.jobs.publishing import adapter_row, describe_steps, effect_text, now, source_row
+from dreamvideo_cli.jobs.publishing import adapter_row, describe_steps, effect_text, source_row
 from dreamvideo_cli.jobs.recording import Record, recorded
-from dreamvideo_cli.jobs.requests import LearnRequest, has_diverged, load_request, reached_text, save_reached
+from dreamvideo_cli.jobs.requests import LearnRequest
+from dreamvideo_cli.jobs.unfinished import UnfinishedRun, alone, restarted, settled
 from engine.bases.location import BaseInfo, inspect_base
-from engine.errors import DivergedError, EngineError, InputError, ResumeError
+from engine.errors import DivergedError, InputError, ResumeError
 from engine.processes import ALONE, Processes, connected
 from engine.prompts import check_text
-from registry.errors import RegistryError
 
 if TYPE_CHECKING:
     from engine.bases.base import Base
@@ -32,9 +30,6 @@ if TYPE_CHECKING:
     from engine.planning import MotionPlan, SubjectPlan
     from engine.training import Progress
     from registry import Adapter, Registry
-
-_TRIES, _BETWEEN_TRIES_S = 20, 0.05
-_GO_LOWER = "Start anew with a lower learning rate"
 
 
 @dataclass(frozen=True)
@@ -191,13 +186,13 @@ class _Lead:
 
     def _learn(self, request: LearnRequest, *, resume: bool, restart: bool, dry_run: bool) -> Learning:
         registry, asked = self._registry, request.given.get("device")
-        version = registry.next_version(request.name, request.kind)
+        version = registry.next_version(request.name, request.adapter_kind)
         folder = registry.run_folder(request.name)
-        with _alone(registry, request):
+        with alone(registry, request):
             if restart:
-                request = _restarted(request, folder, registry)
+                request = restarted(request, folder, registry)
             else:
-                request = _settled(request, folder, registry, resume=resume, dry_run=dry_run)
+                request = settled(request, folder, registry, resume=resume, dry_run=dry_run)
             planned = _planned(f"{request.name}@{version}", request)
             if planned.offload:
                 _check_offload(planned)
@@ -256,80 +251,6 @@ def _check_offload(planned: LearningPlan) -> None:
     check_offload(planned.plan)
 
 
-@contextmanager
-def _alone(registry: Registry, request: LearnRequest) -> Iterator[None]:
-    """Hold the name for this process. Raises `InputError` where another one learns it."""
-    from filelock import Timeout
-
-    lock = registry.runs.lock(request.name)
-    # Who only looks whether somebody works on the name holds it for a moment. Tries are counted, not seconds: on a
-    # busy machine either may be kept waiting for long.
-    for tries_left in reversed(range(_TRIES)):
-        try:
-            lock.acquire(blocking=False)
-            break
-        except Timeout:
-            if not tries_left:
-                raise InputError(
-                    f"another process is learning {request.name} right now: wait for it, or choose another name"
-                ) from None
-            time.sleep(_BETWEEN_TRIES_S)
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _settled(request: LearnRequest, folder: Path, registry: Registry, *, resume: bool, dry_run: bool) -> LearnRequest:
-    """The request that is to be carried out, an unfinished run of the name taken into account."""
-    stored = load_request(folder)
-    if stored is not None:
-        _check_kind(request, stored)
-        if resume:
-            return request.continuing(stored)
-        if not dry_run:
-            raise InputError(
-                f"there is an unfinished run of {stored.name}: it stopped {reached_text(folder)}.\n"
-                + (_GO_LOWER if has_diverged(folder) else f"Go on with it: {stored.command('--resume')}\nOr start anew")
-                + ": repeat this command with `restart`."
-            )
-    if resume and stored is None:
-        raise InputError(f"there is no unfinished run of {request.name} to resume: run it without `resume`")
-    if not request.sources:
-        raise _without_sources(request)
-    return _on_its_base(request, registry)
-
-
-def _restarted(request: LearnRequest, folder: Path, registry: Registry) -> LearnRequest:
-    """The request that is to be carried out from its start: without sources, the unfinished run's with the changes
-    that this one asks for."""
-    if request.sources:
-        return _on_its_base(request, registry)
-    stored = load_request(folder)
-    if stored is None:
-        raise _without_sources(request)
-    _check_kind(request, stored)
-    anew = request.restarting(stored)
-    return _on_its_base(anew, registry) if "base" in request.given else replace(anew, started_at=now())
-
-
-def _on_its_base(request: LearnRequest, registry: Registry) -> LearnRequest:
-    return replace(request, base=chosen_base(registry, request.given.get("base")), started_at=now())
-
-
-def _without_sources(request: LearnRequest) -> InputError:
-    thing, example = ("images", "photos/ --class dog") if request.kind == "subject" else ("clips", "clips/")
-    return InputError(f"no {thing} given: dv {request.kind} learn {request.name} {example}")
-
-
-def _check_kind(request: LearnRequest, stored: LearnRequest) -> None:
-    if stored.kind != request.kind:
-        raise InputError(
-            f"the unfinished run of {stored.name} learns a {stored.kind}, not a {request.kind}.\n"
-            f"Go on with it: {stored.command('--resume')}\nOr choose another name."
-        )
-
-
 def plan_sources(request: LearnRequest, info: BaseInfo) -> SubjectPlan | MotionPlan:
     """What a request comes to on a base. Raises `InputError` for what can't be used."""
     from engine.methods.table import DEFAULT
@@ -364,16 +285,14 @@ class _Run:
     ) -> None:
         self._planned, self._request, self._plan = planned, planned.request, planned.plan
         self._folder, self._registry, self._record, self._on_event = folder, registry, record, on_event
-        self._fresh = not folder.exists()
 
     def publish(self) -> Generator[Computation, Computed, Adapter]:
         """Have the run computed, and publish what was learnt."""
-        diverged = False
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._request.save(self._folder)
+        every = self._plan.settings.config.snapshot_every
+        run = UnfinishedRun(self._request, self._folder, self._record, every, self._on_event)
+        with run.carried_out():
             with self._registry.staging() as staged:
-                computed = yield Computation(self._planned, self._folder, staged, self._report, self._encoding())
+                computed = yield Computation(self._planned, self._folder, staged, run.report, run.encoding())
                 describe_steps(staged)
                 row = adapter_row(
                     self._request, self._plan, computed.learned, base_name=self._planned.info.location.name,
@@ -381,24 +300,7 @@ class _Run:
                 )  # fmt: skip
                 adapter = self._registry.publish(staged, row, [source_row(source) for source in self._plan.sources])
             self._tell_effect(computed.learned.effect)
-            return adapter
-        except KeyboardInterrupt as stop:
-            stop.add_note(f"stopped {self._where}{self._way_on}")
-            raise
-        except DivergedError as error:
-            diverged = True
-            error.add_note(f"Going on would come there again. {_GO_LOWER}: repeat the command with `restart`.")
-            raise
-        except (EngineError, RegistryError, OSError) as error:
-            if self._record.reached is not None:
-                error.add_note(f"The run stopped {self._where}{self._way_on}")
-                error.add_note("Or with other settings: repeat the command with `restart`.")
-            raise
-        finally:
-            if self._record.reached is not None:
-                save_reached(self._folder, self._record.reached, diverged=diverged)
-            elif self._fresh:
-                shutil.rmtree(self._folder, ignore_errors=True)
+        return adapter
 
     def _tell_effect(self, effect: Effect | None) -> None:
         if effect is None:
@@ -406,32 +308,3 @@ class _Run:
         text = effect_text(effect)
         self._record.log(text)
         self._on_event(Warned(text) if effect.is_nothing else Note(text))
-
-    def _encoding(self) -> Callable[[int, int], None]:
-        done, at = 0, time.perf_counter()
-
-        def report(frames: int, total: int) -> None:
-            nonlocal done, at
-            now = time.perf_counter()
-            self._on_event(Encoded(frames, total, (now - at) / max(1, frames - done)))
-            done, at = frames, now
-
-        return report
-
-    def _report(self, part: str, progress: Progress) -> None:
-        self._record.reached = (part, progress.step, progress.steps)
-        if progress.step % self._plan.settings.config.snapshot_every == 0:
-            save_reached(self._folder, self._record.reached)  # what a kill leaves behind should be true as well
-        self._on_event(Step(part, progress.step, progress.steps, progress.seconds, loss=progress.loss))
-
-    @property
-    def _where(self) -> str:
-        if self._record.reached is None:
-            return "before the first step"
-        part, step, steps = self._record.reached
-        return f"at step {step} of {steps} ({part})"
-
-    @property
-    def _way_on(self) -> str:
-        made_nothing = self._fresh and self._record.reached is None
-        return "" if made_nothing else f"; go on with: {self._request.command('--resume')}"

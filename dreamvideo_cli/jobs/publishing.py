@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from registry import NewAdapter, Source
 
 _UNKNOWN = "unknown"
-_LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy")
+LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy")
 
 
 def hyperparameters(request: LearnRequest, plan: SubjectPlan | MotionPlan) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def adapter_row(
     from registry import NewAdapter
 
     return NewAdapter(
-        kind=request.kind,
+        kind=request.adapter_kind,
         name=request.name,
         base_fingerprint=base_fingerprint,
         base_name=base_name,
@@ -52,7 +52,7 @@ def adapter_row(
         seed=plan.settings.config.seed,
         device=device,
         dtype=request.given.get("dtype", "fp32"),
-        library_versions={name: version_of(name) for name in _LIBRARIES},
+        library_versions={name: version_of(name) for name in LIBRARIES},
         started_at=request.started_at,
         ended_at=now(),
         steps=learned.steps,

@@ -28,7 +28,7 @@ class Record:
         # So that a beat is told whole before the end, or not at all: one that lags would undo what the end says.
         self._telling = threading.Lock()
         self._logged: tuple[str, int] | None = None
-        self.log(f"dv {request.kind} learn {request.name} began")
+        self.log(f"dv {request.kind} {request.verb} {request.name} began")
 
     def log(self, line: str) -> None:
         """Add a line to the log. A log that can't be written is no reason to stop learning."""

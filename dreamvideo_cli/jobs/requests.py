@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dreamvideo_cli.jobs.kinds import AdapterKind
+from dreamvideo_cli.jobs.kinds import AdapterKind, RunKind
 from dreamvideo_cli.wording import value_text
 from engine.bases.location import BaseLocation
 from engine.errors import InputError
@@ -25,13 +25,13 @@ _MAY_CHANGE = WITHOUT_EFFECT | {"device", "offload"}
 
 @dataclass(frozen=True)
 class LearnRequest:
-    """A subject or a motion to learn. `given` holds what was given beside sources and settings, by field; paths are
-    absolute text.
+    """A subject or a motion to learn, or a base to tune. `given` holds what was given beside sources and settings, by
+    field; paths are absolute text.
 
     `base` and `started_at` (ISO, UTC) are filled in when the run starts.
     """
 
-    kind: AdapterKind
+    kind: RunKind
     name: str
     sources: tuple[str, ...]
     given: Mapping[str, Any]
@@ -39,9 +39,21 @@ class LearnRequest:
     base: BaseLocation | None = None
     started_at: str = ""
 
+    @property
+    def adapter_kind(self) -> AdapterKind:
+        """The kind of the adapter that is learnt: a base that is tuned is none."""
+        if self.kind == "base":
+            raise ValueError(f"{self.name} is a base, not an adapter")
+        return self.kind
+
+    @property
+    def verb(self) -> str:
+        """What is done: `learn`, or `tune` of a base."""
+        return "tune" if self.kind == "base" else "learn"
+
     def command(self, flag: str) -> str:
         """The command that goes on with this run (`--resume`) or drops it (`--restart`)."""
-        return f"dv {self.kind} learn {shlex.quote(self.name)} {flag}"
+        return f"dv {self.kind} {self.verb} {shlex.quote(self.name)} {flag}"
 
     def save(self, run: Path) -> None:
         """Write the request into the run's folder."""
@@ -97,7 +109,7 @@ def given(**options: object) -> dict[str, Any]:
 
 
 def new_request(
-    kind: AdapterKind,
+    kind: RunKind,
     name: str,
     sources: Sequence[Path] | None,
     about: Mapping[str, Any],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dreamvideo_cli.jobs.composing import ComposePlan, read_with
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from dreamvideo_cli.jobs.learning import LearningPlan
     from engine.estimating import Estimate
     from engine.planning import MotionPlan, PlannedSource, SubjectPlan
+    from engine.settings import Resolved
 
-_SETTINGS = (Column("name", "Setting"), Column("value", "Value"), Column("origin", "From", style="dim"))
+SETTING_COLUMNS = (Column("name", "Setting"), Column("value", "Value"), Column("origin", "From", style="dim"))
 _PARTS = (
     Column("part", "Part"),
     Column("steps", "Steps", lambda count: f"{count:,}", "right"),
@@ -25,12 +27,7 @@ _PARTS = (
 def show_plan(planned: LearningPlan, out: Out) -> None:
     """Print the plan on stderr: every source, every setting that the paper doesn't say, the work, what it takes."""
     plan, estimate = planned.plan, planned.estimate
-    config, origins = plan.settings.config, plan.settings.origins
-    changed = [
-        {"name": name, "value": value_text(getattr(config, name)), "origin": origin}
-        for name, origin in origins.items()
-        if origin not in ("paper", "dv")
-    ]
+    changed = changed_settings(plan.settings, usual=("paper", "dv"))
     parts = [
         {"part": part, "steps": steps, "parameters": estimate.parameters[part]}
         for part, steps in estimate.steps.items()
@@ -39,7 +36,7 @@ def show_plan(planned: LearningPlan, out: Out) -> None:
     out.note(f"Learning {planned.id} by {plan.method.name} on the base {base}: {plan.method.summary}")
     out.aside(grid([_shown(source) for source in plan.sources], _source_columns(plan)))
     if changed:
-        out.aside(grid(changed, _SETTINGS))
+        out.aside(grid(changed, SETTING_COLUMNS))
     where = f"on {planned.device or 'the best device here'} in {planned.dtype}"
     where += ", the denoiser's blocks offloaded" if planned.offload else ""
     out.aside(
@@ -47,13 +44,29 @@ def show_plan(planned: LearningPlan, out: Out) -> None:
         pairs(
             {
                 "Other settings": "the paper's, and dv's own neutral ones",
-                "Expected time": f"about {duration_text(estimate.seconds)} {where}{_before_learning(estimate)}",
-                "Expected memory": f"about {bytes_text(estimate.peak_bytes)}",
+                **expected(estimate, where),
             }
         ),
     )
     for note in (*plan.notes, *estimate.notes):
         out.warn(note)
+
+
+def changed_settings(settings: Resolved[Any], usual: Sequence[str]) -> list[dict[str, object]]:
+    """The settings, with where they come from, whose values don't come from who is `usual`."""
+    return [
+        {"name": name, "value": value_text(getattr(settings.config, name)), "origin": origin}
+        for name, origin in settings.origins.items()
+        if origin not in usual
+    ]
+
+
+def expected(estimate: Estimate, where: str) -> dict[str, object]:
+    """Time and memory in words; `where` is added to the time."""
+    return {
+        "Expected time": f"about {duration_text(estimate.seconds)} {where}{_before_learning(estimate)}",
+        "Expected memory": f"about {bytes_text(estimate.peak_bytes)}",
+    }
 
 
 def _before_learning(estimate: Estimate) -> str:
@@ -72,11 +85,20 @@ def plan_data(planned: LearningPlan) -> dict[str, Any]:
         "method": plan.method.name,
         "base": {"name": location.name, "model": location.model},
         "sources": [{**source_data(source), "used": source.used, "dropped": source.dropped} for source in plan.sources],
-        "settings": {
-            name: {"value": value, "origin": plan.settings.origins[name]}
-            for name, value in plan.settings.values().items()
-        },
+        "settings": setting_data(plan.settings),
         "notes": [*plan.notes, *estimate.notes],
+        **estimate_data(estimate),
+    }
+
+
+def setting_data(settings: Resolved[Any]) -> dict[str, object]:
+    """Every setting as a plain value, with where it comes from."""
+    return {name: {"value": value, "origin": settings.origins[name]} for name, value in settings.values().items()}
+
+
+def estimate_data(estimate: Estimate) -> dict[str, object]:
+    """What a run will take, as plain values."""
+    return {
         "steps": estimate.steps,
         "trainable_parameters": estimate.parameters,
         "expected_seconds": round(estimate.seconds, 1),

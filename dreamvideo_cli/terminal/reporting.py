@@ -72,6 +72,7 @@ class Reporter:
         from dreamvideo_cli.jobs.composing import ComposePlan
         from dreamvideo_cli.jobs.learning import LearningPlan
         from dreamvideo_cli.jobs.suite.plans import SuitePlan
+        from dreamvideo_cli.jobs.tuning import PlannedTuning
         from dreamvideo_cli.terminal.plans import show_composition, show_plan
 
         match event.plan:
@@ -80,6 +81,12 @@ class Reporter:
             case LearningPlan():
                 if not self._out.quiet:
                     show_plan(event.plan, self._out)
+            case PlannedTuning():
+                from dreamvideo_cli.terminal.tuning import show_tuning
+
+                self._close_bars()
+                if not self._out.quiet:
+                    show_tuning(event.plan, self._out)
             case BatchPlan():
                 self._show_batch(event.plan)
             case SuitePlan():

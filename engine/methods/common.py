@@ -73,8 +73,8 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class OptimizerConfig(Checked):
-    """What the learning of subjects and motions has in common (paper, appendix A, at batch size 4 for subjects)."""
+class TrainingConfig(Checked):
+    """What all training has in common: how noisy samples are made, and how weights are updated (paper, appendix A)."""
 
     batch_size: int = setting(4, "Samples a step.", least=1, below=10_000)
     size: tuple[int, int] = setting(
@@ -117,6 +117,13 @@ class OptimizerConfig(Checked):
     snapshot_every: int = setting(
         100, "Steps between the snapshots that a stopped run goes on from.", least=1, origin="dv"
     )
+    seed: int = setting(0, "Seed of everything random in the run.", least=0, below=MOST_SEED, origin="dv")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig(TrainingConfig):
+    """What the learning of subjects and motions has in common (paper, appendix A, at batch size 4 for subjects)."""
+
     keep_every: int = setting(
         0, "Steps between those that are kept, to compose with as NAME@N:STEP; 0 keeps none.", least=0, origin="dv"
     )
@@ -133,7 +140,6 @@ class OptimizerConfig(Checked):
     preview_prompt: str = setting(
         "", 'Their prompt; where it is empty, "a *" for a subject and the clips\' own for a motion.', origin="dv"
     )
-    seed: int = setting(0, "Seed of everything random in the run.", least=0, below=MOST_SEED, origin="dv")
 
 
 @dataclass(frozen=True)

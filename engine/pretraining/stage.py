@@ -14,8 +14,8 @@ from accelerate import Accelerator
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from engine.averaging import Average
 from engine.files import written_aside
 from engine.training import LoopConfig, Progress, Snapshots, settings_of, train
 
@@ -45,21 +45,6 @@ class Run:
     def is_over(self) -> bool:
         """Whether the deadline has passed."""
         return self.deadline is not None and time.monotonic() > self.deadline
-
-
-class Average:
-    """An exponential moving average of a model's floating-point state, warmed up over its first steps."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        state = {k: v.detach() for k, v in model.state_dict().items() if v.is_floating_point()}
-        self.tensors = {k: v.clone() for k, v in state.items()}
-        self._state = list(state.values())  # the model's own memory: it changes as the model does
-
-    @torch.no_grad()
-    def update(self, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))
-        get_ema_multi_avg_fn(decay)(list(self.tensors.values()), self._state, torch.tensor(step))
 
 
 def run_stage(
@@ -94,7 +79,8 @@ def run_stage(
             return False
     steps = loop.steps - done
     rest = replace(loop, steps=steps, decay_steps=loop.decay_steps * steps // loop.steps)
-    average = Average(model, ema_decay)
+    floating = {name: tensor for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+    average = Average(floating, ema_decay)
     identity = {k: v for k, v in settings_of(settings).items() if not isinstance(v, dict)}
     snapshots = Snapshots(snapshot, {"stage": name, "after": done, **identity}, every=100)
     started, window = time.perf_counter(), [0.0, 0]

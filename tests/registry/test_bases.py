@@ -85,3 +85,46 @@ def test_a_path_that_is_no_text_is_refused(registry: Registry) -> None:
     with pytest.raises(InvalidNameError, match="can't be stored"):
         registry.add_base("one", os.fsdecode(b"/models/\xff"))
     assert registry.bases() == []
+
+
+LINEAGE = {"parent": {"name": "embedded", "fingerprint": "abc"}, "data": {"clips": 2, "sha256": "def"}}
+
+
+def whole_base(staged: Path) -> None:
+    (staged / "unet").mkdir()
+    (staged / "unet" / "config.json").write_text("{}")
+
+
+def test_a_tuned_base_is_a_folder_of_its_own_with_where_it_comes_from(registry: Registry) -> None:
+    with registry.base_staging() as staged:
+        whole_base(staged)
+        made = registry.publish_base(staged, "snowy", fingerprint="123", lineage=LINEAGE)
+    assert Path(made.model).is_relative_to(registry.folder)
+    assert (Path(made.model) / "unet" / "config.json").read_text() == "{}"
+    with Registry.open(registry.folder) as other:
+        assert other.base("snowy") == made
+        assert other.base("snowy").lineage == LINEAGE
+    registry.add_base("plain", "/models/plain")
+    assert registry.base("plain").lineage is None
+
+
+def test_a_name_that_was_taken_meanwhile_leaves_the_tuned_base_where_it_was(registry: Registry) -> None:
+    with registry.base_staging() as staged:
+        whole_base(staged)
+        registry.add_base("snowy", "/models/other")
+        with pytest.raises(NameTakenError):
+            registry.publish_base(staged, "snowy", fingerprint="123", lineage=LINEAGE)
+        assert (staged / "unet" / "config.json").exists()
+    assert registry.base("snowy").model == "/models/other"
+    assert not [file for file in (registry.folder / "bases").rglob("*") if file.is_file()]
+
+
+def test_the_files_of_a_base_that_was_forgotten_are_not_written_over(registry: Registry) -> None:
+    models = []
+    for _ in range(2):
+        with registry.base_staging() as staged:
+            whole_base(staged)
+            models.append(registry.publish_base(staged, "snowy", fingerprint="123", lineage=LINEAGE).model)
+        registry.remove_base("snowy")
+    assert len({*models}) == 2
+    assert all((Path(model) / "unet").is_dir() for model in models)

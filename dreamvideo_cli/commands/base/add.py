@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dreamvideo_cli.commands.base.rows import base_rows
+from dreamvideo_cli.terminal.base_rows import base_rows
 from dreamvideo_cli.terminal.options import JsonOption
 from dreamvideo_cli.terminal.output import Out
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dreamvideo_cli.commands.base.rows import base_rows
+from dreamvideo_cli.terminal.base_rows import base_rows
 from dreamvideo_cli.terminal.options import JsonOption
 from dreamvideo_cli.terminal.output import Column, Out
 
@@ -22,6 +22,7 @@ _COLUMNS = (
     Column("name", "Name", style="bold"),
     Column("model", "Model", wrap=True),
     Column("image_encoder", "Image encoder", lambda place: "in the model" if place is None else str(place), wrap=True),
+    Column("tuned_from", "Tuned from", lambda name: str(name or "")),
     Column("fingerprint", "Fingerprint", _shortened, style="dim"),
 )
 

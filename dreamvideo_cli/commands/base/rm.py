@@ -22,6 +22,8 @@ def remove(name: BaseArgument) -> None:
         still = default_base(registry).name
     if orphans:
         out.warn(f"these adapters need it: {', '.join(orphans)}")
+    if row is not None and row.lineage is not None:
+        out.note(f"It was tuned here; its files stay in {row.model} until you delete that folder.")
     if row is not None and row.is_default:
         out.note(f"The default is now {still}.")
     out.result(name, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,7 +28,7 @@ def show(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show what a base is: its parts, what it predicts, what it recommends.
+    """Show what a base is: its parts, what it predicts, what it recommends, and what it was tuned from.
 
     Example: dv base show embedded
     """
@@ -37,9 +38,28 @@ def show(
 
     with Registry.open() as registry:
         location = chosen_base(registry, name)
+        lineage = next((row.lineage for row in registry.bases() if row.name == location.name), None)
     info = inspect_base(location)
     fingerprint = fingerprint_of(location, info)
-    Out(json=json).page(_sections(info, fingerprint), _data(info, fingerprint))
+    sections = _sections(info, fingerprint)
+    if lineage is not None:
+        sections.insert(1, ("Tuned from", _lineage_section(lineage)))
+    Out(json=json).page(sections, {**_data(info, fingerprint), "lineage": lineage})
+
+
+def _lineage_section(lineage: Mapping[str, Any]) -> dict[str, object]:
+    from dreamvideo_cli.jobs.bases import SHORT
+
+    parent, data = lineage["parent"], lineage["data"]
+    trained = f"{lineage['parameters']:,} values, {lineage['steps']:,} steps, last loss {lineage['final_loss']:.4g}"
+    changed = {name: value for name, value in lineage["settings"].items() if lineage["origins"][name] == "option"}
+    return {
+        "Base": f"{parent['name']} ({parent['fingerprint'][:SHORT]})",
+        "Data": f"{data['clips']:,} clips in {data['path']} ({data['sha256'][:SHORT]})",
+        "Trained": trained,
+        "On": f"{lineage['device']} in {lineage['dtype']}, {lineage['started_at']} to {lineage['ended_at']}",
+        **{option_name(name): value_text(value) for name, value in changed.items()},
+    }
 
 
 def _data(info: BaseInfo, fingerprint: str) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from engine.errors import InputError
 
 
 def resume(run: RunArgument, json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """Go on with an unfinished run, just as its learn command with --resume would.
+    """Go on with an unfinished run, just as its own command with --resume would.
 
     Example: dv runs resume chowchow
     """
     from dreamvideo_cli.jobs.requests import load_request, new_request
     from dreamvideo_cli.terminal.learning import run_learning
+    from dreamvideo_cli.terminal.tuning import run_tuning
     from registry import Registry, check_name
 
     with Registry.open() as registry:
@@ -22,4 +23,5 @@ def resume(run: RunArgument, json: JsonOption = False, quiet: QuietOption = Fals
         stored = load_request(registry.run_folder(name))
     if stored is None:
         raise InputError(f"there is no unfinished run of {name} to resume. See: dv runs")
-    run_learning(new_request(stored.kind, name, None, {}, {}), Out(json=json, quiet=quiet), resume=True)
+    carry_out = run_tuning if stored.kind == "base" else run_learning
+    carry_out(new_request(stored.kind, name, None, {}, {}), Out(json=json, quiet=quiet), resume=True)

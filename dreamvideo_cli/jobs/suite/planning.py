@@ -264,7 +264,7 @@ def known_adapter(planned: PlannedAdapter, fingerprint: str, registry: Registry)
               _deciding(hyperparameters(request, plan), plan),
               getattr(plan, "class_word", None), getattr(plan, "prompt", None))  # fmt: skip
     files = [(source.role, source.sha256) for source in plan.sources]
-    for adapter in reversed(registry.adapters(kind=request.kind)):
+    for adapter in reversed(registry.adapters(kind=request.adapter_kind)):
         has = (adapter.base_fingerprint, adapter.method, adapter.dtype, _deciding(adapter.hyperparameters, plan),
                adapter.class_word, adapter.prompt)  # fmt: skip
         alike = has == expected and [(s.role, s.sha256) for s in registry.sources(adapter)] == files

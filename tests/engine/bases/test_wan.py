@@ -228,7 +228,7 @@ def test_the_estimate_counts_the_writing_of_what_was_learnt(
     wan_folder: Path, photographs: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     location = BaseLocation("wan", str(wan_folder))
-    monkeypatch.setattr("engine.estimating._in_use", lambda: 0)
+    monkeypatch.setattr("engine.estimating.process_bytes", lambda: 0)
     options = {"size": (32, 32), "hidden_width": 20_000, "batch_size": 1}
     plan = plan_subject(photographs, "dog", info=inspect_base(location), options=options)
     told = estimate(plan, location, device="cpu", dtype="fp32")

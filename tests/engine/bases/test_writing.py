@@ -50,7 +50,7 @@ def test_parameters_without_a_file_are_refused_by_name(image_model: Path) -> Non
     base = load_base(info.location, device="cpu")
     check_storable(info, [name for name, label in base.labels.items() if label.axis != "temporal"], "`parameters`")
     with pytest.raises(
-        InputError, match=r"pictures has no files for \d+ of the parameters that `parameters` .*attn_temp"
+        InputError, match=r"pictures has no files for \d+ of the parameters that `parameters` .*norm_temp"
     ):
         check_storable(info, base.labels, "`parameters`")
 

@@ -14,7 +14,7 @@ def base_rows(registry: Registry) -> list[dict[str, object]]:
     from engine.bases.location import EMBEDDED
 
     chosen = default_base(registry).name
-    known = [(EMBEDDED, None), *((location_of(row), row.fingerprint) for row in registry.bases())]
+    known = [(EMBEDDED, None, None), *((location_of(row), row.fingerprint, row.lineage) for row in registry.bases())]
     return [
         {
             "name": location.name,
@@ -22,7 +22,8 @@ def base_rows(registry: Registry) -> list[dict[str, object]]:
             "image_encoder": location.image_encoder,
             "motion_module": location.motion_module,
             "fingerprint": fingerprint,
+            "tuned_from": lineage["parent"]["name"] if lineage is not None else None,
             "default": location.name == chosen,
         }
-        for location, fingerprint in known
+        for location, fingerprint, lineage in known
     ]
