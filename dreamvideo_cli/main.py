@@ -118,7 +118,7 @@ class _Commands(LazyGroup):
             _KEEP,
             "Take in adapters that were exported, and print their ids here. All are checked before the first comes in.",
         ),
-        "base": Command("base", "app", _SET_UP, "The base models: list, show, add, use, rm."),
+        "base": Command("base", "app", _SET_UP, "The base models: list, show, add, tune, use, rm."),
         "completion": Command("completion", "app", _SET_UP, "The tab key in bash, zsh and fish: install, show."),
         "doctor": Command(
             "doctor",

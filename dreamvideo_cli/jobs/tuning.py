@@ -127,18 +127,20 @@ class _Lead:
         return made
 
     def _planned(self, request: LearnRequest) -> PlannedTuning:
+        from engine.bases.load import choose_compute
         from engine.tuning.planning import plan_tuning
         from engine.tuning.training import check_dtype
 
+        dtype = str(request.given.get("dtype", "fp32"))
+        check_dtype(dtype)
+        choose_compute(request.given.get("device"), dtype)
         if len(request.sources) != 1:
             raise InputError(f"a base is tuned on one data set, and {len(request.sources)} were given")
         assert request.base is not None
         info = inspect_base(request.base)
         (data,) = request.sources
         plan = plan_tuning(Path(data), info=info, options=request.settings, on_clip=self._opening())
-        planned = PlannedTuning(request, plan, info)
-        check_dtype(planned.dtype)
-        return planned
+        return PlannedTuning(request, plan, info)
 
     def _opening(self) -> Callable[[int, int], None]:
         at = time.perf_counter()
