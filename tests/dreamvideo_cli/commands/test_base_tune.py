@@ -68,10 +68,10 @@ def test_a_tuned_base_knows_its_parent_and_takes_no_adapter_of_it(
     rows = {row["name"]: row["tuned_from"] for row in json.loads(dv("base", "list", "--json").out)}
     assert rows == {"embedded": None, "parent": None, "child": "parent"}
     small = ["--size", "16", "--frames", "4", "--steps", "1", "--device", "cpu", "-o", tmp_path / "out.mp4"]
-    refused = dv("compose", "--motion", "wave", "--prompt", "a dog", "--base", "child", *small)
+    refused = dv("compose", "a dog", "--motion", "wave", "--base", "child", *small)
     assert refused.code == 2
     assert "was made for the base parent" in refused.err
-    assert dv("compose", "--prompt", "a dog", "--base", "child", *small).code == 0
+    assert dv("compose", "a dog", "--base", "child", *small).code == 0
     (run,) = [run for run in json.loads(dv("runs", "--json").out) if run["kind"] == "base"]
     assert (run["state"], run["adapter"]) == ("finished", "child")
     assert "stay in" in dv("base", "rm", "child").err
