@@ -1,5 +1,5 @@
-"""The folder `learning/` beside an adapter's files, and in the folder of a run that isn't over: how it was learnt. Read
-without a library for tensors.
+"""The folder `learning/` beside an adapter's files, in a base that was tuned, and in the folder of a run that isn't
+over: how it was learnt. Read without a library for tensors.
 
 `curve.json` has the losses, `curve.png` shows them; while a run goes on they are the lines of `curve.jsonl`.
 `steps/<step>` are adapters as they were at steps that were kept, `previews/<step>.mp4` and `.png` videos of them.

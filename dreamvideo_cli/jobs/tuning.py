@@ -189,7 +189,7 @@ def _follow(registry: Registry, processes: Processes) -> BaseRow | None:
 
 def lineage_of(planned: PlannedTuning, tuned: Tuned, *, parent: str, device: str) -> dict[str, Any]:
     """Where a tuned base comes from: its parent, the data, every setting with who said it, and what computed it. Each
-    clip's own hash and caption are in the base's folder, in `tuning/clips.jsonl`."""
+    clip's own hash and caption are in the base's folder, in `learning/clips.jsonl`."""
     plan = planned.plan
     return {
         "parent": {"name": planned.info.location.name, "fingerprint": parent},

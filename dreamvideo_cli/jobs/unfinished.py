@@ -46,7 +46,7 @@ def alone(registry: Registry, request: LearnRequest) -> Iterator[None]:
         except Timeout:
             if not tries_left:
                 raise InputError(
-                    f"another process is learning {request.name} right now: wait for it, or choose another name"
+                    f"another process is working on {request.name} right now: wait for it, or choose another name"
                 ) from None
             time.sleep(_BETWEEN_TRIES_S)
     try:

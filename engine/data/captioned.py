@@ -30,8 +30,9 @@ def find_captioned(data: Path) -> list[CaptionedFile]:
     """The clips of a data set, none of them opened as a video yet.
 
     A folder is searched with all its sub-folders, in the order of their names; a sub-folder that holds pictures is a
-    clip. In a CSV, whose first line names its columns, and in JSONL there are a `path`, from the table's folder, and a
-    `caption` each. Raises InputError for what is missing: clips, captions, columns, files.
+    clip, but a picture of the same name as a clip beside it is left alone. In a CSV, whose first line names its
+    columns, and in JSONL there are a `path`, from the table's folder, and a `caption` each. Raises InputError for what
+    is missing: clips, captions, columns, files.
     """
     if data.is_dir():
         return _in_folder(data)
@@ -57,8 +58,8 @@ def _in_folder(data: Path) -> list[CaptionedFile]:
     missing = [clip for clip, caption in zip(clips, captions, strict=True) if caption is None]
     if missing:
         raise InputError(
-            f"{len(missing)} of {len(clips)} clips in {data} have no caption: {_named(missing)}. Write what each shows "
-            f"into a text file beside it, as {missing[0].stem}.txt, or give a .csv or .jsonl of path and caption."
+            f"{len(missing)} of {len(clips)} clips in {data} have no caption: {_named(missing, data)}. Write what each "
+            f"shows into a text file beside it, as {missing[0].stem}.txt, or give a .csv or .jsonl of path and caption."
         )
     return [CaptionedFile(clip, caption) for clip, caption in zip(clips, captions, strict=True) if caption is not None]
 
@@ -66,11 +67,17 @@ def _in_folder(data: Path) -> list[CaptionedFile]:
 def _clips_below(folder: Path, *, root: bool = False) -> Iterator[Path]:
     kinds = {path: kind_of(path) for path in files_in(folder)}
     moving = [path for path, kind in kinds.items() if kind in ("video", "animation")]
-    pictures = [path for path, kind in kinds.items() if kind == "picture"]
+    # A picture of a clip's own name is a preview of it.
+    stems = {path.stem for path in moving}
+    pictures = [path for path, kind in kinds.items() if kind == "picture" and path.stem not in stems]
     if pictures and (moving or root):
         raise InputError(
             f"The folder {folder} holds pictures ({pictures[0].name}), "
-            + (f"and clips ({moving[0].name}). Move the pictures away." if moving else "so it is one clip, not many.")
+            + (
+                f"and clips ({moving[0].name}). Move the pictures away."
+                if moving
+                else "so it is one clip, not many. Give the folder of such folders."
+            )
         )
     if pictures:
         yield folder
@@ -139,6 +146,6 @@ def _unreadable(table: Path, error: Exception) -> InputError:
     return InputError(f"{table} can't be read: {reason}.")
 
 
-def _named(paths: Sequence[Path]) -> str:
-    shown = ", ".join(path.name for path in paths[:_SHOWN])
+def _named(paths: Sequence[Path], folder: Path) -> str:
+    shown = ", ".join(str(path.relative_to(folder)) for path in paths[:_SHOWN])
     return shown + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")

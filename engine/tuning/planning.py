@@ -63,15 +63,15 @@ def plan_tuning(
     data: Path, *, info: BaseInfo, options: Mapping[str, object], on_clip: OnClip | None = None
 ) -> TuningPlan:
     """Open every clip and resolve the settings. Raises `InputError` for what can't be used."""
+    found = find_captioned(data)
+    for entry in found:
+        check_text(entry.caption, f"the caption of {entry.path.name}")
     recommended = {name: v for name, v in info.recommended.get("motion", {}).items() if name in FROM_MOTIONS}
     settings = resolve(TuningConfig(), {**recommended, **info.recommended.get("tuning", {})}, options)
     config = settings.config
     trained = _trained(info, config)
     check_window(info, config.size, config.frames)
     check_dropout(config, info)
-    found = find_captioned(data)
-    for entry in found:
-        check_text(entry.caption, f"the caption of {entry.path.name}")
     clips = _opened(found, on_clip)
     sampling = FrameSampling(config.frames, config.fps, info.layout.frame_step)
     captions = tuple(entry.caption for entry in found)
@@ -124,7 +124,7 @@ def _opened(found: Sequence[CaptionedFile], on_clip: OnClip | None) -> tuple[Cli
 def _short_clips(clips: Sequence[ClipInfo], sampling: FrameSampling) -> list[str]:
     """Notes on windows shorter than was asked for. Raises `InputError` for clips without any motion."""
     lengths = [sampling.length(clip.frames, clip.fps) for clip in clips]
-    still = [clip.path.name for clip, length in zip(clips, lengths, strict=True) if length < 2]
+    still = [str(clip.path) for clip, length in zip(clips, lengths, strict=True) if length < 2]
     if still:
         raise InputError(
             f"{len(still)} of {len(clips)} clips have one frame only at {sampling.fps:g} fps, so there is no motion in "

@@ -21,6 +21,7 @@ from engine.dropout import dropping, seeded
 from engine.errors import InputError
 from engine.freeing import give_back
 from engine.identity import deciding
+from engine.learning_folder import CURVE, LEARNING, LINES, PLOT
 from engine.loops import accelerator_for, loop_config
 from engine.loss_plot import draw_curves
 from engine.losses import denoised
@@ -33,8 +34,8 @@ from engine.tuning.windows import KeptLatents, Window, WindowReader
 
 PART = "tuning"
 """What progress calls it."""
-TUNING = "tuning"
-"""The folder of a tuned base that tells how it came about: `clips.jsonl`, `curve.json`, `curve.png`."""
+CLIPS = "clips.jsonl"
+"""In the folder `learning/` of a tuned base: each clip, its hash and its caption."""
 _CAPTIONS_AT_ONCE = 64
 
 
@@ -78,9 +79,9 @@ def tune(
     if training.accelerator.is_main_process:
         parts = denoiser_parts(base.info, base.denoiser, training.result)
         write_base_like(base.info, folder, parts)
-        _write_clips(plan, folder / TUNING / "clips.jsonl")
-        training.curves.write(folder / TUNING / "curve.json")
-        draw_curves(training.curves.parts, folder / TUNING / "curve.png")
+        _write_clips(plan, folder / LEARNING / CLIPS)
+        training.curves.write(folder / LEARNING / CURVE)
+        draw_curves(training.curves.parts, folder / LEARNING / PLOT)
     count = sum(parameter.numel() for parameter in training.parameters.values())
     return Tuned(folder, plan.settings.config.steps, loss, count)
 
@@ -99,7 +100,7 @@ class _Training:
         self.processes = Processes(self.accelerator.process_index, self.accelerator.num_processes)
         self.share = self.processes.share(self.config.batch_size, self.config.gradient_accumulation)
         self.order = Order(plan.lengths, self.config.batch_size, self.config.seed)
-        self.curves = Curves(run / "curve.jsonl")
+        self.curves = Curves(run / LEARNING / LINES)
 
     @property
     def result(self) -> Mapping[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreamvideo_cli.commands.runs.options import RunArgument
@@ -35,7 +36,7 @@ def show(run: RunArgument, json: JsonOption = False) -> None:
         "Began": age_text(found.started_at),
         "Ended": age_text(found.ended_at) if found.ended_at is not None else None,
         "Error": found.message,
-        "Adapter": found.adapter,
+        "Base" if found.kind == "base" else "Adapter": found.adapter,
         "Log": str(log) if log.is_file() else None,
     }
     known = {name: value for name, value in about.items() if value is not None}
@@ -45,9 +46,13 @@ def show(run: RunArgument, json: JsonOption = False) -> None:
 
 
 def _learning(run: Run, registry: Registry) -> ShownLearning | None:
-    """What is noted of a run: in the folder of what it learnt, else in its own, which is that of its name's newest."""
+    """What is noted of a run: in the folder of what it made, else in its own, which is that of its name's newest."""
     from registry import UnknownNameError
 
+    is_newest = registry.runs.find(run.name).id == run.id
+    if run.kind == "base" and run.adapter is not None:
+        base = next((base for base in registry.bases() if base.name == run.adapter and base.lineage is not None), None)
+        return shown_learning(Path(base.model), []) if base is not None and is_newest else None
     if run.adapter is not None:
         try:
             adapter = registry.find(run.adapter)
@@ -55,5 +60,4 @@ def _learning(run: Run, registry: Registry) -> ShownLearning | None:
             return None
         return shown_learning(registry.path(adapter), [step_row(step) for step in registry.kept_steps(adapter)])
     folder = registry.run_folder(run.name)
-    is_newest = registry.runs.find(run.name).id == run.id
     return shown_run(folder) if is_newest and folder.is_dir() else None

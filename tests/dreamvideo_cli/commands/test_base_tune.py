@@ -74,7 +74,10 @@ def test_a_tuned_base_knows_its_parent_and_takes_no_adapter_of_it(
     assert dv("compose", "a dog", "--base", "child", *small).code == 0
     (run,) = [run for run in json.loads(dv("runs", "--json").out) if run["kind"] == "base"]
     assert (run["state"], run["adapter"]) == ("finished", "child")
+    shown = " ".join(dv("runs", "show", "child").out.split())
+    assert "Base child" in shown and "tuning 2 steps" in shown and f"Curve {told['model']}" in shown
     assert "stay in" in dv("base", "rm", "child").err
+    assert "Curve" not in dv("runs", "show", "child").out
     assert Path(told["model"]).is_dir()
 
 
@@ -90,6 +93,7 @@ def test_a_run_that_is_stopped_adds_nothing_and_is_gone_on_with(
     with Registry.open() as registry:
         assert [base.name for base in registry.bases()] == ["parent"]
     assert not [file for file in (home / "bases").rglob("*") if file.is_file()]
+    assert "tuning 2 steps" in " ".join(dv("runs", "show", "child").out.split())
     again = dv("base", "tune", "child", data, "--base", parent, *SMALL)
     assert again.code == 2
     assert "dv base tune child --resume" in again.err

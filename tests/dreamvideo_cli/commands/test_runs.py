@@ -68,7 +68,7 @@ def test_who_holds_a_name_for_a_moment_stops_no_learner(checked: Dv, registry: R
             held.set()
             until.wait(longest_s)
 
-    for longest_s, said in ((0.2, "no images given"), (60, "another process is learning fox")):
+    for longest_s, said in ((0.2, "no images given"), (60, "another process is working on fox")):
         held, until = threading.Event(), threading.Event()
         holder = threading.Thread(target=hold, args=(held, until, longest_s))
         holder.start()

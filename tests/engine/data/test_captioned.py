@@ -38,6 +38,15 @@ def test_a_folder_is_searched_to_its_end_and_a_folder_of_frames_is_a_clip(tmp_pa
     ]  # fmt: skip
 
 
+def test_a_picture_of_a_clips_name_is_a_preview_of_it_and_another_one_is_refused(tmp_path: Path) -> None:
+    clip = video(tmp_path / "a.mp4", "a dog")
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    assert find_captioned(tmp_path) == [CaptionedFile(clip, "a dog")]
+    Image.new("RGB", (16, 16)).save(tmp_path / "b.png")
+    with pytest.raises(InputError, match=r"holds pictures \(b\.png\), and clips \(a\.mp4\)"):
+        find_captioned(tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_a_table_names_paths_from_its_own_folder(tmp_path: Path, kind: str) -> None:
     clip = video(tmp_path / "clips" / "a.mp4")
@@ -55,8 +64,9 @@ def test_a_table_names_paths_from_its_own_folder(tmp_path: Path, kind: str) -> N
 def test_every_clip_needs_a_caption_and_some_of_those_without_are_named(tmp_path: Path) -> None:
     video(tmp_path / "said.mp4", "a dog")
     for number in range(5):
-        video(tmp_path / f"{number}.mp4")
-    with pytest.raises(InputError, match=r"5 of 6 clips .* no caption: 0\.mp4, 1\.mp4, 2\.mp4 and 2 more.*0\.txt"):
+        video(tmp_path / "shard" / f"{number}.mp4")
+    named = r"shard/0\.mp4, shard/1\.mp4, shard/2\.mp4 and 2 more"
+    with pytest.raises(InputError, match=rf"5 of 6 clips .* no caption: {named}.*0\.txt"):
         find_captioned(tmp_path)
 
 
