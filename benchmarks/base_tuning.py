@@ -5,17 +5,21 @@
 Draws `--clips` clips of the world's individuals, most of them before a volcano, a scene that the base has no word for,
 tunes the base on them as `dv base tune` does, and reads videos that it makes before and after: how often is one of "a
 dog at the volcano" classified so, and how often are the old scenes still theirs? The classifier is trained here, on
-renderings of seeds that no clip has. What takes long is kept in `--work`, and goes on where it was.
+renderings of seeds that no clip has. The shares, with their intervals, are printed as a table in Markdown, and written
+as JSON with both bases' fingerprints. What takes long is kept in `--work`, and goes on where it was. The defaults take
+about 25 minutes of one core.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from math import sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +46,8 @@ from engine.world.shapes import Array, Canvas, ellipse, polygon
 
 SCENE, PHRASE = "volcano", "at the volcano"
 SCENES = (*backgrounds.PHRASES, SCENE)
-_BATCH = 8
+_BATCH, _FILMS = 8, 8
+"""Videos that are made at once, and films that the classifier sees a step."""
 _FPS = 8.0
 _CLASSIFIER_SEEDS, _ASKED_SEEDS = 10_000_000, 20_000_000
 """Where the seeds of the classifier's renderings and of what is asked for begin; those of the clips begin at 0."""
@@ -55,19 +60,17 @@ class Scale:
     clips: int = 500
     old_share: float = 0.3
     """Share of the clips that are of old scenes, so that these aren't forgotten."""
-    steps: int = 2000
+    steps: int = 300
     learning_rate: float = 3e-4
-    batch_size: int = 8
-    ema_decay: float = 0.995
-    classifier_steps: int = 600
-    asked: int = 60
+    batch_size: int = 4
+    ema_decay: float = 0.98
+    classifier_steps: int = 300
+    asked: int = 30
     """Videos of the new scene, and of old ones, before and after each."""
     denoising_steps: int | None = None
 
 
-TINY = Scale(
-    clips=6, steps=2, batch_size=2, classifier_steps=2, asked=2, denoising_steps=2
-)  # fmt: skip
+TINY = Scale(clips=6, steps=2, batch_size=2, classifier_steps=2, asked=2, denoising_steps=2)
 """To see that it runs."""
 
 
@@ -153,7 +156,7 @@ def classifier(file: Path, scale: Scale) -> SceneNet:
         return net.eval()
 
     def loss_at(step: int, _micro: int) -> Tensor:
-        frames, scenes = renderings(_CLASSIFIER_SEEDS + 32 * step, 32)
+        frames, scenes = renderings(_CLASSIFIER_SEEDS + _FILMS * step, _FILMS)
         return F.cross_entropy(net(frames), scenes)
 
     rate = LoopConfig(scale.classifier_steps, 2e-3, decay_steps=scale.classifier_steps // 2)
@@ -164,16 +167,17 @@ def classifier(file: Path, scale: Scale) -> SceneNet:
 
 
 def renderings(first: int, count: int) -> tuple[Tensor, Tensor]:
-    """A frame each of `count` films, `(count, 3, H, W)`, and the numbers of their scenes."""
-    frames, scenes = [], []
+    """The frames of `count` films, `(count * F, 3, H, W)`, and the numbers of their scenes."""
+    frames: list[pictures.Pixels] = []
+    scenes: list[int] = []
     for seed in range(first, first + count):
         draw = np.random.default_rng([seed, 4])
         scene, word = int(draw.integers(len(SCENES))), CLASSES[int(draw.integers(len(CLASSES)))]
         motion = list(motions.KNOWN)[int(draw.integers(len(motions.KNOWN)))]
         made, _ = film(word, SCENES[scene], motion, seed)
-        frames.append(made[int(draw.integers(len(made)))])
-        scenes.append(scene)
-    return to_pixels(np.stack(frames)), torch.tensor(scenes)
+        frames.append(made)
+        scenes += [scene] * len(made)
+    return to_pixels(np.concatenate(frames)), torch.tensor(scenes)
 
 
 def to_pixels(frames: pictures.Pixels) -> Tensor:
@@ -202,10 +206,10 @@ def asked(scale: Scale, scenes: Sequence[str]) -> list[tuple[str, Shot]]:
     ]
 
 
-def measured(base: Base, net: SceneNet, scale: Scale, sheet: Path) -> dict[str, float]:
-    """How often the videos of a base show the scene that they were asked for, the new one and the old ones."""
+def measured(base: Base, net: SceneNet, scale: Scale, sheet: Path) -> dict[str, int]:
+    """How many videos of a base show the scene that they were asked for, the new one and the old ones."""
     config = resolve(ComposeConfig(), base.info.recommended.get("compose", {}), {"steps": scale.denoising_steps}).config
-    shares: dict[str, float] = {}
+    right: dict[str, int] = {}
     shown: list[pictures.Pixels] = []
     for name, scenes in (("new scene", (SCENE,)), ("old scenes", tuple(backgrounds.PHRASES))):
         wanted = asked(scale, scenes)
@@ -215,11 +219,47 @@ def measured(base: Base, net: SceneNet, scale: Scale, sheet: Path) -> dict[str, 
             videos += [made.frames for made in compose_batch(base, shots, config=config)]
             print(f"{base.name}: {name}, {len(videos)} of {len(wanted)} videos", flush=True)
         found = read(net, videos)
-        shares[name] = sum(scene == told for (scene, _), told in zip(wanted, found, strict=True)) / len(wanted)
+        right[name] = sum(scene == told for (scene, _), told in zip(wanted, found, strict=True))
         shown += videos[:4]
     rows = [(f"{base.name} {number}", list(video)) for number, video in enumerate(shown)]
     write_sheet(contact_sheet(rows, columns=len(shown[0])), sheet, {})
-    return shares
+    return right
+
+
+def of_one_scale(work: Path, scale: Scale) -> None:
+    """Note in the folder `work` what it holds; leave the program where that is something else."""
+    note, text = work / "scale.json", json.dumps(asdict(scale), indent=1)
+    if note.exists() and note.read_text(encoding="utf-8") != text:
+        raise SystemExit(f"{work} holds what was made at another scale: {note}. Give another --work or --out.")
+    work.mkdir(parents=True, exist_ok=True)
+    note.write_text(text, encoding="utf-8")
+
+
+def kept(file: Path, measure: Callable[[], dict[str, object]]) -> dict[str, object]:
+    """What was measured before, else what is now."""
+    if not file.exists():
+        found = measure()
+        with written_aside(file) as partial:
+            partial.write_text(json.dumps(found), encoding="utf-8")
+    measured_then: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
+    return measured_then
+
+
+def share_text(right: int, asked: int) -> str:
+    """A share with its 95% interval (Wilson 1927, which also holds where all or none are right)."""
+    z, share = 1.96, right / asked
+    middle, width = share + z**2 / (2 * asked), z * sqrt(share * (1 - share) / asked + z**2 / (4 * asked**2))
+    low, high = ((middle + sign * width) / (1 + z**2 / asked) for sign in (-1, 1))
+    return f"{share:.0%} ({low:.0%} to {high:.0%})"
+
+
+def table(results: Mapping[str, Mapping[str, Any]], asked: int) -> str:
+    """The shares before and after in Markdown, a row for what was asked for."""
+    lines = ["| Asked for | Videos | " + " | ".join(results) + " |", "|---|" + "---|" * (1 + len(results))]
+    for name in ("new scene", "old scenes"):
+        shares = [share_text(result[name], asked) for result in results.values()]
+        lines.append(f"| {name} | {asked} | " + " | ".join(shares) + " |")
+    return "\n".join(lines)
 
 
 def tuned(parent: BaseLocation, data: Path, work: Path, scale: Scale, device: str | None) -> BaseLocation:
@@ -246,28 +286,37 @@ def main() -> None:
     parser.add_argument("--base", type=Path, help="another base of the same world (default: the embedded one)")
     parser.add_argument("--out", type=Path, default=Path("build") / "base-tuning", help="where the result is written")
     parser.add_argument("--work", type=Path, help="where what takes long is kept (default: beside the result)")
-    parser.add_argument("--clips", type=int, default=Scale().clips)
+    parser.add_argument("--clips", type=int, default=Scale.clips, help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=Scale.steps, help="of tuning (default: %(default)s)")
+    parser.add_argument("--asked", type=int, default=Scale.asked, help="videos of each kind (default: %(default)s)")
     parser.add_argument("--device")
     parser.add_argument("--tiny", action="store_true", help="a few steps of everything, to see that it runs")
     options = parser.parse_args()
-    scale = TINY if options.tiny else Scale(clips=options.clips)
+    scale = TINY if options.tiny else Scale(clips=options.clips, steps=options.steps, asked=options.asked)
     work: Path = options.work or options.out / "work"
     parent = BaseLocation("base", str(options.base)) if options.base else EMBEDDED
+    of_one_scale(work, scale)
     data = work / "clips"
     if not data.exists():
         write_clips(work / "clips.partial", scale)
         (work / "clips.partial").rename(data)
     net = classifier(work / "classifier.safetensors", scale)
     with torch.no_grad():
-        frames, scenes = renderings(2 * _CLASSIFIER_SEEDS - 400, 50 if options.tiny else 400)
+        frames, scenes = renderings(2 * _CLASSIFIER_SEEDS - 400, 10 if options.tiny else 100)
         accuracy = float((net(frames).argmax(dim=1) == scenes).float().mean())
-    result: dict[str, object] = {"clips": scale.clips, "steps": scale.steps, "classifier_accuracy": accuracy}
+    results = {}
     for name, location in (("before", parent), ("after", tuned(parent, data, work, scale, options.device))):
-        base = load_base(location, device=options.device)
-        result[name] = {"fingerprint": base.fingerprint, **measured(base, net, scale, options.out / f"{name}.png")}
+
+        def measure(name: str = name, location: BaseLocation = location) -> dict[str, object]:
+            base = load_base(location, device=options.device)
+            return {"fingerprint": base.fingerprint, **measured(base, net, scale, options.out / f"{name}.png")}
+
+        results[name] = kept(work / f"{name}.json", measure)
     with written_aside(options.out / "base_tuning.json") as partial:
-        partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=1))
+        told = {"scale": asdict(scale), "classifier_accuracy": accuracy, **results}
+        partial.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    print(f"The classifier is right about {accuracy:.1%} of frames of other renderings.\n")
+    print(table(results, scale.asked))
 
 
 def _told(name: str) -> Callable[[Progress], None]:
