@@ -8,9 +8,12 @@ INSTALLED := .venv/.installed
 demo: $(INSTALLED)
 	$(BIN)/dv demo
 
-# A process a core, one thread each; a file's tests share what they set up, and stay together.
-test: lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+# A process a core, one thread each; a file's tests share what they set up, and stay together. Files begin in their order:
+# by their number of tests, the longest single ones would come last and alone. Types are checked beside, and told after.
+test: lint
+	$(BIN)/mypy > .venv/types.txt 2>&1 & types=$$!; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder; \
+	failed=$$?; wait $$types || failed=1; cat .venv/types.txt; exit $$failed
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
