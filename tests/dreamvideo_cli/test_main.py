@@ -215,13 +215,13 @@ def test_ctrl_c_ends_a_composition_with_130_and_leaves_no_file(start: Any, home:
     assert not [path for path in tmp_path.iterdir() if path != home]
 
 
-def test_a_full_disk_is_one_message_for_the_registry_and_for_a_video(process: Any, small_disk: Path) -> None:
+def test_a_full_disk_is_one_message_for_the_registry_and_for_a_video(dv: Any, process: Any, small_disk: Path) -> None:
     (small_disk / "ballast").write_bytes(b"x" * 65536)
     listed = process("base", "list", environment={"DV_HOME": str(small_disk / "home")})
     assert (listed.code, listed.out) == (1, "")
     assert "No space is left" in listed.err
     short = ("--steps", "1", "--guidance-scale", "1", "--frames", "2", "--size", "16")
-    made = process("compose", "a dog", "-o", small_disk / "x.mp4", *short)
+    made = dv("compose", "a dog", "-o", small_disk / "x.mp4", *short)
     assert (made.code, made.out) == (1, ""), made.err
     assert "x.mp4 can't be written" in made.err
     assert {path.name for path in small_disk.iterdir()} <= {"ballast", "home"}
