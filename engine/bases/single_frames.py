@@ -45,11 +45,17 @@ class AttentionOverFrames(AttnProcessor2_0):
 
 def shorten_for_single_frames(denoiser: nn.Module) -> nn.Module:
     """Let the temporal layers of a `UNet3DConditionModel` take the short way where there is one frame; give it back."""
+    shorten_convolutions(denoiser)
     for module in denoiser.modules():
-        if isinstance(module, nn.Conv3d) and module.kernel_size == (3, 1, 1):
-            module.__class__ = ConvOverFrames  # of the same parameters, and of no others
         if isinstance(module, TransformerTemporalModel):
             for layer in module.modules():
                 if isinstance(layer, Attention):
                     layer.set_processor(AttentionOverFrames())
     return denoiser
+
+
+def shorten_convolutions(denoiser: nn.Module) -> None:
+    """Let temporal convolutions alone take the short way."""
+    for module in denoiser.modules():
+        if isinstance(module, nn.Conv3d) and module.kernel_size == (3, 1, 1):
+            module.__class__ = ConvOverFrames  # of the same parameters, and of no others

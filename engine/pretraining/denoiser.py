@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from engine.pretraining.captions import for_denoiser
 from engine.pretraining.miniature import Miniature, objective_for
 from engine.pretraining.pools import Latents, Photographs
 from engine.pretraining.settings import DenoiserSettings
-from engine.pretraining.stage import Run, run_stage
+from engine.pretraining.stage import Run, copy_stage, run_stage, steps_of
 from engine.pretraining.text_image import tokenize
 from engine.sampling.levels import Levels
 from engine.training import generator_at
@@ -207,15 +208,18 @@ def pretrain(
     parameters = dict(model.named_parameters())
     of_time = {id(p) for p in miniature.of_time(denoiser)}
     batches = Batches(settings, pictures, None, tokenizer, objective)
-    with miniature.as_images(denoiser):
-        went_on = run_stage(
+    again = _go_on_from_clips(run.work, settings)
+    for parameter in parameters.values():
+        parameter.requires_grad_(id(parameter) not in of_time)
+    # What clips have taught the temporal layers to do to a single frame stays in place while images go on.
+    with nullcontext() if again else miniature.as_images(denoiser):
+        run_stage(
             "images", model, loss_of(batches.of_images), settings.images, run,
             trained={name: p for name, p in parameters.items() if id(p) not in of_time},
             ema_decay=settings.ema_decay, settings=settings,
         )  # fmt: skip
-    if went_on:
-        # Clips learnt on the images' former weights are out of date.
-        (run.work / "clips.safetensors").unlink(missing_ok=True)
+    if again:
+        copy_stage(run.work, "images", "clips")
     clips = pools.clip_latents(settings.pool_clips, miniature.frames, encode, run)
     batches = Batches(settings, pictures, clips, tokenizer, objective)
     stay = {id(p) for p in denoiser.parameters()} - {id(p) for p in miniature.of_clips(denoiser)}
@@ -228,3 +232,12 @@ def pretrain(
         ema_decay=settings.ema_decay, settings=settings,
     )  # fmt: skip
     return model.eval().requires_grad_(False)
+
+
+def _go_on_from_clips(work: Path, settings: DenoiserSettings) -> bool:
+    """Where images are to go on and clips were learnt since, let them go on from the clips' weights; tell whether."""
+    finished = {name: work / f"{name}.safetensors" for name in ("images", "clips")}
+    if not finished["clips"].exists() or steps_of(finished["images"]) >= settings.images.steps:
+        return False
+    copy_stage(work, "clips", "images")
+    return True

@@ -74,7 +74,7 @@ def run_stage(
     done = 0
     if finished.exists():
         model.load_state_dict({k: v.float() for k, v in load_file(finished).items()}, strict=False)
-        done = _steps_in(finished)
+        done = steps_of(finished)
         if done >= loop.steps:
             return False
     steps = loop.steps - done
@@ -128,6 +128,12 @@ def write_stage(path: Path, tensors: Mapping[str, Tensor], steps: int) -> None:
         save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial, metadata={"steps": str(steps)})
 
 
+def copy_stage(work: Path, source: str, name: str) -> None:
+    """Let a stage go on from the finished weights of another: they become its own, and the steps it took stay."""
+    taught, own = (work / f"{stage}.safetensors" for stage in (source, name))
+    write_stage(own, load_file(taught), steps_of(own))
+
+
 def weights_file(work: Path, name: str) -> Path | None:
     """The newest weights of a stage: those that it has reached while it runs, or the finished ones, or None."""
     candidates = (work / f"{name}.latest.safetensors", work / f"{name}.safetensors")
@@ -139,9 +145,10 @@ def steps_taken(work: Path, name: str) -> int:
     path = weights_file(work, name)
     if path is None:
         raise FileNotFoundError(f"{work} holds no weights of {name}")
-    return _steps_in(path)
+    return steps_of(path)
 
 
-def _steps_in(path: Path) -> int:
+def steps_of(path: Path) -> int:
+    """The steps that the weights in a stage's file took."""
     with safe_open(path, framework="pt") as file:
         return int(file.metadata()["steps"])

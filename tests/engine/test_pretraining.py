@@ -129,6 +129,28 @@ def test_clips_train_temporal_layers_and_what_reads_text_and_leave_how_things_lo
         )
 
 
+def test_images_that_go_on_after_clips_keep_what_clips_taught_and_clips_go_on_from_there(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    shutil.copytree(trained[0], work)
+    before = load_file(work / "clips.safetensors")
+    temporal = [name for name in before if ".temp_" in name or ".transformer_in." in name]
+
+    pretrain(with_steps(TINY, {"images": 4}), run_in(work), tmp_path / "out")
+    images, clips = (load_file(work / f"{name}.safetensors") for name in ("images", "clips"))
+    assert temporal
+    assert all(torch.equal(images[name], before[name]) for name in temporal)
+    assert any(not torch.equal(images[name], before[name]) for name in before if ".resnets." in name)
+    assert all(torch.equal(clips[name], images[name]) for name in images), "clips have had their steps"
+    assert (steps_taken(work, "images"), steps_taken(work, "clips")) == (4, 3)
+
+    pretrain(with_steps(TINY, {"images": 4, "clips": 5}), run_in(work), tmp_path / "out")
+    after = load_file(work / "clips.safetensors")
+    assert steps_taken(work, "clips") == 5
+    assert any(not torch.equal(after[name], images[name]) for name in temporal)
+
+
 def test_a_judge_is_trained_beside_the_others(trained: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / f"photographs-{TINY.photographs}").symlink_to(trained[0] / f"photographs-{TINY.photographs}")
     pretrain(TINY, run_in(tmp_path), tmp_path / "out", ["judge"])
