@@ -35,7 +35,7 @@ from engine.sampling.levels import Level
 from engine.sampling.noise import offset_noise
 from engine.sampling.samplers import sampler_named
 from engine.settings import as_values, check_seed
-from engine.starting import check_clips_fit, fitted
+from engine.starting import Start, check_clips_fit, check_fresh_start, start_of_clips, start_of_stored
 from engine.training import generator_at, raise_if_out_of_memory
 from engine.versions import version_of_dv
 
@@ -94,8 +94,9 @@ def compose_batch(
     appearance guidance comes from the picture `appearance`, else from a stored one of the first subject, else of
     the first motion, that has any, chosen by the seed. Where `config` sets no strengths of appearance guidance,
     each motion has those that it was learnt for. With a motion that starts from its clips (Tune-A-Video), the video
-    begins at the latents of one of them, chosen by the seed and inverted, instead of at noise. `on_step` is told which
-    step is done, and of how many: those of an inversion come first.
+    begins at the latents of one of them, chosen by the seed and inverted, instead of at noise. With `motion_init` the
+    noise has a share of a clip of the first motion whose clips are known, chosen and inverted likewise. `on_step` is
+    told which step is done, and of how many: those of an inversion come first.
     Raises `AdapterError` for an adapter that is damaged or made for another base, `InputError` for values
     that do not go together, `OutOfMemoryError` when the device is too small, `JobError` for a video that is not
     finite.
@@ -115,16 +116,17 @@ def compose_batch(
         _check(shot.prompt, config, base, used)
     looks = _appearances(base, used, appearance, [shot.seed for shot in shots])
     _check_embedding(used, looks)
-    check_clips_fit(_clips(used, config), base.layout.shape(config.frames, config.size), base.layout.scale)
     try:
-        videos = _sample(base, shots, config, used, looks, on_step)
+        start = _start(base, used, config, [shot.seed for shot in shots])
+        videos = _sample(base, shots, config, used, looks, start, on_step)
     except RuntimeError as error:
         raise_if_out_of_memory(error, "lower `frames` or `size`, make fewer videos at once, or use bf16")
         raise
     sources = [look.source for look in looks] if looks is not None else [None] * len(shots)
+    starts: list[dict[str, Any]] = [{"start": told} for told in start.told] if start is not None else [{}] * len(shots)
     return [
-        Composition(frames, _record(base, shot, config, used, source))
-        for shot, frames, source in zip(shots, videos, sources, strict=True)
+        Composition(frames, {**_record(base, shot, config, used, source), **told})
+        for shot, frames, source, told in zip(shots, videos, sources, starts, strict=True)
     ]
 
 
@@ -158,18 +160,30 @@ def _of_role(used: Sequence[_Used], role: Kind) -> list[_Used]:
     return [each for each in used if each.applied.role == role]
 
 
-def _clips(used: Sequence[_Used], config: ComposeConfig) -> tuple[Tensor, ...]:
-    """The clips that the first motion that acts and has any starts from."""
+def _start(base: Base, used: Sequence[_Used], config: ComposeConfig, seeds: Sequence[int]) -> Start | None:
+    """What videos start from beside noise: the clips that the first motion that acts and has any starts from, or a
+    share of those that a motion was learnt from."""
     acting = (each for each in used if each.strength(config).value != 0)
-    return next((each.stored.clips for each in acting if each.stored.clips), ())
+    stored = next((each.stored.clips for each in acting if each.stored.clips), ())
+    if stored:
+        check_fresh_start(config)
+        check_clips_fit(stored, base.layout.shape(config.frames, config.size), base.layout.scale)
+        return start_of_stored(stored, [_index(seed, len(stored)) for seed in seeds], config.frames)
+    if not config.motion_init:
+        return None
+    clips = next((each.applied.clips for each in used if each.applied.clips), ())
+    if not clips:
+        raise InputError(
+            f"`motion_init` is {config.motion_init:g}, and no clip is known that the motion was learnt from: set it to "
+            "0"
+        )
+    return start_of_clips(base, clips, [_index(seed, len(clips)) for seed in seeds], config)
 
 
 def _record(
     base: Base, shot: Shot, config: ComposeConfig, used: Sequence[_Used], appearance: dict[str, Any] | None
 ) -> dict[str, Any]:
     looking = [each for each in used if each.looks]
-    clips = _clips(used, config)
-    start = {"start": {"from": "motion", "index": _index(shot.seed, len(clips))}} if clips else {}
     return {
         "made_by": f"dv {version_of_dv()}",
         "prompt": shot.prompt,
@@ -179,7 +193,6 @@ def _record(
         "settings": as_values(looking[0].completed(config) if looking else config.completed()),
         "adapters": [each.applied.record(each.strength(config)) for each in used],
         "appearance": appearance,
-        **start,
     }
 
 
@@ -198,6 +211,7 @@ def _sample(
     config: ComposeConfig,
     used: Sequence[_Used],
     looks: list[Look] | None,
+    start: Start | None,
     on_step: Callable[[int, int], None] | None,
 ) -> npt.NDArray[np.uint8]:
     """The videos `(B, F, H, W, 3)`."""
@@ -205,18 +219,19 @@ def _sample(
     prompts = [config.negative_prompt] * len(shots) * (branches - 1) + [shot.prompt for shot in shots]
     token = next((each.stored.token.to(base.device) for each in used if each.stored.token is not None), None)
     text = base.text.encode([_placed(prompt, used) for prompt in prompts], token)
-    clips = _clips(used, config)
-    empty = base.text.encode([""]).expand(len(shots)) if clips else None
+    empty = base.text.encode([""]).expand(len(shots)) if start is not None else None
     base.text.unload()
     levels = base.objective.levels(config.steps)
     generators = [generator_at(shot.seed, 0, "sampling") for shot in shots]
-    if empty is not None:
-        chosen = torch.stack([fitted(clips[_index(shot.seed, len(clips))], config.frames) for shot in shots])
-        start = _inverted(base, config, used, chosen.to(base.device), empty, _counted(on_step, 0, 2 * config.steps))
-        on_step = _counted(on_step, config.steps, 2 * config.steps)
-    else:
+    noise = torch.empty(0)
+    if start is None or start.share < 1:
         shape = (1, *base.layout.shape(config.frames, config.size))
-        start = torch.cat([offset_noise(shape, config.offset_noise, g) for g in generators]).to(base.device)
+        noise = torch.cat([offset_noise(shape, config.offset_noise, g) for g in generators]).to(base.device)
+    if start is not None and empty is not None:
+        counted, clips = _counted(on_step, 0, 2 * config.steps), start.clips.to(base.device)
+        own = _inverted(base, config, used, clips, empty, counted)
+        noise = own if start.share == 1 else start.share**0.5 * own + (1 - start.share) ** 0.5 * noise
+        on_step = _counted(on_step, config.steps, 2 * config.steps)
     texts = {len(text): text, len(shots): text.take(torch.arange(len(shots)) + len(text) - len(shots))}
 
     def denoise(sample: Tensor, level: Level) -> Tensor:
@@ -227,7 +242,7 @@ def _sample(
         unguided = [level for step, level in enumerate(levels[:-1]) if step not in guided_steps(config)]
         latents = sampler_named(config.sampler, eta=config.eta)(
             prepared(guided(denoise, config.guidance_scale, unguided), levels, prepare),
-            start, levels, base.objective, generators=generators, callback=on_step,
+            noise, levels, base.objective, generators=generators, callback=on_step,
         )  # fmt: skip
     _check_finite(latents, shots, config, used, base, "denoising")
     decoded = base.codec.decode(latents)

@@ -153,10 +153,10 @@ def composing_seconds(
     config: ComposeConfig, location: BaseLocation, *, device: str | None, dtype: str, inverts: bool = False
 ) -> float:
     """What one video will take, guessed as `estimate` guesses: denoising alone, which is nearly all of it, and the
-    inversion of a clip where the video starts from one."""
+    inversion of a clip where the video starts from one, or from a share of one."""
     compute = choose_compute(device, dtype)
     branches = config.steps + len(guided_steps(config))
-    branches += config.steps * (REFINEMENTS + 1) if inverts else 0
+    branches += config.steps * (REFINEMENTS + 1) if inverts or config.motion_init else 0
     flops, _ = forward_cost(
         location, latents_shape(location, 1, config.frames, config.size), compute.dtype, checkpointing=False
     )

@@ -13,11 +13,13 @@ from dreamvideo_cli.jobs.bases import base_for, check_fit, fingerprint_of, named
 from dreamvideo_cli.jobs.events import FileMade, OnEvent, Planned, Step, Warned, ignore
 from dreamvideo_cli.jobs.execution.units import Loading
 from dreamvideo_cli.jobs.history import remember
+from dreamvideo_cli.jobs.sources import clips_to_start_from
 from dreamvideo_cli.jobs.targets import Target, Write, check_writable, published, targets
 from engine.adapters.applied import AppliedAdapter
 from engine.bases.composable import check_composable
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.errors import InputError
+from engine.evaluation.expected import ReferenceClip
 from engine.methods.dreamvideo import ComposeConfig
 from engine.methods.table import methods_of
 from engine.prompt_limits import notes_on_composing
@@ -70,7 +72,8 @@ class ComposeRequest:
 
 @dataclass(frozen=True)
 class ComposePlan:
-    """A request whose every part was found and checked."""
+    """A request whose every part was found and checked. `clips` are those of the motion that a share of the starting
+    noise is of."""
 
     request: ComposeRequest
     prompt: str
@@ -80,6 +83,7 @@ class ComposePlan:
     settings: Resolved[ComposeConfig]
     targets: tuple[Target, ...]
     sheet: Target | None = None
+    clips: tuple[ReferenceClip, ...] = ()
 
     @property
     def files(self) -> tuple[Target, ...]:
@@ -149,6 +153,7 @@ def plan_composition(request: ComposeRequest, registry: Registry, on_event: OnEv
     check_settings_are_read(request.settings, [adapter.kind for adapter in adapters])
     settings = settings_for(info.recommended.get("compose", {}), motion, request.settings)
     check_composable(info, settings.config)
+    clips = clips_to_start_from(motion, settings.config, registry)
     for target in chosen:
         check_rate(target.path, settings.config.fps)
     _check_device(request)
@@ -157,7 +162,7 @@ def plan_composition(request: ComposeRequest, registry: Registry, on_event: OnEv
     named_by = registry.path(subject) if subject is not None else None
     for note in notes_on_composing(info, prompt, settings.config.negative_prompt, named_by):
         on_event(Warned(note))
-    return ComposePlan(request, prompt, base, adapters, folders, settings, tuple(chosen), sheet)
+    return ComposePlan(request, prompt, base, adapters, folders, settings, tuple(chosen), sheet, clips)
 
 
 def placed_prompt(prompt: str, subject: Adapter | None) -> str:
@@ -192,11 +197,13 @@ def settings_for(
 def size_of_clips(method: str, learnt: Mapping[str, Any], options: Mapping[str, object]) -> dict[str, tuple[int, int]]:
     """The `size` of videos with a motion that was learnt so, where they start from its clips; else nothing.
 
-    Raises `InputError` where the `options` of composing ask for another.
+    Raises `InputError` where the `options` of composing ask for another, or for a share of a clip.
     """
     way = methods_of("motion").get(method)
     if way is None or not way.recipe(way.settings()).starts_from_clips or options.get("motion_strength") == 0:
         return {}
+    if options.get("motion_init"):
+        raise InputError("the motion starts from its clips anyway: leave `motion_init` out")
     width, height = learnt["size"]
     asked = options.get("size")
     if asked is not None and asked not in ((width, height), [width, height]):
@@ -282,7 +289,10 @@ def _composed(plan: ComposePlan, base: Base, target: Target, on_step: OnTargetSt
         plan.prompt,
         config=plan.settings.config,
         seed=target.seed,
-        adapters=[AppliedAdapter(folder, each.kind) for each, folder in zip(plan.adapters, plan.folders, strict=True)],
+        adapters=[
+            AppliedAdapter(folder, each.kind, clips=plan.clips if each.kind == "motion" else ())
+            for each, folder in zip(plan.adapters, plan.folders, strict=True)
+        ],
         appearance=plan.request.appearance,
         allow_other_base=plan.request.allow_other_base,
         on_step=report,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dreamvideo_cli.jobs.events import Note, OnEvent, Planned, Step, Warned, ignore
+from dreamvideo_cli.jobs.sources import clips_of, sources_of
 from engine.bases.location import EMBEDDED
-from engine.data.files import sha256_of
 from engine.data.finding import find_clips, find_images
 from engine.errors import BaseError, InputError
 from engine.evaluation.expected import Expected, ReferenceClip
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from engine.evaluation.scoring import Scores
     from registry import Adapter, Registry
 
-_TRIMMING = ("start", "end", "source_fps")
 _OWN = f"{EMBEDDED.model}/judges/"
 _INSTEAD = {"subject": "its pictures with `references`", "motion": "its clips with `clips`"}
 
@@ -234,10 +233,9 @@ def _planned(
             class_word=subject.class_word if subject else None,
         )
     if pictures is None:
-        pictures = tuple(_sources(subject, "image", registry)) if subject else ()
+        pictures = tuple(sources_of(subject, "image", registry, f"give {_INSTEAD['subject']}")) if subject else ()
     if clips is None:
-        trimming = {n: motion.hyperparameters[n] for n in _TRIMMING if n in motion.hyperparameters} if motion else {}
-        clips = tuple(ReferenceClip(p, **trimming) for p in _sources(motion, "clip", registry)) if motion else ()
+        clips = clips_of(motion, registry, f"give {_INSTEAD['motion']}") if motion else ()
     return PlannedVideo(
         path, record, Expected(text, pictures, clips), prompt,
         subject.id if subject else None, motion.id if motion else None,
@@ -265,17 +263,3 @@ def _adapter(
         f"Name the right one with `{kind}`, or give {_INSTEAD[kind]}"
         + (' and what it should show with `prompt`, such as "a dog is running".' if kind == "subject" else ".")
     )
-
-
-def _sources(adapter: Adapter, role: str, registry: Registry) -> list[Path]:
-    """The files that an adapter learnt from. Raises `InputError` where one is gone or has other contents."""
-    sources = [source for source in registry.sources(adapter) if source.role == role]
-    for source in sources:
-        path = Path(source.path)
-        lost = not path.exists()
-        if lost or sha256_of(path) != source.sha256:
-            raise InputError(
-                f"{adapter.id} learnt from {path}, which {'is no longer there' if lost else 'has changed since'}.\n"
-                f"Put it back, or give {_INSTEAD[adapter.kind]}."
-            )
-    return [Path(source.path) for source in sources]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.evaluation.expected import ReferenceClip
 from engine.methods.common import Kind
 from engine.prompts import PLACEHOLDER
 
@@ -28,13 +29,14 @@ class AppliedAdapter:
     """An adapter in a composition: the folder of its files, and what it is there for.
 
     `token` is what prompts write for a subject. Without a `strength` of its own it has that of the composition's
-    settings for its role.
+    settings for its role. `clips` are those that a motion was learnt from, where a composition may start from one.
     """
 
     folder: Path
     role: Kind
     token: str = PLACEHOLDER
     strength: Strength | None = None
+    clips: tuple[ReferenceClip, ...] = ()
 
     def record(self, strength: Strength) -> dict[str, object]:
         """What a video's record says of it, as plain values; who knows its hash adds that."""

@@ -240,6 +240,16 @@ class ComposeConfig(Checked):
     """The early steps decide who moves where, the late ones what it looks like: delayed subject conditioning
     (FastComposer, arXiv 2305.10431, section 4.3)."""
     motion_strength: float = setting(1.0, "Strength of the motion adapter; 0 leaves it out.", needs="motion")
+    motion_init: float = setting(
+        0.0,
+        "Share of the motion's own clip, inverted to noise, in the starting noise; 0 starts from fresh noise.",
+        least=0,
+        below=1,
+        needs="motion",
+        origin="authors",
+    )
+    """sqrt(s) * inverted + sqrt(1 - s) * fresh: the video moves more as the clip does. The authors take 0 to 0.5 with
+    a motion of a single clip. The inversion costs four predictions a step."""
     motion_until: float = setting(
         1.0,
         "Share of the steps after which the motion adapter no longer acts.",

@@ -137,6 +137,7 @@ def test_only_what_the_paper_says_is_called_the_papers(config: type[Any]) -> Non
     authors = {
         "offset_noise", "size", "learning_rate_decay", "use_masks", "frames", "fps", "p_zero", "p_image_zero",
         "appearance_strength", "unconditional_appearance_strength", "negative_prompt", "time_embedding",
+        "motion_init",
     }  # fmt: skip
     dv = {
         "noise_bias", "max_grad_norm", "gradient_accumulation", "gradient_checkpointing", "snapshot_every", "seed",

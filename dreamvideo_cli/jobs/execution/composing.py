@@ -61,7 +61,8 @@ def take_in(made: Made, plan: ComposePlan, registry: Registry, on_event: OnEvent
 
 def files_of(plan: ComposePlan) -> tuple[Path, ...]:
     """What composing reads beside the base."""
-    return plan.folders if plan.request.appearance is None else (*plan.folders, plan.request.appearance)
+    looked_at = () if plan.request.appearance is None else (plan.request.appearance,)
+    return (*plan.folders, *looked_at, *(clip.path for clip in plan.clips))
 
 
 def memory_of(plan: ComposePlan) -> int:
@@ -90,7 +91,7 @@ class ComposeUnit:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Adapters, and the picture of appearance guidance."""
+        """Adapters, the picture of appearance guidance, and the clips to start from."""
         return files_of(self.plan)
 
     def work(self, place: Place, tell: Tell) -> None:

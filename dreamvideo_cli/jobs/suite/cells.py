@@ -15,6 +15,7 @@ from dreamvideo_cli.jobs.execution.composing import Made, files_of, make_in, tak
 from dreamvideo_cli.jobs.execution.units import Needs, Place, Tell
 from dreamvideo_cli.jobs.expected_files import expected_files
 from dreamvideo_cli.jobs.kinds import AdapterKind
+from dreamvideo_cli.jobs.sources import clips_to_start_from
 from dreamvideo_cli.jobs.suite.folder import curve_of, references_of
 from dreamvideo_cli.jobs.suite.plans import PlannedAdapter, PlannedCell, SuitePlan
 from dreamvideo_cli.jobs.targets import Target, slug
@@ -136,14 +137,17 @@ class CellMaker:
             dtype=plan.suite.dtype,
             settings=cell.settings,
         )
+        motion = adapters.get("motion")
+        settings = settings_for(plan.info.recommended.get("compose", {}), motion, cell.settings)
         return ComposePlan(
             request,
             placed_prompt(cell.prompt, adapters.get("subject")),
             plan.info.location,
             tuple(adapters.values()),
             tuple(self._registry.path(adapter) for adapter in adapters.values()),
-            settings_for(plan.info.recommended.get("compose", {}), adapters.get("motion"), cell.settings),
+            settings,
             (Target(plan.folder / video_of(cell.cell), cell.cell.seed, replace=True),),
+            clips=clips_to_start_from(motion, settings.config, self._registry),
         )
 
     def _note(self, composition: ComposePlan) -> None:

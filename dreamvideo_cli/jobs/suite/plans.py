@@ -190,7 +190,14 @@ class Estimates:
             adapter.plan.method.recipe(adapter.plan.settings.config).starts_from_clips
             for adapter in cell.adapters.values()
         )
-        costs = [config.steps, config.frames, config.size, config.guidance_scale == 1, inverts]
+        costs = [
+            config.steps,
+            config.frames,
+            config.size,
+            config.guidance_scale == 1,
+            inverts,
+            bool(config.motion_init),
+        ]
         location, where = self.plan.info.location, self._where()
         return float(self._once(costs, lambda: composing_seconds(config, location, inverts=inverts, **where)))
 

@@ -95,6 +95,7 @@ def test_force_alone_replaces_what_appears(
     ("request_", "said"),
     [
         ({"settings": {"motion_until": 0.5}}, "`motion_until` is read with a motion only"),
+        ({"settings": {"motion_init": 0.3}}, "`motion_init` is read with a motion only"),
         ({"settings": {"motion_strength": 1.0}}, "`motion_strength` is read with a motion only"),
         ({"settings": {"subject_delay": 0.5}}, "`subject_delay` is read with a subject only"),
         ({"settings": {"size": (63, 64)}}, "multiples of 16"),

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from engine.adapters.choosing import SPATIAL, TEMPORAL, TEMPORAL_AND_TIME, Where
 from engine.adapters.forms import restored
 from engine.adapters.storage import read_adapter
 from engine.bases.base import Base
 from engine.bases.families import FAMILIES
+from engine.bases.family import Codec
 from engine.composing import AppliedAdapter, ComposeConfig, compose
 from engine.errors import InputError
 from engine.estimating import estimate
+from engine.evaluation.expected import ReferenceClip
 from engine.learning import learn_motion, learn_subject
 from engine.planning import MotionPlan, SubjectPlan, plan_motion, plan_subject
 from tests.engine.bases.conftest import Sample
@@ -147,6 +151,52 @@ def test_dropout_is_repeated_and_over_when_learning_is_or_it_is_refused(
     assert once == again != without
     assert not any(module.training for module in bases[0].denoiser.modules())
     assert torch.equal(predicted(sample.load()), untouched)
+
+
+class UnitCodec:
+    """A codec whose latents have unit variance, as those of a trained one have; it keeps what it gave and was given.
+
+    At random weights an autoencoder's latents are close to zero, and a denoiser that normalises what it sees then
+    changes with them by twenty times as much: no inversion in few steps follows that.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec, self.factor = codec, 1.0
+        self.encoded, self.decoded = torch.empty(0), torch.empty(0)
+
+    def encode(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = self.codec.encode(windows)
+        self.factor, self.encoded = float(mean.std()), mean / mean.std()
+        return self.encoded, std / mean.std()
+
+    def decode(self, latents: Tensor) -> Tensor:
+        self.decoded = latents
+        return self.codec.decode(latents * self.factor)
+
+    def release(self) -> None:
+        self.codec.release()
+
+
+def test_a_video_that_starts_at_a_clip_comes_back_to_it(sample: Sample, clip: Path, tmp_path: Path) -> None:
+    """The clip's inverted noise leads to the clip's latents, up to a tenth of them, for flows as for diffusion;
+    fresh noise leads elsewhere."""
+    base, motion = sample.load(), tmp_path / "motion"
+    codec = UnitCodec(base.codec)
+    base.codec = codec
+    learn_motion(plan_of_motion(sample, clip, steps=1), sample.load(), motion)
+    applied = AppliedAdapter(motion, "motion", clips=(ReferenceClip(clip, source_fps=8.0),))
+    config = ComposeConfig(
+        steps=40, frames=FRAMES, size=SIZE, guidance_scale=1.0, appearance_strength=0.0,
+        unconditional_appearance_strength=0.0,
+    )  # fmt: skip
+
+    def away(share: float) -> float:
+        """How far the video's latents are from the clip's, as a share of these."""
+        compose(base, "", seed=0, config=replace(config, motion_init=share), adapters=[applied])
+        return float((codec.decoded - codec.encoded).norm() / codec.encoded.norm())
+
+    assert away(1.0) < 0.1
+    assert away(0.0) > 1
 
 
 def test_a_cache_is_used_and_leaves_nothing_or_is_refused(family_base: Base) -> None:
