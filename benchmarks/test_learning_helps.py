@@ -87,7 +87,8 @@ def attached(base: Base, adapter: AdapterFiles, guided_by: Tensor | None = None)
 
 
 def test_token_and_identity_lower_the_loss(base: Base, learnt: Learnt) -> None:
-    images = encode_images(base, find_images([MATERIAL / "rex"]).used, [], (64, 64))
+    photographs = find_images([MATERIAL / "rex"]).used
+    (images,) = encode_images(base, photographs, [], [(64, 64)] * len(photographs)).sizes
     rex = read_adapter(learnt.subject)
 
     def pictures(indices: Tensor, generator: torch.Generator) -> Tensor:

@@ -74,7 +74,7 @@ def estimate(
     if isinstance(plan, MotionPlan):
         sampling = sampling_of(plan.settings.config, info.layout)
         frames = max(sampling.length(clip.frames, clip.fps) for clip, _ in plan.clips)
-    latents = latents_shape(location, config.batch_size, frames, config.size)
+    latents = latents_shape(location, config.batch_size, frames, _largest(plan))
     flops, saved = forward_cost(location, latents, precision, config.gradient_checkpointing)
     weights = base_weights(info, model, family.parts, compute)
     trained = sum(parameters.values()) * 4 * 4  # weight, gradient and AdamW's two averages, in float32
@@ -137,8 +137,13 @@ def _encoding(plan: SubjectPlan | MotionPlan, info: BaseInfo, window: int) -> En
         coded = sum(map(len, ahead))
     appearance = plan.method.recipe(config).guidance is not None or isinstance(plan, SubjectPlan)
     return encoding_cost(
-        info, config.size, sum(counts), coded=coded, window=window, source_pixels=pixels, appearance=appearance
+        info, _largest(plan), sum(counts), coded=coded, window=window, source_pixels=pixels, appearance=appearance
     )
+
+
+def _largest(plan: SubjectPlan | MotionPlan) -> tuple[int, int]:
+    """The largest size (width, height) that sources are trained at; all are of about one area."""
+    return max((source.trained for source in plan.sources), key=lambda size: (size[0] * size[1], size))
 
 
 def process_bytes() -> int:

@@ -102,13 +102,16 @@ def learn_subject(
     """
     config = plan.settings.config
     session = _Session(base, plan, run or folder, run is not None, on_progress)
+    sources = plan.of_role("image")
     images = _encoded(
         lambda: encode_images(
-            base, [s.path for s in plan.of_role("image")], [s.path for s in plan.of_role("mask")], config.size,
+            base, [s.path for s in sources], [s.path for s in plan.of_role("mask")], [s.trained for s in sources],
             shift=config.shift, generator=generator_at(config.seed, 0, "shift"),
         )
     )  # fmt: skip
-    _check_finite(images.latents.mean, images.latents.std, images.embeddings)
+    for views in images.sizes:
+        _check_finite(views.latents.mean, views.latents.std)
+    _check_finite(images.embeddings)
     base.release_encoders(keep_text=True)
     learnt, held_out = images.split(config.hold_out)
     recipe, samples, token = session.recipe, session.share.samples, None

@@ -66,14 +66,14 @@ def denoised_images(
     samples: slice,
     generator: torch.Generator,
 ) -> Denoised:
-    """`samples` of a batch of images, each a video of one frame; the loss is inside the masks where given.
+    """`samples` of a batch of images of one size, each a video of one frame; the loss is inside the masks where given.
 
     `text_of` gives the conditioning of images by their numbers `(B,)`.
     """
-    chosen = torch.randint(len(images.latents.mean), (config.batch_size,), generator=generator)
-    clean = images.latents.sample(chosen, generator)
-    mask = images.masks[chosen].unsqueeze(2).to(base.device) if images.masks is not None else None
-    text = text_of(images.image_of[chosen[samples]])
+    views, chosen = images.draw(config.batch_size, generator)
+    clean = views.latents.sample(chosen, generator)
+    mask = views.masks[chosen].unsqueeze(2).to(base.device) if views.masks is not None else None
+    text = text_of(views.image_of[chosen[samples]])
     return denoised(base, config, clean, text, generator, mask, samples)
 
 

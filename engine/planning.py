@@ -12,6 +12,7 @@ from engine.adapters.choosing import FullWeights
 from engine.bases.families import family_named
 from engine.bases.family import Layout
 from engine.bases.location import BaseInfo
+from engine.data.buckets import bucket_of
 from engine.data.captions import caption_beside, caption_path
 from engine.data.clips import ClipInfo, probe_clip
 from engine.data.files import Found, duplicates, sha256_of
@@ -43,7 +44,8 @@ _MANY_FRAMES = 1000  # Of a clip: 40 seconds at 25 frames a second.
 class PlannedSource:
     """One image, mask or clip: what it is, what of it is used, and what is dropped and why.
 
-    `prompt` is a clip's, or that of a photograph with a caption of its own: there `*` is the subject.
+    `prompt` is a clip's, or that of a photograph with a caption of its own: there `*` is the subject. `trained` is the
+    width and height that it is fitted to.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class PlannedSource:
     fps: float | None
     used: str
     dropped: str
+    trained: tuple[int, int]
     prompt: str | None = None
     clip: ClipInfo | None = None
 
@@ -119,9 +122,9 @@ def plan_subject(
     for number, path in enumerate(found.used):
         image = probe_image(path)
         prompt, unusable = _subject_caption(path, class_word.strip())
-        sources.append(_image_source(image, config.size, prompt))
+        sources.append(_image_source(image, config, info.layout, prompt))
         if paired.used:
-            sources.append(_mask_source(paired.used[number], image, config.size))
+            sources.append(_mask_source(paired.used[number], image, sources[-1].trained))
         notes += [f"{path.name}: {image.note}"] if image.note else []
         notes += [unusable] if unusable else []
     if masks is not None and not config.use_masks:
@@ -155,10 +158,14 @@ def _subject_caption(path: Path, class_word: str) -> tuple[str | None, str]:
     return None, f'{name} says neither "{class_word}" nor {PLACEHOLDER}, so {path.name} is learnt without a caption'
 
 
-def _image_source(image: ImageInfo, size: tuple[int, int], prompt: str | None) -> PlannedSource:
+def _image_source(image: ImageInfo, config: SubjectSettings, layout: Layout, prompt: str | None) -> PlannedSource:
+    size = config.size
+    if config.aspect_ratios:
+        size = bucket_of((image.width, image.height), size, layout.size_multiple)
     used, dropped = _fitted(image.width, image.height, size)
+    used += f", at {size[0]}x{size[1]}" if config.aspect_ratios else ""
     return PlannedSource(
-        image.path, "image", image.sha256, image.bytes, image.width, image.height, 1, None, used, dropped, prompt
+        image.path, "image", image.sha256, image.bytes, image.width, image.height, 1, None, used, dropped, size, prompt
     )
 
 
@@ -177,6 +184,7 @@ def _mask_source(path: Path, image: ImageInfo, size: tuple[int, int]) -> Planned
         None,
         f"the loss counts {used} of {image.path.name}",
         dropped,
+        size,
     )
 
 
@@ -305,7 +313,7 @@ def _clip_source(clip: ClipInfo, sampling: FrameSampling, size: tuple[int, int],
     _, cropped = _fitted(clip.width, clip.height, size)
     lost = "; ".join(x for x in (dropped, cropped) if x != "nothing") or "nothing"
     about = (clip.sha256, clip.bytes, clip.width, clip.height, clip.frames, clip.fps)
-    return PlannedSource(clip.path, "clip", *about, used, lost, prompt, clip)
+    return PlannedSource(clip.path, "clip", *about, used, lost, size, prompt, clip)
 
 
 def _resolved(method: Method, sources: int, info: BaseInfo, options: Mapping[str, object]) -> Resolved[Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from engine.bases.base import Base
 from engine.data.clips import ClipInfo, stream_clip
 from engine.data.images import Pixels, fit, read_image, shifted
-from engine.data.masks import fit_mask, pool_mask, read_mask
+from engine.data.masks import Mask, Share, fit_mask, pool_mask, read_mask
 from engine.data.windows import FrameSampling
 
 FRAMES_AT_ONCE = 64
@@ -46,32 +46,49 @@ class Latents:
 
 
 @dataclass(frozen=True)
-class EncodedImages:
-    """Training images: latents of N views `(N, C, 1, h, w)`, which of the K images each view is of `(N,)`, loss masks
-    `(N, 1, h, w)` at latent resolution (the share of each latent's area that lies inside), and image embeddings
-    `(K, C')` of the images themselves."""
+class Views:
+    """Views of training images, all of one size: their latents `(N, C, 1, h, w)`, the number of the image that each is
+    of `(N,)`, and loss masks `(N, 1, h, w)` at latent resolution (the share of each latent's area that lies inside)."""
 
     latents: Latents
     image_of: Tensor
     masks: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.image_of)
+
+    def where(self, chosen: Tensor) -> Views:
+        """Those that are `chosen` `(N,)` bool."""
+        latents = Latents(self.latents.mean[chosen], self.latents.std[chosen])
+        return Views(latents, self.image_of[chosen], None if self.masks is None else self.masks[chosen])
+
+
+@dataclass(frozen=True)
+class EncodedImages:
+    """Training images: their views by size, and image embeddings `(K, C')` of the K images themselves."""
+
+    sizes: tuple[Views, ...]
     embeddings: Tensor | None
 
     def split(self, held_out: int) -> tuple[EncodedImages, EncodedImages]:
         """All but the last `held_out` images, and those; of 0, all of them twice."""
         if held_out == 0:
             return self, self
-        first = int(self.image_of.max()) + 1 - held_out
-        return self._where(self.image_of < first, slice(None, first)), self._where(
-            self.image_of >= first, slice(first, None)
-        )
+        first = max(int(views.image_of.max()) for views in self.sizes) + 1 - held_out
+        learnt = tuple(views.where(views.image_of < first) for views in self.sizes)
+        held = tuple(views.where(views.image_of >= first) for views in self.sizes)
+        own, others = (None, None) if self.embeddings is None else (self.embeddings[:first], self.embeddings[first:])
+        return EncodedImages(tuple(filter(len, learnt)), own), EncodedImages(tuple(filter(len, held)), others)
 
-    def _where(self, views: Tensor, images: slice) -> EncodedImages:
-        return EncodedImages(
-            Latents(self.latents.mean[views], self.latents.std[views]),
-            self.image_of[views],
-            self.masks[views] if self.masks is not None else None,
-            self.embeddings[images] if self.embeddings is not None else None,
-        )
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Views, Tensor]:
+        """Views of one size, and which of them a batch of `count` has, `(count,)`. A size is drawn as often as its
+        share of all views, so each view as often as any other."""
+        views = self.sizes[0]
+        if len(self.sizes) > 1:
+            counts = torch.tensor([len(views) for views in self.sizes])
+            place = torch.randint(int(counts.sum()), (), generator=generator)
+            views = self.sizes[int((counts.cumsum(0) <= place).sum())]
+        return views, torch.randint(len(views), (count,), generator=generator)
 
 
 @dataclass(frozen=True)
@@ -140,32 +157,55 @@ def encode_images(
     base: Base,
     images: Sequence[Path],
     masks: Sequence[Path],
-    size: tuple[int, int],
+    sizes: Sequence[tuple[int, int]],
     *,
     shift: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> EncodedImages:
-    """Read, fit and encode images, and their masks where there are any (one an image, or none at all).
+    """Read, fit and encode images at a size (width, height) each, and their masks where there are any (one an image,
+    or none at all).
 
     With `shift`, 16 views more of each, moved by up to that share of its sides, what comes in being a reflection.
     """
     originals = [read_image(path) for path in images]
-    pictures = [fit(pixels, size) for pixels in originals]
-    scale = base.layout.scale
-    small = (size[0] // scale, size[1] // scale)
+    pictures = [fit(pixels, size) for pixels, size in zip(originals, sizes, strict=True)]
     whole = [
-        pool_mask(fit_mask(read_mask(path, (pixels.shape[1], pixels.shape[0])), size), small)
+        read_mask(path, (pixels.shape[1], pixels.shape[0]))
         for path, pixels in zip(masks, originals, strict=bool(masks))
     ]
-    offsets = _offsets(len(pictures), small, shift, generator)
-    if whole:  # A view that the subject was moved out of teaches nothing.
-        offsets = [(k, x, y) for k, x, y in offsets if shifted(whole[k], x, y).any()]
-    views = [shifted(pictures[k], x * scale, y * scale) for k, x, y in offsets]
-    mean, std = base.codec.encode(to_window(np.stack(views)).transpose(0, 1).unsqueeze(2))
-    fitted = [torch.from_numpy(shifted(whole[k], x, y).copy())[None] for k, x, y in offsets] if whole else None
-    embeddings = base.encode_images(pictures) if base.image_encoder is not None else None
-    image_of = torch.tensor([k for k, _, _ in offsets])
-    return EncodedImages(Latents(mean, std), image_of, torch.stack(fitted) if fitted else None, embeddings)
+    views = []
+    for size in dict.fromkeys(sizes):
+        alike = [number for number, own in enumerate(sizes) if own == size]
+        areas = [_area(whole[number], size, base.layout.scale) for number in alike] if whole else None
+        encoded = _views(base, [pictures[number] for number in alike], areas, shift, generator)
+        views.append(replace(encoded, image_of=torch.tensor(alike)[encoded.image_of]))
+    return EncodedImages(tuple(views), base.encode_images(pictures) if base.image_encoder is not None else None)
+
+
+def _area(mask: Mask, size: tuple[int, int], scale: int) -> Share:
+    """A mask of an image at the latents of a size."""
+    return pool_mask(fit_mask(mask, size), (size[0] // scale, size[1] // scale))
+
+
+def _views(
+    base: Base,
+    pictures: Sequence[Pixels],
+    areas: Sequence[Share] | None,
+    shift: float,
+    generator: torch.Generator | None,
+) -> Views:
+    """The views of pictures `(H, W, 3)` of one size, by their numbers, and of their masks at the latents' size."""
+    scale = base.layout.scale
+    height, width = (side // scale for side in pictures[0].shape[:2])
+    offsets = _offsets(len(pictures), (width, height), shift, generator)
+    if areas is not None:  # A view that the subject was moved out of teaches nothing.
+        offsets = [(k, x, y) for k, x, y in offsets if shifted(areas[k], x, y).any()]
+    moved = [shifted(pictures[k], x * scale, y * scale) for k, x, y in offsets]
+    mean, std = base.codec.encode(to_window(np.stack(moved)).transpose(0, 1).unsqueeze(2))
+    masks = None
+    if areas is not None:
+        masks = torch.stack([torch.from_numpy(shifted(areas[k], x, y).copy())[None] for k, x, y in offsets])
+    return Views(Latents(mean, std), torch.tensor([k for k, _, _ in offsets]), masks)
 
 
 def _offsets(

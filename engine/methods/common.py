@@ -151,6 +151,12 @@ class SubjectSettings(OptimizerConfig):
         0.0, "Shift training images at random, by up to this share of their sides.", least=0, below=0.5, origin="dv"
     )
     """What stands in the middle of every photograph is learnt as something that stands in the middle."""
+    aspect_ratios: bool = setting(
+        False, "Keep the images' aspect ratios, at about the area of the training frames, instead of a centre crop.",
+        origin="dv",
+    )  # fmt: skip
+    """Each image has the nearest of the sizes that the base takes, and a batch is of one size (multi-aspect training:
+    SDXL, arXiv 2307.01952, section 2.3). The paper and its authors crop to a square."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from engine.bases.location import EMBEDDED, inspect_base
+from engine.data.buckets import bucket_of
 from engine.errors import InputError
 from engine.media import ffmpeg
 from engine.planning import SubjectPlan, plan_motion, plan_subject
@@ -50,6 +51,27 @@ def test_the_share_of_the_trained_picture_that_a_mask_leaves_is_shown(tmp_path: 
     (source,) = planned(tmp_path).of_role("mask")
     assert source.used == "the loss counts 25% of a.png"
     assert source.dropped == "67% of it at the edges (centre crop)"
+
+
+def test_images_are_cropped_to_one_size_unless_their_aspect_ratios_are_kept(tmp_path: Path) -> None:
+    photograph(tmp_path / "a.png")
+    photograph(tmp_path / "b.png", 1, (64, 128))
+    photograph(tmp_path / "c.png", 2, (90, 90))
+    mask(tmp_path / "masks/a.png", 0, 20)
+    for name, size in (("b", (64, 128)), ("c", (90, 90))):
+        Image.new("L", size, 255).save(tmp_path / f"masks/{name}.png")
+    multiple = inspect_base(EMBEDDED).layout.size_multiple
+    plan = planned(tmp_path, aspect_ratios=True)
+    wide, tall, even = (source.trained for source in plan.of_role("image"))
+    assert wide == bucket_of((128, 64), (64, 64), multiple) == tall[::-1] and wide[0] > wide[1]
+    assert even == (64, 64)
+    assert [source.trained for source in plan.of_role("mask")] == [wide, tall, even]
+    for source, used in zip(plan.of_role("image"), ("the centre", "the centre", "all"), strict=True):
+        assert source.used == f"{used}, at {source.trained[0]}x{source.trained[1]}"
+    cropped = planned(tmp_path, use_masks=False)
+    assert {source.trained for source in cropped.sources} == {(64, 64)}
+    assert [source.dropped for source in cropped.sources] == ["50% at the edges (centre crop)"] * 2 + ["nothing"]
+    assert [source.used for source in cropped.sources] == ["the centre", "the centre", "all"]
 
 
 def test_a_mask_that_the_crop_cuts_away_is_refused_unless_masks_are_off(tmp_path: Path) -> None:

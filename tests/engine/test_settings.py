@@ -143,7 +143,7 @@ def test_only_what_the_paper_says_is_called_the_papers(config: type[Any]) -> Non
         "noise_bias", "max_grad_norm", "gradient_accumulation", "gradient_checkpointing", "snapshot_every", "seed",
         "shift", "subject_delay", "motion_until", "dropout", "targets", "control", "cache", "guidance_from",
         "guidance_until", "keep_every", "held_out_every", "hold_out", "preview_every", "preview_prompt",
-        "token_vectors",
+        "token_vectors", "aspect_ratios",
     }  # fmt: skip
     if config is ComposeConfig:
         authors -= {"size", "frames", "fps"}

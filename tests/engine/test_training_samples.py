@@ -16,7 +16,7 @@ from engine.adapters.storage import read_adapter
 from engine.bases.family import Conditioning
 from engine.learning import learn_motion, learn_subject
 from engine.planning import plan_subject
-from tests.engine.learning_samples import SIZE, LoadBase, both, files, motion_plan, subject_plan, watched
+from tests.engine.learning_samples import SIZE, Calls, LoadBase, both, files, motion_plan, subject_plan, watched
 
 
 def test_offset_noise_reaches_what_is_trained_on(load: LoadBase, photographs: Path, tmp_path: Path) -> None:
@@ -57,6 +57,33 @@ def test_a_shift_changes_what_is_learnt_and_repeats(load: LoadBase, photographs:
     moved = learnt("moved", shift=0.25)
     assert moved == learnt("again", shift=0.25)
     assert moved != learnt("plain")
+
+
+def test_aspect_ratios_are_kept_where_that_is_asked_for(load: LoadBase, photographs: Path, tmp_path: Path) -> None:
+    """Each with its caption and its mask; previews are of the size asked for."""
+    (photographs / "masks").mkdir()
+    for number, (width, height) in enumerate(((16, 16), (24, 12), (12, 24))):
+        Image.fromarray(np.full((height, width, 3), 50 * number, dtype=np.uint8)).save(photographs / f"{number}.png")
+        (photographs / f"{number}.txt").write_text(f"a dog {'abc'[number]}")
+        Image.fromarray(np.full((height, width), 255, dtype=np.uint8)).save(photographs / "masks" / f"{number}.png")
+    few = {"token_steps": 1, "adapter_steps": 10, "batch_size": 1, "held_out_every": 5}
+
+    def learnt(name: str, **options: object) -> tuple[Calls, bytes]:
+        base = load()
+        with watched(base) as calls:
+            made = learn_subject(subject_plan(base, photographs, **few, **options), base, tmp_path / name)
+        assert made.effect is not None and made.effect.loss > 0
+        return calls, files(tmp_path / name)["adapter.safetensors"]
+
+    calls, adapter = learnt("kept", aspect_ratios=True, preview_every=10)
+    assert {noisy.shape[-2:] for noisy in calls.noisy if noisy.shape[2] == 1} == {(8, 8), (6, 10), (10, 6)}
+    assert {noisy.shape[-2:] for noisy in calls.noisy if noisy.shape[2] > 1} == {(8, 8)}
+    texts = {tuple(noisy.shape[-2:]): text for noisy, text in zip(calls.noisy, calls.text, strict=True)}
+    assert not torch.equal(texts[6, 10], texts[10, 6])
+    assert learnt("again", aspect_ratios=True)[1] == adapter
+    calls, cropped = learnt("cropped")
+    assert {noisy.shape[-2:] for noisy in calls.noisy} == {(8, 8)}
+    assert cropped != adapter
 
 
 def test_a_short_clip_trains_on_what_it_has_and_says_so(load: LoadBase, clips: Path, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from engine.adapters.choosing import SPATIAL, TEMPORAL, TEMPORAL_AND_TIME, Where
@@ -91,6 +93,31 @@ def test_a_subject_and_a_motion_are_learnt_and_composed(
     assert made.frames.shape == alone.frames.shape == (FRAMES, 16, 16, 3)
     assert (made.frames != alone.frames).any()
     assert torch.equal(predicted(fresh), untouched)
+
+
+def test_images_are_learnt_at_sizes_of_their_own_aspect_ratios(
+    sample: Sample, photographs: list[Path], tmp_path: Path
+) -> None:
+    size = (2 * SIZE[0], 2 * SIZE[1])
+    for path, (width, height) in zip(photographs, ((48, 24), (24, 48), (48, 24)), strict=True):
+        Image.fromarray(np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
+    few = {"size": size, "token_steps": 2, "adapter_steps": 2, "hold_out": 1}
+    plan = plan_of_subject(sample, photographs, aspect_ratios=True, **few)
+    wide, tall, _ = (source.trained for source in plan.of_role("image"))
+    assert wide == tall[::-1] and wide[0] > wide[1]
+    assert estimate(plan, sample.location, device="cpu", dtype="fp32").peak_bytes > 0
+    learned = learn_subject(plan, sample.load(), tmp_path / "subject")
+    assert learned.effect is not None and learned.effect.loss > 0
+    assert learned.final_loss > 0
+
+
+def test_a_motion_is_learnt_and_composed_with_at_other_numbers_of_frames(
+    sample: Sample, clip: Path, tmp_path: Path
+) -> None:
+    learn_motion(plan_of_motion(sample, clip, steps=1, frames=9), sample.load(), tmp_path / "motion")
+    config = ComposeConfig(steps=1, frames=FRAMES, size=SIZE, guidance_scale=1.0)
+    adapters = (AppliedAdapter(tmp_path / "motion", "motion"),)
+    assert compose(sample.load(), "a dog runs", seed=0, config=config, adapters=adapters).frames.shape[0] == FRAMES
 
 
 @pytest.mark.parametrize(

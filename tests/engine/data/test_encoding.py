@@ -30,11 +30,12 @@ def test_shifted_views_take_their_masks_along(base: Base, tmp_path: Path) -> Non
     Image.fromarray(picture).save(image)
     Image.fromarray(mask).save(painted)
     generator = torch.Generator().manual_seed(0)
-    seen = encode_images(base, [image], [painted], (16, 16), shift=0.25, generator=generator)
+    encoded = encode_images(base, [image], [painted], [(16, 16)], shift=0.25, generator=generator)
+    (seen,) = encoded.sizes
     assert seen.masks is not None
-    assert seen.embeddings is not None
+    assert encoded.embeddings is not None
     assert len(seen.latents.mean) == len(seen.masks) == 17
-    assert len(seen.embeddings) == 1
+    assert len(encoded.embeddings) == 1
     places = [tuple(torch.nonzero(view[0])[0].tolist()) for view in seen.masks]
     assert places[0] == (3, 3)
     assert len(set(places)) > 5
@@ -42,7 +43,7 @@ def test_shifted_views_take_their_masks_along(base: Base, tmp_path: Path) -> Non
     for mean, (down, right) in zip(seen.latents.mean, places, strict=True):
         moved = shifted(picture, 2 * (right - 3), 2 * (down - 3))
         torch.testing.assert_close(mean, base.codec.encode(to_window(moved[None])[None])[0][0])
-    plain = encode_images(base, [image], [painted], (16, 16))
+    (plain,) = encode_images(base, [image], [painted], [(16, 16)]).sizes
     torch.testing.assert_close(plain.latents.mean, seen.latents.mean[:1])
 
 
@@ -117,11 +118,45 @@ def test_a_view_without_its_subject_is_not_trained_on(base: Base, tmp_path: Path
     mask[6:8, :2] = 255  # at the left edge: a view that is moved to the left has none of it
     Image.fromarray(mask).save(painted)
     generator = torch.Generator().manual_seed(0)
-    seen = encode_images(base, [image], [painted], (16, 16), shift=0.5, generator=generator)
+    (seen,) = encode_images(base, [image], [painted], [(16, 16)], shift=0.5, generator=generator).sizes
     assert seen.masks is not None
     assert (seen.masks.amax(dim=(1, 2, 3)) > 0).all()
     assert 1 < len(seen.masks) < 17
     assert len(seen.masks) == len(seen.latents.mean) == len(seen.image_of)
+
+
+def test_a_batch_is_of_one_size_and_every_view_as_likely_as_any_other(base: Base, tmp_path: Path) -> None:
+    sizes = [(16, 16), (32, 8), (16, 16), (16, 16)]
+    paths = [tmp_path / f"{number}.png" for number in range(len(sizes))]
+    for number, (path, (width, height)) in enumerate(zip(paths, sizes, strict=True)):
+        Image.fromarray(np.full((height, width, 3), 60 * number, dtype=np.uint8)).save(path)
+    images = encode_images(base, paths, [], sizes)
+    assert [views.image_of.tolist() for views in images.sizes] == [[0, 2, 3], [1]]
+    assert [views.latents.mean.shape[-2:] for views in images.sizes] == [(8, 8), (4, 16)]
+    for views in images.sizes:
+        for mean, number in zip(views.latents.mean, views.image_of.tolist(), strict=True):
+            alone = encode_images(base, [paths[number]], [], [sizes[number]]).sizes[0]
+            torch.testing.assert_close(mean, alone.latents.mean[0])
+    generator = torch.Generator().manual_seed(0)
+    drawn = [views.image_of[chosen] for views, chosen in (images.draw(2, generator) for _ in range(1000))]
+    assert {tuple(sorted(numbers.tolist())) for numbers in drawn if 1 in numbers} == {(1, 1)}
+    counts = torch.cat(drawn).bincount() / 2000
+    torch.testing.assert_close(counts, torch.full((4,), 0.25), atol=0.03, rtol=0)
+
+
+def test_images_that_are_held_out_keep_their_numbers_in_every_size(base: Base, tmp_path: Path) -> None:
+    sizes = [(16, 16), (32, 8), (16, 16), (8, 32)]
+    paths = [tmp_path / f"{number}.png" for number in range(len(sizes))]
+    for path in paths:
+        Image.fromarray(noise(1)[0]).save(path)
+    images = encode_images(base, paths, [], sizes)
+    assert images.embeddings is not None
+    learnt, held_out = images.split(2)
+    assert [views.image_of.tolist() for views in learnt.sizes] == [[0], [1]]
+    assert [views.image_of.tolist() for views in held_out.sizes] == [[2], [3]]
+    assert learnt.embeddings is not None and torch.equal(learnt.embeddings, images.embeddings[:2])
+    assert held_out.embeddings is not None and torch.equal(held_out.embeddings, images.embeddings[2:])
+    assert images.split(0) == (images, images)
 
 
 @pytest.mark.parametrize("control", ["none", "shuffled", "still"])
