@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.adapters.choosing import FullWeights
+from engine.bases.composable import check_window
 from engine.bases.families import family_named
 from engine.bases.family import Layout
 from engine.bases.location import BaseInfo
@@ -117,6 +118,7 @@ def plan_subject(
     found = find_images(images, masks)
     settings: Resolved[SubjectSettings] = _resolved(way, len(found.used), info, options)
     config = settings.config
+    check_window(info, config.size, 1)
     paired = find_masks(found.used, masks) if config.use_masks else Found(())
     sources, notes = [], []
     for number, path in enumerate(found.used):
@@ -215,8 +217,7 @@ def plan_motion(
             f"the base {info.location.name} has no image encoder, which appearance guidance needs: add the base "
             "with `image_encoder`, or learn with `appearance_guidance=False`"
         )
-    if not info.layout.fits(config.frames):
-        raise InputError(f"`frames` is {config.frames}: {info.layout.frames_told(config.frames)}")
+    check_window(info, config.size, config.frames)
     sampling = sampling_of(config, info.layout)
     sources, notes = [], []
     for path in found.used:

@@ -95,6 +95,17 @@ def test_a_subject_and_a_motion_are_learnt_and_composed(
     assert torch.equal(predicted(fresh), untouched)
 
 
+def test_a_size_that_the_base_does_not_take_is_refused_when_planned(
+    sample: Sample, photographs: list[Path], clip: Path
+) -> None:
+    multiple = sample.info.layout.size_multiple
+    for size in ((SIZE[0] + multiple // 2, SIZE[1]), (SIZE[0], SIZE[1] + multiple // 2)):
+        with pytest.raises(InputError, match=f"`size` {size[0]}x{size[1]} does not fit .* multiples of {multiple}"):
+            plan_of_subject(sample, photographs, size=size)
+        with pytest.raises(InputError, match=f"`size` {size[0]}x{size[1]} does not fit .* multiples of {multiple}"):
+            plan_of_motion(sample, clip, size=size)
+
+
 def test_images_are_learnt_at_sizes_of_their_own_aspect_ratios(
     sample: Sample, photographs: list[Path], tmp_path: Path
 ) -> None:
