@@ -7,12 +7,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from dreamvideo_cli.terminal.reference import commands, reference
 from engine.bases.location import EMBEDDED
 from registry import Registry
+from tests.dreamvideo_cli import preloaded
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -48,20 +48,17 @@ def test_the_page_on_scripting_runs(adapters: None, home: Path, tmp_path: Path) 
         fingerprint = registry.find("fox").base_fingerprint
         registry.add_base("small", str(small), fingerprint=fingerprint)
         registry.use_base("small")
-    (tmp_path / "bin").mkdir()
-    dv = tmp_path / "bin" / "dv"
-    dv.write_text(f'#!/bin/sh\nexec {sys.executable} -m dreamvideo_cli "$@"\n', encoding="utf-8")
-    dv.chmod(0o755)
     examples = re.findall(r"```sh\n(.*?)```", (DOCS / "scripting.md").read_text(encoding="utf-8"), re.DOTALL)
     assert len(examples) >= 6
     work = tmp_path / "work"
     work.mkdir()
-    path = {"PATH": f"{dv.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "".join(examples)],
-        cwd=work, env={**os.environ, **path}, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, check=False, timeout=600,
-    )  # fmt: skip
+    with preloaded.command() as dv:
+        path = {"PATH": f"{dv.parent}:{os.environ['PATH']}"}
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", "".join(examples)],
+            cwd=work, env={**os.environ, **path}, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False, timeout=600,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "snow-fox.gif",
