@@ -63,15 +63,15 @@ def plan_tuning(
     data: Path, *, info: BaseInfo, options: Mapping[str, object], on_clip: OnClip | None = None
 ) -> TuningPlan:
     """Open every clip and resolve the settings. Raises `InputError` for what can't be used."""
-    found = find_captioned(data)
-    for entry in found:
-        check_text(entry.caption, f"the caption of {entry.path.name}")
     recommended = {name: v for name, v in info.recommended.get("motion", {}).items() if name in FROM_MOTIONS}
     settings = resolve(TuningConfig(), {**recommended, **info.recommended.get("tuning", {})}, options)
     config = settings.config
     trained = _trained(info, config)
     check_window(info, config.size, config.frames)
     check_dropout(config, info)
+    found = find_captioned(data)
+    for entry in found:
+        check_text(entry.caption, f"the caption of {entry.path.name}")
     clips = _opened(found, on_clip)
     sampling = FrameSampling(config.frames, config.fps, info.layout.frame_step)
     captions = tuple(entry.caption for entry in found)

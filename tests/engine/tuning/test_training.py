@@ -91,7 +91,7 @@ def test_an_unreadable_clip_and_one_without_motion_are_named(info: BaseInfo, dat
         plan_tuning(data, info=info, options={"size": (16, 16)})
     (data / "broken.mp4").unlink()
     write_video(np.zeros((1, 16, 16, 3), np.uint8), data / "broken.mp4", 8.0, {})
-    with pytest.raises(InputError, match=r"1 of 6 clips have one frame only .*: broken\.mp4"):
+    with pytest.raises(InputError, match=r"1 of 6 clips have one frame only .*broken\.mp4"):
         plan_tuning(data, info=info, options={"size": (16, 16)})
 
 
