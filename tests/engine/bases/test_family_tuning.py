@@ -61,7 +61,7 @@ def test_what_is_chosen_is_trained_and_is_another_base(
     before, after = (dict(each.denoiser.named_parameters()) for each in (base, made))
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved and moved <= {*chosen}
-    clips = [json.loads(line) for line in (tmp_path / "made" / "tuning" / "clips.jsonl").read_text().splitlines()]
+    clips = [json.loads(line) for line in (tmp_path / "made" / "learning" / "clips.jsonl").read_text().splitlines()]
     assert [clip["caption"] for clip in clips] == ["a dog runs", "a cat", "snow falls"]
 
 
