@@ -101,3 +101,31 @@ def connected(device: str | None) -> Iterator[Processes]:
         ) from error
     finally:
         state.destroy_process_group()
+
+
+@dataclass
+class Lead:
+    """What the first of several processes tells the others: what they share the steps of (`begin`), and at the end what
+    came of it (`made`)."""
+
+    processes: Processes
+    made: Any = None
+    began: bool = False
+
+    def begin(self, shared: object) -> None:
+        """Let the others begin with `shared`, which each of them gets from `agreed`."""
+        self.began = True
+        self.processes.agreed(shared)
+
+
+@contextmanager
+def leading(processes: Processes) -> Iterator[Lead]:
+    """Lead the other processes: they are told `Lead.made` at the end, and None at once where nothing was begun."""
+    lead = Lead(processes)
+    try:
+        yield lead
+    finally:
+        if not lead.began:
+            processes.agreed(None)
+    if lead.began:
+        processes.agreed(lead.made)

@@ -16,10 +16,10 @@ from dreamvideo_cli.jobs.execution.units import Loading
 from dreamvideo_cli.jobs.publishing import adapter_row, describe_steps, effect_text, source_row
 from dreamvideo_cli.jobs.recording import Record, recorded
 from dreamvideo_cli.jobs.requests import LearnRequest
-from dreamvideo_cli.jobs.unfinished import UnfinishedRun, alone, restarted, settled
+from dreamvideo_cli.jobs.unfinished import UnfinishedRun, alone, check_one_way, restarted, settled
 from engine.bases.location import BaseInfo, inspect_base
 from engine.errors import DivergedError, InputError, ResumeError
-from engine.processes import ALONE, Processes, connected
+from engine.processes import ALONE, Lead, Processes, connected, leading
 from engine.prompts import check_text
 
 if TYPE_CHECKING:
@@ -42,16 +42,6 @@ class LearningPlan:
     info: BaseInfo
 
     @property
-    def device(self) -> str | None:
-        """Where to compute; None is the best there is."""
-        return self.request.given.get("device")
-
-    @property
-    def dtype(self) -> str:
-        """Precision of the frozen base."""
-        return str(self.request.given.get("dtype", "fp32"))
-
-    @property
     def offload(self) -> bool:
         """Whether the denoiser's blocks are kept off the GPU."""
         return bool(self.request.given.get("offload", False))
@@ -59,14 +49,16 @@ class LearningPlan:
     @property
     def loading(self) -> Loading:
         """The base as this run needs it loaded."""
-        return Loading(self.info.location, self.device, self.dtype, offload=self.offload)
+        return Loading(self.info.location, self.request.device, self.request.dtype, offload=self.offload)
 
     @cached_property
     def estimate(self) -> Estimate:
         """What the run will take. Loads torch, and the base's layout without its weights."""
         from engine.estimating import estimate
 
-        return estimate(self.plan, self.info.location, device=self.device, dtype=self.dtype, offload=self.offload)
+        return estimate(
+            self.plan, self.info.location, device=self.request.device, dtype=self.request.dtype, offload=self.offload
+        )
 
 
 @dataclass(frozen=True)
@@ -134,10 +126,9 @@ def learn(
     """
     from registry import check_new_name
 
-    if resume and restart:
-        raise InputError("`resume` goes on with a run and `restart` drops it: give one of them")
+    check_one_way(resume=resume, restart=restart)
     request = replace(request, name=check_new_name(request.name))
-    with nullcontext(ALONE) if base is not None else connected(request.given.get("device")) as processes:
+    with nullcontext(ALONE) if base is not None else connected(request.device) as processes:
         if not processes.is_first:
             return _follow(registry, processes)
         lead = _Lead(registry, processes, on_event)
@@ -171,21 +162,15 @@ class _Lead:
 
     def __init__(self, registry: Registry, processes: Processes, on_event: OnEvent) -> None:
         self._registry, self._processes, self._on_event = registry, processes, on_event
-        self._others_began = False
 
     def learn(self, request: LearnRequest, *, resume: bool, restart: bool, dry_run: bool) -> Learning:
         """See the function `learn`."""
-        try:
-            adapter = yield from self._learn(request, resume=resume, restart=restart, dry_run=dry_run)
-        finally:
-            if not self._others_began:
-                self._processes.agreed(None)
-        if self._others_began:
-            self._processes.agreed(adapter)
+        with leading(self._processes) as lead:
+            lead.made = adapter = yield from self._learn(lead, request, resume=resume, restart=restart, dry_run=dry_run)
         return adapter
 
-    def _learn(self, request: LearnRequest, *, resume: bool, restart: bool, dry_run: bool) -> Learning:
-        registry, asked = self._registry, request.given.get("device")
+    def _learn(self, lead: Lead, request: LearnRequest, *, resume: bool, restart: bool, dry_run: bool) -> Learning:
+        registry, asked = self._registry, request.device
         version = registry.next_version(request.name, request.adapter_kind)
         folder = registry.run_folder(request.name)
         with alone(registry, request):
@@ -203,8 +188,7 @@ class _Lead:
             if restart:
                 shutil.rmtree(folder, ignore_errors=True)
             with recorded(registry, request) as record:
-                self._others_began = True
-                self._processes.agreed(request)
+                lead.begin(request)
                 adapter = yield from _Run(planned, folder, registry, record, self._on_event).publish()
                 record.adapter = adapter.id
             shutil.rmtree(folder, ignore_errors=True)
@@ -238,8 +222,10 @@ def _check_shared(planned: LearningPlan, processes: Processes, asked: str | None
     """Raise `InputError` where several processes can't share the run."""
     config = planned.plan.settings.config
     processes.share(config.batch_size, config.gradient_accumulation)
-    if processes.size > 1 and planned.device != asked:
-        raise InputError(f"the run was started with `device` {planned.device}: several processes need it given again")
+    if processes.size > 1 and planned.request.device != asked:
+        raise InputError(
+            f"the run was started with `device` {planned.request.device}: several processes need it given again"
+        )
 
 
 def _check_offload(planned: LearningPlan) -> None:
@@ -247,7 +233,7 @@ def _check_offload(planned: LearningPlan) -> None:
     from engine.bases.load import choose_compute
     from engine.planning import check_offload
 
-    choose_compute(planned.device, planned.dtype, offload=True)
+    choose_compute(planned.request.device, planned.request.dtype, offload=True)
     check_offload(planned.plan)
 
 

@@ -51,6 +51,16 @@ class LearnRequest:
         """What is done: `learn`, or `tune` of a base."""
         return "tune" if self.kind == "base" else "learn"
 
+    @property
+    def device(self) -> str | None:
+        """Where to compute; None is the best there is."""
+        return self.given.get("device")
+
+    @property
+    def dtype(self) -> str:
+        """Precision of the frozen weights; those that are trained are float32."""
+        return str(self.given.get("dtype", "fp32"))
+
     def command(self, flag: str) -> str:
         """The command that goes on with this run (`--resume`) or drops it (`--restart`)."""
         return f"dv {self.kind} {self.verb} {shlex.quote(self.name)} {flag}"

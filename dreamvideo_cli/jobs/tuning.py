@@ -16,10 +16,10 @@ from dreamvideo_cli.jobs.events import OnEvent, Planned, Step, Warned, ignore
 from dreamvideo_cli.jobs.publishing import LIBRARIES, now
 from dreamvideo_cli.jobs.recording import Record, recorded
 from dreamvideo_cli.jobs.requests import LearnRequest
-from dreamvideo_cli.jobs.unfinished import UnfinishedRun, alone, restarted, settled
+from dreamvideo_cli.jobs.unfinished import UnfinishedRun, alone, check_one_way, restarted, settled
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.errors import DivergedError, InputError, ResumeError
-from engine.processes import Processes, connected
+from engine.processes import Lead, Processes, connected, leading
 from engine.versions import version_of, version_of_dv
 
 if TYPE_CHECKING:
@@ -40,22 +40,12 @@ class PlannedTuning:
     plan: TuningPlan
     info: BaseInfo
 
-    @property
-    def device(self) -> str | None:
-        """Where to compute; None is the best there is."""
-        return self.request.given.get("device")
-
-    @property
-    def dtype(self) -> str:
-        """What is computed in; weights are trained in float32."""
-        return str(self.request.given.get("dtype", "fp32"))
-
     @cached_property
     def estimate(self) -> Estimate:
         """What the run will take. Loads torch, and the base's layout without its weights."""
         from engine.tuning.estimating import estimate_tuning
 
-        return estimate_tuning(self.plan, self.info.location, device=self.device, dtype=self.dtype)
+        return estimate_tuning(self.plan, self.info.location, device=self.request.device, dtype=self.request.dtype)
 
 
 def tune_base(
@@ -74,10 +64,9 @@ def tune_base(
     """
     from registry import check_new_name
 
-    if resume and restart:
-        raise InputError("`resume` goes on with a run and `restart` drops it: give one of them")
+    check_one_way(resume=resume, restart=restart)
     request = replace(request, name=check_new_name(request.name))
-    with connected(request.given.get("device")) as processes:
+    with connected(request.device) as processes:
         if not processes.is_first:
             return _follow(registry, processes)
         return _Lead(registry, processes, on_event).tune(request, resume=resume, restart=restart, dry_run=dry_run)
@@ -88,20 +77,14 @@ class _Lead:
 
     def __init__(self, registry: Registry, processes: Processes, on_event: OnEvent) -> None:
         self._registry, self._processes, self._on_event = registry, processes, on_event
-        self._others_began = False
 
     def tune(self, request: LearnRequest, *, resume: bool, restart: bool, dry_run: bool) -> BaseRow | None:
         """See `tune_base`."""
-        try:
-            made = self._tune(request, resume=resume, restart=restart, dry_run=dry_run)
-        finally:
-            if not self._others_began:
-                self._processes.agreed(None)
-        if self._others_began:
-            self._processes.agreed(made)
+        with leading(self._processes) as lead:
+            lead.made = made = self._tune(lead, request, resume=resume, restart=restart, dry_run=dry_run)
         return made
 
-    def _tune(self, request: LearnRequest, *, resume: bool, restart: bool, dry_run: bool) -> BaseRow | None:
+    def _tune(self, lead: Lead, request: LearnRequest, *, resume: bool, restart: bool, dry_run: bool) -> BaseRow | None:
         registry = self._registry
         registry.check_new_base(request.name)
         folder = registry.run_folder(request.name)
@@ -119,8 +102,7 @@ class _Lead:
             if restart:
                 shutil.rmtree(folder, ignore_errors=True)
             with recorded(registry, request) as record:
-                self._others_began = True
-                self._processes.agreed(planned)
+                lead.begin(planned)
                 made = self._carried_out(planned, folder, record)
                 record.adapter = made.name
             shutil.rmtree(folder, ignore_errors=True)
@@ -133,7 +115,7 @@ class _Lead:
 
         dtype = str(request.given.get("dtype", "fp32"))
         check_dtype(dtype)
-        choose_compute(request.given.get("device"), dtype)
+        choose_compute(request.device, dtype)
         if len(request.sources) != 1:
             raise InputError(f"a base is tuned on one data set, and {len(request.sources)} were given")
         assert request.base is not None
@@ -159,7 +141,7 @@ class _Lead:
         request, plan, registry = planned.request, planned.plan, self._registry
         run = UnfinishedRun(request, folder, record, plan.settings.config.snapshot_every, self._on_event)
         with run.carried_out(), registry.base_staging() as staged:
-            base = load_for_tuning(planned.info.location, device=planned.device, dtype=planned.dtype)
+            base = load_for_tuning(planned.info.location, device=planned.request.device, dtype=planned.request.dtype)
             tuned = tune(plan, base, staged, run=folder, on_progress=lambda progress: run.report(PART, progress))
             found = fingerprint_of(BaseLocation(request.name, str(staged)))
             if found == base.fingerprint:
@@ -177,7 +159,7 @@ def _follow(registry: Registry, processes: Processes) -> BaseRow | None:
         return None
     from engine.tuning.training import load_for_tuning, tune
 
-    base = load_for_tuning(planned.info.location, device=planned.device, dtype=planned.dtype)
+    base = load_for_tuning(planned.info.location, device=planned.request.device, dtype=planned.request.dtype)
     try:
         with TemporaryDirectory() as nowhere:
             tune(planned.plan, base, Path(nowhere), run=registry.run_folder(planned.request.name))
@@ -200,7 +182,7 @@ def lineage_of(planned: PlannedTuning, tuned: Tuned, *, parent: str, device: str
         "steps": tuned.steps,
         "final_loss": tuned.final_loss,
         "device": device,
-        "dtype": planned.dtype,
+        "dtype": planned.request.dtype,
         "library_versions": {name: version_of(name) for name in LIBRARIES},
         "dv_version": version_of_dv(),
         "started_at": planned.request.started_at,

@@ -55,6 +55,12 @@ def alone(registry: Registry, request: LearnRequest) -> Iterator[None]:
         lock.release()
 
 
+def check_one_way(*, resume: bool, restart: bool) -> None:
+    """Raise `InputError` for a run that is to go on and to be dropped."""
+    if resume and restart:
+        raise InputError("`resume` goes on with a run and `restart` drops it: give one of them")
+
+
 def settled(request: LearnRequest, folder: Path, registry: Registry, *, resume: bool, dry_run: bool) -> LearnRequest:
     """The request that is to be carried out, an unfinished run of the name taken into account."""
     stored = load_request(folder)

@@ -37,7 +37,7 @@ def show_plan(planned: LearningPlan, out: Out) -> None:
     out.aside(grid([_shown(source) for source in plan.sources], _source_columns(plan)))
     if changed:
         out.aside(grid(changed, SETTING_COLUMNS))
-    where = f"on {planned.device or 'the best device here'} in {planned.dtype}"
+    where = f"on {planned.request.device or 'the best device here'} in {planned.request.dtype}"
     where += ", the denoiser's blocks offloaded" if planned.offload else ""
     out.aside(
         grid(parts, _PARTS),

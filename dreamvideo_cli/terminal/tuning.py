@@ -60,7 +60,9 @@ def show_tuning(planned: PlannedTuning, out: Out) -> None:
                 "Windows": _windows_text(plan.lengths),
                 "Trained": f"{count:,} values ({plan.settings.config.parameters} parameters of the denoiser)",
                 "Steps": f"{plan.settings.config.steps:,}",
-                **expected(estimate, f"on {planned.device or 'the best device here'} in {planned.dtype}"),
+                **expected(
+                    estimate, f"on {planned.request.device or 'the best device here'} in {planned.request.dtype}"
+                ),
             }
         )
     )
