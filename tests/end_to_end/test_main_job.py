@@ -63,7 +63,7 @@ def test_versions_lists_and_removal(dv: Dv, home: Path) -> None:
 
 
 def test_a_killed_run_resumes_to_the_same_bytes(dv: Dv, home: Path) -> None:
-    settings = ("--token-steps", "4", "--adapter-steps", "20", "--snapshot-every", "2")
+    settings = ("--token-steps", "4", "--adapter-steps", "40", "--snapshot-every", "2")
     learn = ("subject", "learn", "fox", str(MATERIAL / "rex"), "--class", "dog", *settings)
     killed = subprocess.Popen(
         command_line(*learn),

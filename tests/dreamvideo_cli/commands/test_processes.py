@@ -17,8 +17,8 @@ from registry import Registry
 from tests.rendering import MATERIAL
 
 TWO_SAMPLES = ["--size", "32", "--batch-size", "1", "--gradient-accumulation", "2", "--device", "cpu"]
-MOTION = [*TWO_SAMPLES, "--frames", "2", "--steps", "4"]
-SUBJECT = [*TWO_SAMPLES, "--class", "dog", "--token-steps", "3", "--adapter-steps", "2"]
+MOTION = [*TWO_SAMPLES, "--frames", "2", "--steps", "10"]
+SUBJECT = [*TWO_SAMPLES, "--class", "dog", "--token-steps", "5", "--adapter-steps", "5"]
 
 
 def launched(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -71,7 +71,7 @@ def test_a_run_of_one_process_goes_on_in_two(dv: Any, monkeypatch: pytest.Monkey
 
     def stopped(*arguments: Any, **more: Any) -> Any:
         calls.append(None)
-        if len(calls) == 5:
+        if len(calls) == 7:
             raise KeyboardInterrupt
         return denoised(*arguments, **more)
 
