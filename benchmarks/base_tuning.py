@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from benchmarks.figures.asked import to_pixels
 from engine.bases.base import Base
 from engine.bases.load import load_base
 from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
@@ -43,6 +44,7 @@ from engine.world import backgrounds, motions, pictures
 from engine.world.drawings.parts import Pose
 from engine.world.individuals import CLASSES, individual
 from engine.world.shapes import Array, Canvas, ellipse, polygon
+from engine.world.wording import sentence
 
 SCENE, PHRASE = "volcano", "at the volcano"
 SCENES = (*backgrounds.PHRASES, SCENE)
@@ -114,9 +116,7 @@ def film(word: str, scene: str, motion: str, seed: int) -> tuple[pictures.Pixels
 
 def prompt_of(word: str, scene: str, motion: str) -> str:
     """A caption such as "a dog moving right at the volcano"."""
-    article = "an" if word[0] in "aeiou" else "a"
-    phrase = PHRASE if scene == SCENE else backgrounds.PHRASES[scene]
-    return f"{article} {word} {motions.KNOWN[motion].phrase} {phrase}"
+    return sentence(word, motions.KNOWN[motion].phrase, PHRASE if scene == SCENE else backgrounds.PHRASES[scene])
 
 
 def write_clips(folder: Path, scale: Scale) -> None:
@@ -178,11 +178,6 @@ def renderings(first: int, count: int) -> tuple[Tensor, Tensor]:
         frames.append(made)
         scenes += [scene] * len(made)
     return to_pixels(np.concatenate(frames)), torch.tensor(scenes)
-
-
-def to_pixels(frames: pictures.Pixels) -> Tensor:
-    """Frames `(N, H, W, 3)` uint8 to `(N, 3, H, W)` in [0, 1]."""
-    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
 
 
 @torch.no_grad()

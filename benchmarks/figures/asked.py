@@ -12,6 +12,7 @@ from torch import Tensor
 
 from engine.world import backgrounds, motions, pictures
 from engine.world.individuals import CLASSES, Individual, colour_word, individual
+from engine.world.wording import sentence
 
 Frames = npt.NDArray[np.uint8]
 SEED = 7310
@@ -40,8 +41,7 @@ class Asked:
 
 def prompt_of(name: str, motion: str, scene: str) -> str:
     """A prompt such as "a dog zigzagging on the beach"."""
-    article = "an" if name[0] in "aeiou" else "a"
-    return f"{article} {name} {motions.ALL[motion].phrase} {backgrounds.PHRASES[scene]}"
+    return sentence(name, motions.ALL[motion].phrase, backgrounds.PHRASES[scene])
 
 
 def coloured(one: Individual) -> str:

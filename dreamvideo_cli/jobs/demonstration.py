@@ -33,9 +33,9 @@ class Demonstration:
     def bare_prompt(self) -> str:
         """The same in words alone: the class and a colour word are all that they can say of an individual."""
         from engine.world.individuals import colour_word
+        from engine.world.wording import sentence
 
-        word = colour_word(self.one)
-        return f"{'an' if word[0] in 'aeiou' else 'a'} {word} {self.class_word} {self.doing} {self.place}"
+        return sentence(f"{colour_word(self.one)} {self.class_word}", self.doing, self.place)
 
     @property
     def prompt(self) -> str:

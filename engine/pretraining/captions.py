@@ -9,15 +9,14 @@ import torch
 from engine.pretraining.pools import Shown
 from engine.pretraining.settings import CaptionSettings
 from engine.world import backgrounds, motions
+from engine.world.wording import sentence
 
 _ONSETS = ("b", "br", "c", "d", "dr", "f", "fl", "g", "gr", "h", "k", "l", "m", "n", "p", "r", "s", "st", "t", "v", "w")
 
 
 def caption(class_word: str, colour: str = "", phrase: str = "", scene: str = "") -> str:
     """The caption with what is given, e.g. "a brown dog moving right on grass"; an `an` stands before a vowel."""
-    words = [word for word in (colour, class_word) if word]
-    article = "an" if words[0][0] in "aeiou" else "a"
-    return " ".join([article, *words, *(part for part in (phrase, scene) if part)])
+    return sentence(f"{colour} {class_word}" if colour else class_word, phrase, scene)
 
 
 def of_photograph(shown: Shown, generator: torch.Generator) -> str:

@@ -15,6 +15,7 @@ from engine.world.drawing import draw
 from engine.world.drawings.parts import Pose
 from engine.world.individuals import Individual, colour_word
 from engine.world.shapes import Array
+from engine.world.wording import sentence
 
 FRAMES = 8
 SIZE = 64
@@ -64,14 +65,11 @@ class Clip:
 
 def caption(one: Individual, scene: str | None = None, motion: str | None = None, *, coloured: bool = False) -> str:
     """What a picture's caption says: the class, a coarse colour, a motion, a scene, e.g. "a brown dog on grass"."""
-    words = [colour_word(one)] if coloured else []
-    words.append(one.class_word)
-    article = "an" if words[0][0] in "aeiou" else "a"
-    phrases = [
-        None if motion is None else motions.ALL[motion].phrase,
-        None if scene is None else backgrounds.PHRASES[scene],
-    ]
-    return " ".join([article, *words, *(phrase for phrase in phrases if phrase)])
+    return sentence(
+        f"{colour_word(one)} {one.class_word}" if coloured else one.class_word,
+        "" if motion is None else motions.ALL[motion].phrase,
+        "" if scene is None else backgrounds.PHRASES[scene],
+    )
 
 
 def photograph(one: Individual, seed: int, *, size: int = SIZE, scene: str | None = None) -> Picture:
