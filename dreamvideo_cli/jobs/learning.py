@@ -16,7 +16,7 @@ from dreamvideo_cli.jobs.execution.units import Loading
 from dreamvideo_cli.jobs.publishing import adapter_row, describe_steps, effect_text, source_row
 from dreamvideo_cli.jobs.recording import Record, recorded
 from dreamvideo_cli.jobs.requests import LearnRequest
-from dreamvideo_cli.jobs.unfinished import UnfinishedRun, alone, check_one_way, restarted, settled
+from dreamvideo_cli.jobs.unfinished import UnfinishedRun, alone, check_one_way, settled
 from engine.bases.location import BaseInfo, inspect_base
 from engine.errors import DivergedError, InputError, ResumeError
 from engine.processes import ALONE, Lead, Processes, connected, leading
@@ -174,10 +174,7 @@ class _Lead:
         version = registry.next_version(request.name, request.adapter_kind)
         folder = registry.run_folder(request.name)
         with alone(registry, request):
-            if restart:
-                request = restarted(request, folder, registry)
-            else:
-                request = settled(request, folder, registry, resume=resume, dry_run=dry_run)
+            request = settled(request, folder, registry, resume=resume, restart=restart, dry_run=dry_run)
             planned = _planned(f"{request.name}@{version}", request)
             if planned.offload:
                 _check_offload(planned)

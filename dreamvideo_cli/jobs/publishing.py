@@ -51,7 +51,7 @@ def adapter_row(
         },
         seed=plan.settings.config.seed,
         device=device,
-        dtype=request.given.get("dtype", "fp32"),
+        dtype=request.dtype,
         library_versions={name: version_of(name) for name in LIBRARIES},
         started_at=request.started_at,
         ended_at=now(),

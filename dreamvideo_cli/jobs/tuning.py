@@ -16,7 +16,7 @@ from dreamvideo_cli.jobs.events import OnEvent, Planned, Step, Warned, ignore
 from dreamvideo_cli.jobs.publishing import LIBRARIES, now
 from dreamvideo_cli.jobs.recording import Record, recorded
 from dreamvideo_cli.jobs.requests import LearnRequest
-from dreamvideo_cli.jobs.unfinished import UnfinishedRun, alone, check_one_way, restarted, settled
+from dreamvideo_cli.jobs.unfinished import UnfinishedRun, alone, check_one_way, settled
 from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.errors import DivergedError, InputError, ResumeError
 from engine.processes import Lead, Processes, connected, leading
@@ -89,10 +89,7 @@ class _Lead:
         registry.check_new_base(request.name)
         folder = registry.run_folder(request.name)
         with alone(registry, request):
-            if restart:
-                request = restarted(request, folder, registry)
-            else:
-                request = settled(request, folder, registry, resume=resume, dry_run=dry_run)
+            request = settled(request, folder, registry, resume=resume, restart=restart, dry_run=dry_run)
             planned = self._planned(request)
             config = planned.plan.settings.config
             self._processes.share(config.batch_size, config.gradient_accumulation)
@@ -113,9 +110,8 @@ class _Lead:
         from engine.tuning.planning import plan_tuning
         from engine.tuning.training import check_dtype
 
-        dtype = str(request.given.get("dtype", "fp32"))
-        check_dtype(dtype)
-        choose_compute(request.device, dtype)
+        check_dtype(request.dtype)
+        choose_compute(request.device, request.dtype)
         if len(request.sources) != 1:
             raise InputError(f"a base is tuned on one data set, and {len(request.sources)} were given")
         assert request.base is not None

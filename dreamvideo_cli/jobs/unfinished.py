@@ -61,8 +61,12 @@ def check_one_way(*, resume: bool, restart: bool) -> None:
         raise InputError("`resume` goes on with a run and `restart` drops it: give one of them")
 
 
-def settled(request: LearnRequest, folder: Path, registry: Registry, *, resume: bool, dry_run: bool) -> LearnRequest:
+def settled(
+    request: LearnRequest, folder: Path, registry: Registry, *, resume: bool, restart: bool, dry_run: bool
+) -> LearnRequest:
     """The request that is to be carried out, an unfinished run of the name taken into account."""
+    if restart:
+        return _restarted(request, folder, registry)
     stored = load_request(folder)
     if stored is not None:
         _check_kind(request, stored)
@@ -81,7 +85,7 @@ def settled(request: LearnRequest, folder: Path, registry: Registry, *, resume: 
     return _on_its_base(request, registry)
 
 
-def restarted(request: LearnRequest, folder: Path, registry: Registry) -> LearnRequest:
+def _restarted(request: LearnRequest, folder: Path, registry: Registry) -> LearnRequest:
     """The request that is to be carried out from its start: without sources, the unfinished run's with the changes
     that this one asks for."""
     if request.sources:

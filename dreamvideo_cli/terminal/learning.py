@@ -8,7 +8,6 @@ from dreamvideo_cli.terminal.output import Out
 from dreamvideo_cli.terminal.reporting import Reporter
 
 if TYPE_CHECKING:
-    from dreamvideo_cli.jobs.events import Event
     from dreamvideo_cli.jobs.requests import LearnRequest
 
 
@@ -16,22 +15,13 @@ def run_learning(
     request: LearnRequest, out: Out, *, resume: bool = False, restart: bool = False, dry_run: bool = False
 ) -> None:
     """Learn, and print the adapter's id; of a dry run with --json, the plan. Of several processes the first prints."""
-    from dreamvideo_cli.jobs.events import Planned
     from dreamvideo_cli.jobs.learning import LearningPlan, learn
     from dreamvideo_cli.terminal.rows import adapter_data
     from engine.processes import started_processes
     from registry import Registry
 
-    plans: list[LearningPlan] = []
-
     with Registry.open() as registry, Reporter(out) as reporter:
-
-        def show(event: Event) -> None:
-            if isinstance(event, Planned) and isinstance(event.plan, LearningPlan):
-                plans.append(event.plan)
-            reporter(event)
-
-        adapter = learn(request, registry, resume=resume, restart=restart, dry_run=dry_run, on_event=show)
+        adapter = learn(request, registry, resume=resume, restart=restart, dry_run=dry_run, on_event=reporter)
     if not started_processes().is_first:
         return
     if adapter is not None:
@@ -39,4 +29,5 @@ def run_learning(
     elif out.json:
         from dreamvideo_cli.terminal.plans import plan_data
 
-        out.data(plan_data(plans[0]))
+        assert isinstance(reporter.plan, LearningPlan)
+        out.data(plan_data(reporter.plan))

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 class Reporter:
     """A job's `on_event`. Plans, notes and progress go to stderr, paths of files to stdout, unless that is for JSON.
 
-    Use as a context manager: its end closes the bars.
+    Use as a context manager: its end closes the bars. `plan` is the last plan that was told.
     """
 
     def __init__(self, out: Out) -> None:
         self._out = out
+        self.plan: object = None
         self._meter: Meter | None = None
 
     def __enter__(self) -> Reporter:
@@ -50,6 +51,7 @@ class Reporter:
                 self._close_bars()
                 self._out.note(text)
             case Planned():
+                self.plan = event.plan
                 self._show_plan(event)
 
     def _show_step(self, step: Step, unit: str = "step") -> None:

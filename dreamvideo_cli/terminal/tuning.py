@@ -10,7 +10,6 @@ from dreamvideo_cli.terminal.plans import SETTING_COLUMNS, changed_settings, est
 from dreamvideo_cli.terminal.reporting import Reporter
 
 if TYPE_CHECKING:
-    from dreamvideo_cli.jobs.events import Event
     from dreamvideo_cli.jobs.requests import LearnRequest
     from dreamvideo_cli.jobs.tuning import PlannedTuning
 
@@ -19,29 +18,21 @@ def run_tuning(
     request: LearnRequest, out: Out, *, resume: bool = False, restart: bool = False, dry_run: bool = False
 ) -> None:
     """Tune, and print the new base's name; of a dry run with --json, the plan. Of several processes, one prints."""
-    from dreamvideo_cli.jobs.events import Planned
     from dreamvideo_cli.jobs.tuning import PlannedTuning, tune_base
     from dreamvideo_cli.terminal.base_rows import base_rows
     from engine.processes import started_processes
     from registry import Registry
 
-    plans: list[PlannedTuning] = []
-
     with Registry.open() as registry, Reporter(out) as reporter:
-
-        def show(event: Event) -> None:
-            if isinstance(event, Planned) and isinstance(event.plan, PlannedTuning):
-                plans.append(event.plan)
-            reporter(event)
-
-        made = tune_base(request, registry, resume=resume, restart=restart, dry_run=dry_run, on_event=show)
+        made = tune_base(request, registry, resume=resume, restart=restart, dry_run=dry_run, on_event=reporter)
         rows = base_rows(registry)
     if not started_processes().is_first:
         return
     if made is not None:
         out.result(made.name, next(row for row in rows if row["name"] == made.name))
     elif out.json:
-        out.data(tuning_data(plans[0]))
+        assert isinstance(reporter.plan, PlannedTuning)
+        out.data(tuning_data(reporter.plan))
 
 
 def show_tuning(planned: PlannedTuning, out: Out) -> None:

@@ -251,7 +251,7 @@ class _Planner:
     def _identified(self, request: LearnRequest, plan: SubjectPlan | MotionPlan) -> PlannedAdapter:
         sources = [(source.role, source.sha256, source.prompt) for source in plan.sources]
         text = getattr(plan, "class_word", None) or getattr(plan, "prompt", None)
-        parts = [request.kind, plan.method.name, self.fingerprint, request.given.get("dtype", "fp32"),
+        parts = [request.kind, plan.method.name, self.fingerprint, request.dtype,
                  _deciding(hyperparameters(request, plan), plan), sources, text, *_form(plan).values()]  # fmt: skip
         return PlannedAdapter(request, plan, hashed(parts))
 
@@ -260,7 +260,7 @@ def known_adapter(planned: PlannedAdapter, fingerprint: str, registry: Registry)
     """The newest adapter that was learnt from the same files in the same order, on the same base, by the same
     settings, and of which the wanted steps are kept."""
     request, plan = planned.request, planned.plan
-    expected = (fingerprint, plan.method.name, request.given.get("dtype", "fp32"),
+    expected = (fingerprint, plan.method.name, request.dtype,
               _deciding(hyperparameters(request, plan), plan),
               getattr(plan, "class_word", None), getattr(plan, "prompt", None))  # fmt: skip
     files = [(source.role, source.sha256) for source in plan.sources]
