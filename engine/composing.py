@@ -223,14 +223,18 @@ def _sample(
     base.text.unload()
     levels = base.objective.levels(config.steps)
     generators = [generator_at(shot.seed, 0, "sampling") for shot in shots]
-    noise = torch.empty(0)
-    if start is None or start.share < 1:
+
+    def fresh() -> Tensor:
         shape = (1, *base.layout.shape(config.frames, config.size))
-        noise = torch.cat([offset_noise(shape, config.offset_noise, g) for g in generators]).to(base.device)
-    if start is not None and empty is not None:
+        return torch.cat([offset_noise(shape, config.offset_noise, g) for g in generators]).to(base.device)
+
+    if start is None or empty is None:
+        noise = fresh()
+    else:
         counted, clips = _counted(on_step, 0, 2 * config.steps), start.clips.to(base.device)
-        own = _inverted(base, config, used, clips, empty, counted)
-        noise = own if start.share == 1 else start.share**0.5 * own + (1 - start.share) ** 0.5 * noise
+        noise = _inverted(base, config, used, clips, empty, counted)
+        if start.share < 1:
+            noise = start.share**0.5 * noise + (1 - start.share) ** 0.5 * fresh()
         on_step = _counted(on_step, config.steps, 2 * config.steps)
     texts = {len(text): text, len(shots): text.take(torch.arange(len(shots)) + len(text) - len(shots))}
 

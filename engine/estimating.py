@@ -23,7 +23,7 @@ from engine.data.encoding_cost import EncodingCost, encoding_cost
 from engine.held_out import held_out_batches
 from engine.kept import counting_kept
 from engine.memory import base_weights
-from engine.methods.common import OptimizerConfig, Recipe
+from engine.methods.common import OptimizerConfig, Recipe, TrainingConfig
 from engine.methods.dreamvideo import ComposeConfig
 from engine.planning import MotionPlan, SubjectPlan, check_offload, preview_config, sampling_of
 from engine.sampling.guidance import guided_steps
@@ -83,9 +83,8 @@ def estimate(
     # A processor copies what was learnt twice to write it, when gradients and activations are gone.
     written = sum(parameters.values()) * 4 if where.type == "cpu" else 0
     micro = config.gradient_accumulation
-    passes = 4 if config.gradient_checkpointing else 3  # forward, perhaps once more, and backward twice that
     forward = flops / (matrix_rate(where, precision) * EFFICIENCY)
-    seconds = forward * (passes * micro * sum(steps.values()) + _measurements(config, steps))
+    seconds = forward * (passes_of(config) * micro * sum(steps.values()) + _measurements(config, steps))
     seconds += _previews(plan, location, device=device, dtype=dtype)
     encoding = _encoding(plan, info, frames)
     encoding_seconds = encoding.flops / (matrix_rate(where, precision) * ENCODING_EFFICIENCY) + encoding.host_seconds
@@ -139,6 +138,11 @@ def _encoding(plan: SubjectPlan | MotionPlan, info: BaseInfo, window: int) -> En
     return encoding_cost(
         info, _largest(plan), sum(counts), coded=coded, window=window, source_pixels=pixels, appearance=appearance
     )
+
+
+def passes_of(config: TrainingConfig) -> int:
+    """What a step of training takes, in forward passes: forward, perhaps once more, and backward twice that."""
+    return 4 if config.gradient_checkpointing else 3
 
 
 def _largest(plan: SubjectPlan | MotionPlan) -> tuple[int, int]:

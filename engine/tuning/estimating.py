@@ -18,6 +18,7 @@ from engine.estimating import (
     forward_cost,
     latents_shape,
     matrix_rate,
+    passes_of,
     process_bytes,
 )
 from engine.memory import base_weights
@@ -38,8 +39,7 @@ def estimate_tuning(plan: TuningPlan, location: BaseLocation, *, device: str | N
     latents = latents_shape(location, config.batch_size, max(plan.lengths), config.size)
     flops, saved = forward_cost(location, latents, precision, config.gradient_checkpointing)
     encoding = _encoding(plan, info)
-    passes = 4 if config.gradient_checkpointing else 3  # forward, perhaps once more, and backward twice that
-    seconds = flops * passes * config.gradient_accumulation * config.steps / EFFICIENCY
+    seconds = flops * passes_of(config) * config.gradient_accumulation * config.steps / EFFICIENCY
     seconds = (seconds + encoding.flops / ENCODING_EFFICIENCY) / matrix_rate(where, precision) + encoding.host_seconds
 
     weights = base_weights(info, model, family.parts, Compute(where, torch.float32))

@@ -19,6 +19,7 @@ from engine.data.clips import ClipInfo, probe_clip
 from engine.data.files import duplicates
 from engine.data.windows import FrameSampling
 from engine.errors import InputError
+from engine.estimating import counted_base
 from engine.identity import hashed
 from engine.planning import check_dropout
 from engine.prompt_limits import limit_of_base
@@ -89,7 +90,7 @@ def _trained(info: BaseInfo, config: TuningConfig) -> tuple[str, ...]:
             f"`parameters` is {config.parameters}, and bases of the family {family.name} have no {lacking}: choose "
             "others, or another base"
         )
-    names = where.names(family.labels(family.skeleton(info)))
+    names = where.names(family.labels(counted_base(info.location)[1]))
     check_storable(info, names, f"`parameters` {config.parameters}")
     return tuple(names)
 
