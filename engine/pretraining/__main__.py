@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -16,7 +17,7 @@ from engine.pretraining import autoencoder, denoiser, pools, self_supervised, te
 from engine.pretraining.export import copy_world_models, export
 from engine.pretraining.miniature import miniature_of
 from engine.pretraining.settings import PRESETS, STAGES, Recipe, with_steps
-from engine.pretraining.stage import OutOfTime, Run, weights_file
+from engine.pretraining.stage import OutOfTime, Run, StageInUseError, weights_file
 from engine.pretraining.starting import start_from
 
 _WORK = {"unet3d": "pretraining", "wan": "pretraining-wan"}
@@ -38,6 +39,8 @@ def main() -> None:
             pretrain(recipe, Run(work, _accelerator(), deadline), options.out, options.only or recipe.stages)
         except OutOfTime:
             print(f"the time is up: repeat the command to go on from {work}", flush=True)
+        except StageInUseError as error:
+            sys.exit(f"{error}: wait for it, stop it, or give another --work")
     if weights_file(work, "images") is None and weights_file(work, "clips") is None:
         print(f"{work}: the denoiser is not begun yet, so no base is written", flush=True)
         return

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
+from filelock import FileLock, Timeout
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
 class OutOfTime(KeyboardInterrupt):
     """The run's time is up: the loop keeps its state, as at Ctrl-C, and the run goes on from there another time."""
+
+
+class StageInUseError(Exception):
+    """Another process trains the same stage in the same work folder: two would overwrite each other's state."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ def run_stage(
     enough is loaded, not run; one that took fewer goes on from its weights for the rest, its optimizer anew.
     `loss_at` counts from the stage's very first step, so what was drawn before is not drawn again.
     The average so far is written to `work/NAME.latest.safetensors` now and then, and when the time is up.
-    Raises `OutOfTime` at the run's deadline.
+    Raises `OutOfTime` at the run's deadline, `StageInUseError` where another process trains it.
     """
     work = run.work
     finished, log, snapshot = (work / f"{name}.{kind}" for kind in ("safetensors", "jsonl", "snapshot"))
@@ -109,17 +115,29 @@ def run_stage(
 
     parameters = dict(trained) if trained is not None else dict(model.named_parameters())
     model.train()
-    train(
-        parameters, lambda step, micro: loss_at(done + step, micro), rest,
-        accelerator=run.accelerator, snapshots=snapshots, after_step=report,
-        extra_state={f"average.{k}": v for k, v in average.tensors.items()} | dict(extra_state or {}),
-    )  # fmt: skip
+    with _alone(work, name):
+        train(
+            parameters, lambda step, micro: loss_at(done + step, micro), rest,
+            accelerator=run.accelerator, snapshots=snapshots, after_step=report,
+            extra_state={f"average.{k}": v for k, v in average.tensors.items()} | dict(extra_state or {}),
+        )  # fmt: skip
     write_stage(finished, average.tensors, loop.steps)
     for left in (snapshot, latest):
         left.unlink(missing_ok=True)
     model.load_state_dict(average.tensors, strict=False)
     model.eval()
     return True
+
+
+@contextmanager
+def _alone(work: Path, name: str) -> Iterator[None]:
+    """While it lasts no other process trains this stage here; the lock ends with its process, however that ends."""
+    try:
+        lock = FileLock(work / f"{name}.lock", timeout=0).acquire()
+    except Timeout:
+        raise StageInUseError(f"the stage {name} is being trained in {work} by another process") from None
+    with lock:
+        yield
 
 
 def write_stage(path: Path, tensors: Mapping[str, Tensor], steps: int) -> None:

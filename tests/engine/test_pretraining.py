@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from engine.pretraining.settings import (
     UnetSettings,
     with_steps,
 )
-from engine.pretraining.stage import OutOfTime, Run, run_stage, steps_taken, weights_file
+from engine.pretraining.stage import OutOfTime, Run, StageInUseError, run_stage, steps_taken, weights_file
 from engine.pretraining.starting import start_from
 from engine.sampling.levels import Levels
 from engine.training import LoopConfig, generator_at
@@ -178,6 +179,25 @@ def test_a_run_out_of_time_keeps_what_it_reached_and_goes_on(tmp_path: Path) -> 
     assert steps_taken(tmp_path, "toy") == 5
     assert weights_file(tmp_path, "toy") == tmp_path / "toy.safetensors"
     assert not (tmp_path / "toy.snapshot").exists()
+
+
+def test_a_stage_is_trained_by_one_process_at_a_time(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 1)
+
+    def run_of(loss_at: Callable[[int, int], torch.Tensor]) -> bool:
+        return run_stage("toy", model, loss_at, _loop(1), run_in(tmp_path), ema_decay=0.5, settings=_loop(1))
+
+    def loss(_step: int, _micro: int) -> torch.Tensor:
+        found: torch.Tensor = model(torch.ones(1, 2)).mean()
+        return found
+
+    def while_another_runs(step: int, micro: int) -> torch.Tensor:
+        with pytest.raises(StageInUseError, match=f"toy is being trained in {tmp_path}"):
+            run_of(loss)
+        return loss(step, micro)
+
+    assert run_of(while_another_runs)
+    assert not run_of(loss)
 
 
 def test_a_sharper_decoder_keeps_the_latents_and_a_longer_trained_autoencoder_none_of_its_former_self(
