@@ -4,10 +4,12 @@
     python -m benchmarks.choose_settings --kind motion --steps 200 400
 
 Each method learns individuals (or motions) that no table shows, with each optimizer, rate and number of steps: first
-one of them, then, with the settings that did best (`--finalists`), all. A subject is judged by its rank among its
-siblings, by pixels; a motion by its trajectory; of the settings at which what was asked for besides (scene, or class)
-is still seen, at most 10 points below the bare base, the best is chosen. Writes every trial to `--out`; what it
-chooses belongs into the base's recommended.json.
+one of them, then, with the settings that did best (`--finalists`), all. Where a method learns a token and an adapter,
+the token is searched alone, and then the adapter with the best token; the optimizer is the adapter's, and a token's is
+its own where nothing else is learnt. A subject is judged by its rank among its siblings, by pixels; a motion by its
+trajectory; of the settings at which what was asked for besides (scene, or class) is still seen, at most 10 points below
+the bare base, the best is chosen. Writes every trial to `--out`; what it chooses belongs into the base's
+recommended.json.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,31 @@ from engine.world import motions
 from engine.world.individuals import Individual
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+TOKEN_RATES = (3e-3, 1e-2, 3e-2, 1e-1)
+"""Higher ones: a token alone has to go all the way from its class word's embedding to the individual's."""
 OPTIMIZERS = ("adamw", "muon")
 FINALISTS = 2
-_SEARCHED = {
-    "adapter_learning_rate": "adapter_steps", "learning_rate": "steps", "token_learning_rate": "token_steps",
-}  # fmt: skip
-"""By the option of a rate the one of its steps; of what a method has, the first."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a method is searched by itself: the options of its rate and steps, and what is left out meanwhile."""
+
+    rate: str
+    steps: str
+    without: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def is_token(self) -> bool:
+        return self.rate == "token_learning_rate"
+
+
+_PARTS = (
+    Part("token_learning_rate", "token_steps", {"identity_adapter": False}),
+    Part("adapter_learning_rate", "adapter_steps"),
+    Part("learning_rate", "steps"),
+)
+"""In the order in which they are learnt."""
 INDIVIDUALS, PROMPTS = 4, 6
 """How many individuals learn, and how many clips are asked of each, and of each motion."""
 SIBLINGS = 63
@@ -70,7 +91,8 @@ class Trial:
         return len(self.by_source), self.allowed, self.gain
 
     def __str__(self) -> str:
-        return f"{self.method} with {self.optimizer} at {self.rate:g}, {self.steps} steps, {'+'.join(self.by_source)}"
+        sources = "+".join(self.by_source)
+        return f"{self.method}: {self.option} {self.rate:g} with {self.optimizer}, {self.steps} steps, {sources}"
 
 
 def main() -> None:
@@ -82,22 +104,28 @@ def main() -> None:
         for trial in _trials(bench, options.kind, method_named(options.kind, name), options):
             say(f"{trial}: gain {trial.gain:.3f}, kept {trial.kept:.2f} of {trial.kept_before:.2f}")
             trials.append(trial)
-            _write(options.out, bench, options.kind, trials)
-    for name in options.method:
-        chosen = max((t for t in trials if t.method == name), key=lambda t: t.rank)
+            kept = {str(t): asdict(t) | {"allowed": t.allowed} for t in trials}
+            write_trials(options.out, bench, options.kind, kept)
+    for name, option in dict.fromkeys((t.method, t.option) for t in trials):
+        chosen = _best(t for t in trials if (t.method, t.option) == (name, option))
         print(f"{chosen} (gain {chosen.gain:.3f}, kept {chosen.kept:.2f})")
 
 
-def _trials(bench: Bench, kind: Kind, method: Method, options: argparse.Namespace) -> Iterator[Trial]:
-    """A method at each setting; of what learns in two steps the second is searched, with the first as recommended."""
+def _parts(method: Method) -> list[Part]:
+    """What a method learns, in turn."""
     settings = method.settings()
-    rate_option = next(name for name in _SEARCHED if name in reads(method) and switch_of(settings, name) is None)
-    steps_option = _SEARCHED[rate_option]
-    recommended = {**as_values(settings), **recommended_for(method, bench.info.recommended)}
-    count = INDIVIDUALS if kind == "subject" else len(motions.TUNING)
+    return [part for part in _PARTS if part.rate in reads(method) and switch_of(settings, part.rate) is None]
 
-    def tried(optimizer: str, rate: float, steps: int, count: int) -> Trial:
-        taught = {"optimizer": optimizer, rate_option: rate, steps_option: steps}
+
+def _trials(bench: Bench, kind: Kind, method: Method, options: argparse.Namespace) -> Iterator[Trial]:
+    """A method at each setting, part by part: what was chosen for a part stays while the next one is searched."""
+    recommended = {**as_values(method.settings()), **recommended_for(method, bench.info.recommended)}
+    count = INDIVIDUALS if kind == "subject" else len(motions.TUNING)
+    chosen: dict[str, object] = {}
+
+    def tried(part: Part, optimizer: str, rate: float, steps: int, count: int) -> Trial:
+        left_out = {option: value for option, value in part.without.items() if option in reads(method)}
+        taught = {**chosen, **left_out, "optimizer": optimizer, part.rate: rate, part.steps: steps}
         try:
             if kind == "subject":
                 measured = _subject(bench, method.name, taught, subjects(count, "settings"))
@@ -105,14 +133,27 @@ def _trials(bench: Bench, kind: Kind, method: Method, options: argparse.Namespac
                 measured = _motion(bench, method.name, taught, list(motions.TUNING)[:count])
         except DivergedError:
             measured = (0.0, 0.0, 1.0, 0.0, {})
-        return Trial(method.name, optimizer, rate_option, rate, steps, *measured)
+        return Trial(method.name, optimizer, part.rate, rate, steps, *measured)
 
-    heats = []
-    for setting in product(options.optimizers, options.rates, options.steps or [recommended[steps_option]]):
-        heats.append(tried(*setting, 1))
-        yield heats[-1]
-    for heat in sorted(heats, key=lambda t: t.rank, reverse=True)[: options.finalists]:
-        yield tried(heat.optimizer, heat.rate, heat.steps, count)
+    for part in _parts(method):
+        rates, steps = options.rates, options.steps
+        if part.is_token:
+            rates, steps = options.token_rates, options.token_steps
+        # Muon leaves a vector to AdamW.
+        optimizers = ["adamw"] if part.is_token else options.optimizers
+        heats, finals = [], []
+        for setting in product(optimizers, rates, steps or [recommended[part.steps]]):
+            heats.append(tried(part, *setting, 1))
+            yield heats[-1]
+        for heat in sorted(heats, key=lambda t: t.rank, reverse=True)[: options.finalists]:
+            finals.append(tried(part, heat.optimizer, heat.rate, heat.steps, count))
+            yield finals[-1]
+        best = _best([*heats, *finals])
+        chosen |= {part.rate: best.rate, part.steps: best.steps}
+
+
+def _best(trials: Iterable[Trial]) -> Trial:
+    return max(trials, key=lambda t: t.rank)
 
 
 Measured = tuple[float, float, float, float, dict[str, float]]
@@ -147,12 +188,13 @@ def _motion(bench: Bench, method: str, options: dict[str, object], names: Sequen
     return mean(list(gains.values())), mean(kept), mean(before), max(seconds), gains
 
 
-def _write(path: Path, bench: Bench, kind: Kind, trials: list[Trial]) -> None:
+def write_trials(path: Path, bench: Bench, table: str, trials: Mapping[str, object]) -> None:
+    """Keep trials, by what each is, in a table of the file at `path`; those on another base go."""
     kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if kept.get("base") != bench.fingerprint:
         kept = {"base": bench.fingerprint}
-    now = {str(t): asdict(t) | {"allowed": t.allowed} for t in trials}
-    kept[kind] = kept.get(kind, {}) | now
+    kept[table] = kept.get(table, {}) | dict(trials)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(path) as partial:
         partial.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
@@ -163,6 +205,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--method", nargs="+", default=[DEFAULT], help="methods to try, or all (default: %(default)s)")
     parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="learning rates (default: %(default)s)")
     parser.add_argument("--steps", nargs="+", type=int, help="numbers of steps (default: the recommended one)")
+    parser.add_argument(
+        "--token-rates", nargs="+", type=float, default=TOKEN_RATES,
+        help="learning rates of a token that is learnt by itself (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--token-steps", nargs="+", type=int, help="its steps (default: the recommended ones)")
     parser.add_argument("--optimizers", nargs="+", default=OPTIMIZERS, help="optimizers (default: %(default)s)")
     parser.add_argument(
         "--finalists",
