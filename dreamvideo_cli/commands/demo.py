@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ import typer
 from dreamvideo_cli.jobs.demonstration import (
     DemoFiles,
     Demonstration,
+    base_of_world,
     drawn,
     files_in,
     measured,
@@ -21,6 +23,7 @@ from dreamvideo_cli.jobs.demonstration import (
     write_sheets,
 )
 from dreamvideo_cli.jobs.folders import make_folder
+from dreamvideo_cli.terminal.completion import base_names
 from dreamvideo_cli.terminal.exit_codes import ExitCode
 from dreamvideo_cli.terminal.options import JsonOption, QuietOption
 from dreamvideo_cli.terminal.output import Column, Out
@@ -35,6 +38,15 @@ def demo(
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=2**31 - 1, help="Another individual, motion and place for every number.")
     ] = SEED,
+    base: Annotated[
+        str,
+        typer.Option(
+            "--base",
+            metavar="BASE",
+            help="Another base of the same world: an added one's name, or the folder that engine.pretraining wrote.",
+            autocompletion=base_names,
+        ),
+    ] = "embedded",
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -43,11 +55,12 @@ def demo(
     It has a registry of its own in its folder; yours stays as it is. Example: dv demo --seed 7
     """
     out = Out(json=json, quiet=quiet)
+    chosen = base_of_world(base)
     make_folder(folder)
     shown = drawn(seed)
     files = files_in(folder, shown)
-    write_material(shown, files)
-    for number, (text, command) in enumerate(_steps(shown, files), start=1):
+    write_material(shown, files, chosen.frames)
+    for number, (text, command) in enumerate(_steps(shown, files, chosen.options), start=1):
         out.note(f"\n{number}. {text}\n   $ dv {shlex.join(command)}")
         _run_dv([*command, "--quiet"] if quiet else command, folder)
     write_sheets(shown, files)
@@ -71,26 +84,27 @@ def demo(
     )
 
 
-def _steps(shown: Demonstration, files: DemoFiles) -> list[tuple[str, list[str]]]:
-    """What is said of each step, and its command."""
+def _steps(shown: Demonstration, files: DemoFiles, base: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """What is said of each step, and its command; `base` are the options that name one."""
     subject, motion, seed = f"my-{shown.class_word}", shown.motion, str(shown.seed)
     return [
         (
             f"Five photographs of a {shown.class_word} that the base has never seen become a subject.",
-            ["subject", "learn", subject, str(files.photographs), "--class", shown.class_word, "--restart"],
+            ["subject", "learn", subject, str(files.photographs), "--class", shown.class_word, "--restart",
+             *base],
         ),
         (
             f"Three clips of others {shown.doing}, unseen as well, become a motion.",
-            ["motion", "learn", motion, *(str(p) for p in sorted(files.clips.glob("*.mp4"))), "--restart"],
+            ["motion", "learn", motion, *(str(p) for p in sorted(files.clips.glob("*.mp4"))), "--restart", *base],
         ),
         (
             "For comparison, the bare base, which has the words only.",
-            ["compose", shown.bare_prompt, "--seed", seed, "-o", str(files.bare), "--force"],
+            ["compose", shown.bare_prompt, "--seed", seed, "-o", str(files.bare), "--force", *base],
         ),
         (
             f"Subject and motion meet: this {shown.class_word}, {shown.doing}.",
             ["compose", shown.prompt, "--subject", subject, "--motion", motion, "--seed", seed,
-             "-o", str(files.result), "--force"],
+             "-o", str(files.result), "--force", *base],
         ),
     ]  # fmt: skip
 

@@ -42,6 +42,38 @@ class Demonstration:
         return f"a * {self.doing} {self.place}"
 
 
+@dataclass(frozen=True)
+class DemoBase:
+    """The base of a demo: the frames of its clips, and the options that name it where it isn't the default."""
+
+    frames: int
+    options: tuple[str, ...] = ()
+
+
+def base_of_world(named: str) -> DemoBase:
+    """The base that a demo runs on, by name, folder or hub id.
+
+    Raises `BaseError` for one that isn't there, and where its clips are not of the world's size.
+    """
+    from dreamvideo_cli.jobs.bases import named_base
+    from engine.bases.location import EMBEDDED, inspect_base
+    from engine.errors import BaseError
+    from engine.methods.dreamvideo import ComposeConfig
+    from engine.settings import resolve
+    from engine.world.pictures import SIZE
+    from registry import Registry
+
+    with Registry.open() as registry:
+        location = named_base(registry, named)
+    composing = resolve(ComposeConfig(), inspect_base(location).recommended.get("compose", {}), {}).config
+    if composing.size != (SIZE, SIZE):
+        raise BaseError(
+            f"the demo is of a drawn world of {SIZE} x {SIZE} pixels, which the base {named} doesn't know: take "
+            "embedded, or a base that engine.pretraining made"
+        )
+    return DemoBase(composing.frames, () if location is EMBEDDED else ("--base", location.model))
+
+
 def drawn(seed: int) -> Demonstration:
     """Another individual, motion and scene for every seed; who shows the motion is of other classes."""
     import numpy as np
@@ -88,8 +120,8 @@ def files_in(folder: Path, shown: Demonstration) -> DemoFiles:
     )
 
 
-def write_material(shown: Demonstration, files: DemoFiles) -> None:
-    """Write what a person would bring: five photographs, three clips."""
+def write_material(shown: Demonstration, files: DemoFiles, frames: int) -> None:
+    """Write what a person would bring: five photographs, three clips of so many frames."""
     import shutil
 
     from engine.world.material import write_clips, write_photographs
@@ -97,7 +129,7 @@ def write_material(shown: Demonstration, files: DemoFiles) -> None:
     for folder in (files.photographs, files.clips):
         shutil.rmtree(folder, ignore_errors=True)  # of another seed
     write_photographs(shown.one, files.photographs, seed=shown.seed)
-    write_clips(shown.motion, shown.others, files.clips, seed=shown.seed)
+    write_clips(shown.motion, shown.others, files.clips, seed=shown.seed, frames=frames)
 
 
 def write_sheets(shown: Demonstration, files: DemoFiles) -> None:
@@ -141,11 +173,12 @@ def measured(shown: Demonstration, files: DemoFiles) -> list[dict[str, Any]]:
     from engine.evaluation.metrics import trajectory_correlation
     from engine.world import motions, pictures
 
-    real = pictures.clip(shown.one, shown.motion, shown.seed, scene=shown.scene).frames
-    path = motions.path_of(shown.motion, len(real))
+    bare, result = (read_clip(probe_clip(path)) for path in (files.bare, files.result))
+    real = pictures.clip(shown.one, shown.motion, shown.seed, scene=shown.scene, frames=len(result)).frames
+    path = motions.path_of(shown.motion, len(result))
     wanted = torch.stack([path.x, path.y], dim=1)
     values = []
-    for frames in (read_clip(probe_clip(files.bare)), read_clip(probe_clip(files.result)), real):
+    for frames in (bare, result, real):
         found = identify(torch.as_tensor(frames).permute(0, 3, 1, 2).float() / 255, shown.one)
         values.append((found.rank, found.colour, trajectory_correlation(found.centres, wanted)))
     names = {

@@ -23,10 +23,15 @@ def photographs_of(one: Individual, *, count: int = PHOTOGRAPHS, seed: int = 0) 
     return [pictures.photograph(one, 1000 * seed + i, scene=scenes[i % len(scenes)]) for i in range(count)]
 
 
-def clips_of(motion: str, ones: Sequence[Individual], *, seed: int = 0) -> list[pictures.Clip]:
+def clips_of(
+    motion: str, ones: Sequence[Individual], *, seed: int = 0, frames: int = pictures.FRAMES
+) -> list[pictures.Clip]:
     """A clip of each individual in that motion of `motions.ALL`, each in another scene while there are any."""
     scenes = _shuffled_scenes(seed)
-    return [pictures.clip(one, motion, 1000 * seed + i, scene=scenes[i % len(scenes)]) for i, one in enumerate(ones)]
+    return [
+        pictures.clip(one, motion, 1000 * seed + i, scene=scenes[i % len(scenes)], frames=frames)
+        for i, one in enumerate(ones)
+    ]
 
 
 def write_photographs(one: Individual, folder: Path, *, count: int = PHOTOGRAPHS, seed: int = 0) -> list[Path]:
@@ -38,11 +43,13 @@ def write_photographs(one: Individual, folder: Path, *, count: int = PHOTOGRAPHS
     return paths
 
 
-def write_clips(motion: str, ones: Sequence[Individual], folder: Path, *, seed: int = 0) -> list[Path]:
+def write_clips(
+    motion: str, ones: Sequence[Individual], folder: Path, *, seed: int = 0, frames: int = pictures.FRAMES
+) -> list[Path]:
     """Write `clips_of` as MP4 files into `folder`, which is created, each with its prompt beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for i, (one, filmed) in enumerate(zip(ones, clips_of(motion, ones, seed=seed), strict=True)):
+    for i, (one, filmed) in enumerate(zip(ones, clips_of(motion, ones, seed=seed, frames=frames), strict=True)):
         prompt = pictures.caption(one, filmed.scene, motion)
         path = folder / f"{i + 1}-{one.class_word}.mp4"
         write_video(filmed.frames, path, FPS, {"prompt": prompt})

@@ -115,6 +115,7 @@ LONG = "x" * 300
         (("base", "rm", "nobody"), "nobody"),
         (("demo", "--folder", "file/inside"), "file/inside"),
         (("demo", "--folder", "nowhere/inside"), "there is no folder nowhere to make inside in: create it first"),
+        (("demo", "--base", "nobody"), "there is no base 'nobody'"),
         (("inspect", "nobody.mp4"), "nobody.mp4"),
         (("rm", "nobody@1", "--yes"), "nobody"),
     ],

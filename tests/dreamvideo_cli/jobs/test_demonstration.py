@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +13,19 @@ import pytest
 from PIL import Image
 
 from dreamvideo_cli.jobs.demonstration import (
+    DemoBase,
     DemoFiles,
     Demonstration,
+    base_of_world,
     drawn,
     files_in,
     measured,
     write_material,
     write_sheets,
 )
+from engine.bases.location import EMBEDDED
+from engine.data.clips import probe_clip, read_clip
+from engine.errors import BaseError
 from engine.media.metadata import read_metadata
 from engine.media.pictures import frames_in
 from engine.media.video import write_video
@@ -35,7 +43,7 @@ def shown() -> Demonstration:
 def files(shown: Demonstration, tmp_path_factory: pytest.TempPathFactory) -> DemoFiles:
     """A demo whose bare base shows another of the class, standing still, and whose result is what was asked for."""
     files = files_in(tmp_path_factory.mktemp("demo"), shown)
-    write_material(shown, files)
+    write_material(shown, files, pictures.FRAMES)
     other = individual(shown.class_word, 99)
     for path, one, motion in ((files.bare, other, "still"), (files.result, shown.one, shown.motion)):
         frames = pictures.clip(one, motion, 3, scene=shown.scene).frames
@@ -60,10 +68,27 @@ def test_the_bare_prompt_says_what_words_can(shown: Demonstration) -> None:
     assert shown.prompt == f"a * {shown.doing} {shown.place}"
 
 
+def test_a_demo_takes_another_base_of_the_world_and_none_of_another_size(home: Path) -> None:
+    assert base_of_world("embedded") == DemoBase(pictures.FRAMES)
+    for name, table in (("ours", {"size": [pictures.SIZE] * 2, "frames": 9}), ("large", {"size": [512, 512]})):
+        shutil.copytree(EMBEDDED.model, home.parent / name, copy_function=os.symlink)
+        (home.parent / name / "recommended.json").unlink()
+        (home.parent / name / "recommended.json").write_text(json.dumps({"compose": table}), encoding="utf-8")
+    assert base_of_world("ours") == DemoBase(9, ("--base", str(home.parent / "ours")))
+    with pytest.raises(BaseError, match="the base large doesn't know"):
+        base_of_world("large")
+
+
+def test_clips_have_the_frames_that_a_base_wants(shown: Demonstration, tmp_path: Path) -> None:
+    files = files_in(tmp_path, shown)
+    write_material(shown, files, 9)
+    assert {len(read_clip(probe_clip(path))) for path in files.clips.glob("*.mp4")} == {9}
+
+
 def test_material_of_another_number_goes(shown: Demonstration, tmp_path: Path) -> None:
     files = files_in(tmp_path, shown)
-    write_material(replace(shown, others=tuple(individual("robot", seed) for seed in range(3))), files)
-    write_material(shown, files)
+    write_material(replace(shown, others=tuple(individual("robot", seed) for seed in range(3))), files, pictures.FRAMES)
+    write_material(shown, files, pictures.FRAMES)
     assert len(list(files.photographs.glob("*.png"))) == 5
     assert {path.stem.split("-")[1] for path in files.clips.glob("*.mp4")} == {one.class_word for one in shown.others}
 
