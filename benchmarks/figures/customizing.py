@@ -145,8 +145,8 @@ def _three(bench: Bench, asked: Sequence[Asked], learnt: Learnt) -> dict[str, Fr
 
 def _identity_rows(who: dict[str, list[Identified]]) -> list[FigureRow]:
     rows = [FigureRow(f"top-1 among 64, {KINDS[kind]}", mean(_all(who[kind], "top1"))) for kind in ("bare", "real")]
-    for name in ("rank", "colour"):
-        rows += [FigureRow(f"{name}, {said}", mean(_all(who[kind], name))) for kind, said in KINDS.items()]
+    for name, called in (("among_siblings", "top-1, its own blur left out"), ("rank", "rank"), ("colour", "colour")):
+        rows += [FigureRow(f"{called}, {said}", mean(_all(who[kind], name))) for kind, said in KINDS.items()]
     return rows
 
 

@@ -17,9 +17,11 @@ from engine.evaluation.statistics import bootstrap_interval
 
 @dataclass(frozen=True)
 class Identified:
-    """By pixels, a value a clip: whether the individual is told from 63 siblings (top-1), its rank, its colours."""
+    """By pixels, a value a clip: whether the individual is told from 63 siblings and from its own blur (top-1), whether
+    from its siblings, its rank among all these, its colours."""
 
     top1: list[float]
+    among_siblings: list[float]
     rank: list[float]
     colour: list[float]
 
@@ -29,14 +31,13 @@ def identified(bench: Bench, made: Frames, asked: Sequence[Asked]) -> Identified
 
     def found(frames: Frames, one: Asked) -> list[float]:
         result = identify(to_pixels(frames), one.one)
-        return [float(result.found), float(result.rank), result.colour]
+        return [float(result.found), float(result.rank_among_siblings == 1), float(result.rank), result.colour]
 
     rows = [
-        bench.once("identified", (frames.tobytes(), repr(one.one)), partial(found, frames, one))
+        bench.once("identified among siblings", (frames.tobytes(), repr(one.one)), partial(found, frames, one))
         for frames, one in zip(made, asked, strict=True)
     ]
-    top1, rank, colour = ([row[k] for row in rows] for k in range(3))
-    return Identified(top1, rank, colour)
+    return Identified(*([row[k] for row in rows] for k in range(4)))
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,12 @@ def _found(seen: Evidence) -> Tensor | None:
     return None if seen.identified is None else torch.full((len(seen.frames),), float(seen.identified.found))
 
 
+def _found_among_siblings(seen: Evidence) -> Tensor | None:
+    if seen.identified is None:
+        return None
+    return torch.full((len(seen.frames),), float(seen.identified.rank_among_siblings == 1))
+
+
 def _rank(seen: Evidence) -> Tensor | None:
     return None if seen.identified is None else torch.full((len(seen.frames),), float(seen.identified.rank))
 
@@ -159,6 +165,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("motion_fidelity", "Motion fidelity", _fidelity),
     Metric("motion_amount", "Motion amount", _amount),
     Metric("top1", "Top-1", _found, of_truth=True),
+    Metric("sibling_top1", "Sibling top-1", _found_among_siblings, of_truth=True),
     Metric("rank", "Rank", _rank, of_truth=True),
     Metric("colour_likeness", "Colour likeness", _colour, of_truth=True),
 )

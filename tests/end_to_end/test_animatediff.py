@@ -15,7 +15,7 @@ from tests.engine.bases.tiny_animatediff import POSITIONS, write_image_model, wr
 from tests.engine.conftest import write_base
 from tests.rendering import MATERIAL
 
-OF_INDIVIDUALS = ("top1", "rank", "colour_likeness")
+OF_INDIVIDUALS = ("top1", "sibling_top1", "rank", "colour_likeness")
 """Metrics of the embedded base's own individuals alone."""
 SUITE = """
 base = "ad"

@@ -88,7 +88,12 @@ def test_a_video_of_dvs_own_needs_no_option(call: Dv, made: Path, tmp_path: Path
     assert len(video["references"]) == 4 and len(video["clips"]) == 3
     assert (video["clip_judge"], video["dino_judge"]) == ("embedded", "embedded")
     measured = {name: value for name, value in video["scores"].items() if value is not None}
-    assert set(video["scores"]) - set(measured) == {"top1", "rank", "colour_likeness"}  # Of no known individual.
+    assert set(video["scores"]) - set(measured) == {
+        "top1",
+        "sibling_top1",
+        "rank",
+        "colour_likeness",
+    }  # Of no known individual.
     assert answer["mean"] == video["scores"]
     assert len(video["curves"]["clip_t"]) == video["frames"] == 8
     assert len(video["curves"]["motion_amount"]) == 7
@@ -143,7 +148,9 @@ def test_references_that_moved_changed_or_belong_to_another_adapter(call: Dv, ma
     assert code == 2 and "zigzag@1 learnt from" in err and "--clips" in err
     code, out, err = call("eval", made, "--references", "elsewhere", "--clips", "moved", "--json")
     absent = {name for name, value in json.loads(out)["mean"].items() if value is None}
-    assert code == 0 and absent == {"top1", "rank", "colour_likeness"}, err  # of individuals of the world alone
+    assert code == 0 and absent == {"top1", "sibling_top1", "rank", "colour_likeness"}, (
+        err
+    )  # of individuals of the world alone
 
     with Registry.open() as registry:
         registry.remove(registry.adapters())

@@ -150,7 +150,16 @@ def test_what_is_not_wanted_is_not_measured_nor_its_judge_loaded(tmp_path: Path,
     )
     scores = scorer.score(write("dog/1", "left"), Expected())
     absent = {name for name, value in scores.values.items() if value is None}
-    assert absent == {"clip_t", "clip_i", "dino_i", "motion_fidelity", "top1", "rank", "colour_likeness"}
+    assert absent == {
+        "clip_t",
+        "clip_i",
+        "dino_i",
+        "motion_fidelity",
+        "top1",
+        "sibling_top1",
+        "rank",
+        "colour_likeness",
+    }
     assert not absent & set(scores.curves)
 
 
@@ -212,20 +221,20 @@ def test_where_it_is_known_who_should_be_shown_it_is_measured_whether_that_is_so
     for name, who in (("right", one), ("wrong", siblings(one)[20])):
         write_video(clip(who, "circling", 3).frames, tmp_path / f"{name}.mp4", FPS, {})
         scores[name] = scorer.score(tmp_path / f"{name}.mp4", wanted)
-    assert (figure(scores["right"], "top1"), figure(scores["right"], "rank")) == (1, 1)
+    assert [figure(scores["right"], name) for name in ("top1", "sibling_top1", "rank")] == [1, 1, 1]
     assert figure(scores["wrong"], "top1") == 0 and figure(scores["wrong"], "rank") > 1
     assert figure(scores["wrong"], "colour_likeness") < figure(scores["right"], "colour_likeness")
     assert len(scores["right"].curves["top1"]) == FRAMES
 
 
 def test_bounds_of_scores_are_those_of_real_renderings(tmp_path: Path) -> None:
-    names = ("motion_fidelity", "top1", "rank")
+    names = ("motion_fidelity", "top1", "sibling_top1", "rank")
     scorer = Scorer(Judges({}), metrics=[metric for metric in METRICS if metric.name in names])
     motion = write_clips("weaving", [individual_named("dog/3")], tmp_path / "weaving")
     expected = Expected(clips=tuple(ReferenceClip(path) for path in motion), individual="boat/2/settings")
     found = bounds_of(expected, "weaving", scorer, tmp_path, seeds=(0, 1))
     assert set(found) == set(names)
-    assert found["top1"] == Bounds(ceiling=1, floor=0)
+    assert found["top1"] == found["sibling_top1"] == Bounds(ceiling=1, floor=0)
     assert found["rank"].ceiling == 1 < found["rank"].floor
     assert found["motion_fidelity"].ceiling > found["motion_fidelity"].floor + 0.3
     with pytest.raises(InputError, match="`individual` must name one"):

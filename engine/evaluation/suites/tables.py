@@ -25,6 +25,7 @@ TITLES = {
     "motion_fidelity": "Motion fidelity",
     "motion_amount": "Motion amount",
     "top1": "Top-1",
+    "sibling_top1": "Sibling top-1",
     "rank": "Rank",
     "colour_likeness": "Colour likeness",
 }
