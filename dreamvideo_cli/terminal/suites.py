@@ -73,7 +73,7 @@ def show_status(suite: Suite, folder: Path, results: Sequence[CellResult], out: 
     method = Column("method", "Method")
     counts = [Column(name, name.title(), str, "right") for name in COUNTS]
     out.table([asdict(one) for one in status], [method, *counts], id_key="method", empty="")
-    names = list(dict.fromkeys(name for one in status for name in one.means))
+    names = list(dict.fromkeys(name for one in status for name, mean in one.means.items() if mean is not None))
     if names:
         rows = [{"method": one.method, **{name: one.means.get(name) for name in names}} for one in status]
         out.table(rows, [method, *_figures(names)], id_key="method", empty="")
