@@ -63,8 +63,10 @@ def base_of_world(named: str) -> DemoBase:
     from engine.world.pictures import SIZE
     from registry import Registry
 
-    with Registry.open() as registry:
-        location = named_base(registry, named)
+    location = EMBEDDED
+    if named != EMBEDDED.name:
+        with Registry.open() as registry:
+            location = named_base(registry, named)
     composing = resolve(ComposeConfig(), inspect_base(location).recommended.get("compose", {}), {}).config
     if composing.size != (SIZE, SIZE):
         raise BaseError(

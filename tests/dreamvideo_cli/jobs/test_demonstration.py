@@ -70,6 +70,7 @@ def test_the_bare_prompt_says_what_words_can(shown: Demonstration) -> None:
 
 def test_a_demo_takes_another_base_of_the_world_and_none_of_another_size(home: Path) -> None:
     assert base_of_world("embedded") == DemoBase(pictures.FRAMES)
+    assert not home.exists()  # It asks no registry of yours.
     for name, table in (("ours", {"size": [pictures.SIZE] * 2, "frames": 9}), ("large", {"size": [512, 512]})):
         shutil.copytree(EMBEDDED.model, home.parent / name, copy_function=os.symlink)
         (home.parent / name / "recommended.json").unlink()
