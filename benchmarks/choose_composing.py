@@ -16,14 +16,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks.choose_settings import SIBLINGS, write_trials
 from benchmarks.figures.asked import in_known_words, of_both, subjects
 from benchmarks.figures.bench import Bench, Learnt, Scale, add_options, location_of, say
-from benchmarks.figures.measures import correlations, followed, identified, mean
+from benchmarks.figures.measures import correlations, followed, identified, identity, mean
+from benchmarks.figures.trials import add_out, write_trials
 from engine.world import motions
 
 INDIVIDUALS, SEEDS, KNOWN = 4, 2, 24
@@ -87,9 +86,7 @@ def _trials(bench: Bench, options: argparse.Namespace) -> Iterator[Trial]:
         yield Trial(
             guidance_scale,
             subject_delay,
-            identity=mean(
-                [1 - math.log(rank) / math.log(1 + SIBLINGS) for rank in identified(bench, made, wanted).rank]
-            ),
+            identity=identity(identified(bench, made, wanted).rank),
             motion=mean(correlations(bench, made, wanted)),
             scene=mean(followed(bench, made, wanted).scene),
             text=mean([hit for kind in asdict(read).values() for hit in kind]),
@@ -105,10 +102,7 @@ def _options() -> argparse.Namespace:
         "--subject-delay", nargs="+", type=float, default=(0.0, 0.2), help="to try (default: %(default)s)"
     )
     add_options(parser)
-    parser.add_argument(
-        "--out", type=Path, default=Path("docs") / "embedded-base" / "settings.json",
-        help="where the trials are kept (default: %(default)s)",
-    )  # fmt: skip
+    add_out(parser)
     return parser.parse_args()
 
 

@@ -5,29 +5,24 @@
 
 Each method learns individuals (or motions) that no table shows, with each optimizer, rate and number of steps: first
 one of them, then, with the settings that did best (`--finalists`), all. Where a method learns a token and an adapter,
-the token is searched alone, and then the adapter with the best token; the optimizer is the adapter's, and a token's is
-its own where nothing else is learnt. A subject is judged by its rank among its siblings, by pixels; a motion by its
-trajectory; of the settings at which what was asked for besides (scene, or class) is still seen, at most 10 points below
-the bare base, the best is chosen. Writes every trial to `--out`; what it chooses belongs into the base's
-recommended.json.
+the token is searched alone, by AdamW (Muon takes matrices), and then the adapter with the best token. A subject is
+judged by its rank among its siblings, by pixels; a motion by its trajectory; of the settings at which what was asked
+for besides (scene, or class) is still seen, at most 10 points below the bare base, the best is chosen. Writes every
+trial to `--out`; what it chooses belongs into the base's recommended.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import product
-from pathlib import Path
-from typing import Any
 
 from benchmarks.figures.asked import coloured, of_motion, of_subject, subjects
 from benchmarks.figures.bench import Bench, Learnt, Scale, add_options, location_of, say
-from benchmarks.figures.measures import correlations, followed, identified, mean
+from benchmarks.figures.measures import correlations, followed, identified, identity, mean
+from benchmarks.figures.trials import add_out, write_trials
 from engine.errors import DivergedError
-from engine.files import written_aside
 from engine.methods.common import Kind, Method, switch_of
 from engine.methods.table import DEFAULT, method_named, methods_of, reads, recommended_for
 from engine.settings import as_values
@@ -62,7 +57,6 @@ _PARTS = (
 """In the order in which they are learnt."""
 INDIVIDUALS, PROMPTS = 4, 6
 """How many individuals learn, and how many clips are asked of each, and of each motion."""
-SIBLINGS = 63
 
 
 @dataclass(frozen=True)
@@ -139,7 +133,6 @@ def _trials(bench: Bench, kind: Kind, method: Method, options: argparse.Namespac
         rates, steps = options.rates, options.steps
         if part.is_token:
             rates, steps = options.token_rates, options.token_steps
-        # Muon leaves a vector to AdamW.
         optimizers = ["adamw"] if part.is_token else options.optimizers
         heats, finals = [], []
         for setting in product(optimizers, rates, steps or [recommended[part.steps]]):
@@ -168,7 +161,7 @@ def _subject(bench: Bench, method: str, options: dict[str, object], ones: Sequen
         made = bench.generate(asked, Learnt(subject=taught.folder))
         bare = bench.generate([a.named(coloured(one)) for a in asked])
         ranks = identified(bench, made, asked).rank
-        gains[one.class_word] = mean([1 - math.log(rank) / math.log(1 + SIBLINGS) for rank in ranks])
+        gains[one.class_word] = identity(ranks)
         kept += followed(bench, made, asked).scene
         before += followed(bench, bare, asked).scene
         seconds.append(taught.seconds)
@@ -186,17 +179,6 @@ def _motion(bench: Bench, method: str, options: dict[str, object], names: Sequen
         before += followed(bench, bare, asked).class_word
         seconds.append(taught.seconds)
     return mean(list(gains.values())), mean(kept), mean(before), max(seconds), gains
-
-
-def write_trials(path: Path, bench: Bench, table: str, trials: Mapping[str, object]) -> None:
-    """Keep trials, by what each is, in a table of the file at `path`; those on another base go."""
-    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    if kept.get("base") != bench.fingerprint:
-        kept = {"base": bench.fingerprint}
-    kept[table] = kept.get(table, {}) | dict(trials)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as partial:
-        partial.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
 def _options() -> argparse.Namespace:
@@ -218,10 +200,7 @@ def _options() -> argparse.Namespace:
         help="settings that go on from one source to all (default: %(default)s)",
     )
     add_options(parser)
-    parser.add_argument(
-        "--out", type=Path, default=Path("docs") / "embedded-base" / "settings.json",
-        help="where the trials are kept (default: %(default)s)",
-    )  # fmt: skip
+    add_out(parser)
     options = parser.parse_args()
     if options.method == ["all"]:
         options.method = list(methods_of(options.kind))

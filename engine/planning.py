@@ -281,9 +281,14 @@ def preview_prompt(plan: SubjectPlan | MotionPlan) -> str:
     return place_subject(prompt or f"a {PLACEHOLDER}", subject="the subject", class_word=plan.class_word)
 
 
+def recommended_composing(info: BaseInfo) -> ComposeConfig:
+    """How a base recommends to compose: its table "compose", and the paper's defaults for what that leaves out."""
+    return resolve(ComposeConfig(), info.recommended.get("compose", {}), {}).config
+
+
 def preview_config(plan: SubjectPlan | MotionPlan, info: BaseInfo) -> ComposeConfig:
     """How previews are made: as the base recommends, at the size of the training frames, and short."""
-    own = resolve(ComposeConfig(), info.recommended.get("compose", {}), {}).config
+    own = recommended_composing(info)
     frames = info.layout.trimmed(min(own.frames, _PREVIEW_FRAMES))
     steps = min(own.steps, _PREVIEW_STEPS)
     return replace(own, frames=frames, steps=steps, size=plan.settings.config.size, cache=0.0)

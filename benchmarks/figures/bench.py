@@ -29,8 +29,8 @@ from engine.media.sheets import contact_sheet, write_sheet
 from engine.methods.common import Kind
 from engine.methods.dreamvideo import ComposeConfig
 from engine.methods.table import DEFAULT
-from engine.planning import MotionPlan, SubjectPlan, plan_motion, plan_subject
-from engine.settings import as_values, resolve
+from engine.planning import MotionPlan, SubjectPlan, plan_motion, plan_subject, recommended_composing
+from engine.settings import as_values
 from engine.training import Progress
 from engine.world import material
 from engine.world.individuals import Individual
@@ -105,7 +105,7 @@ class Bench:
         self.info = inspect_base(location)
         self.fingerprint = fingerprint(self.info)
         self.work = work / self.fingerprint[:12]
-        self.config: ComposeConfig = resolve(ComposeConfig(), self.info.recommended.get("compose", {}), {}).config
+        self.config = recommended_composing(self.info)
         self.figures: dict[str, Figure] = {}
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,6 +14,9 @@ from benchmarks.figures.bench import Bench, FigureRow
 from engine.evaluation import metrics
 from engine.evaluation.identification import identify
 from engine.evaluation.statistics import bootstrap_interval
+
+SIBLINGS = 63
+"""How many siblings an individual is told from."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +34,19 @@ def identified(bench: Bench, made: Frames, asked: Sequence[Asked]) -> Identified
     """Who is shown in clips `(N, F, H, W, 3)`, against who was asked for."""
 
     def found(frames: Frames, one: Asked) -> list[float]:
-        result = identify(to_pixels(frames), one.one)
-        return [float(result.found), float(result.rank_among_siblings == 1), float(result.rank), result.colour]
+        result = identify(to_pixels(frames), one.one, SIBLINGS)
+        return [float(result.found), float(result.found_among_siblings), float(result.rank), result.colour]
 
     rows = [
         bench.once("identified among siblings", (frames.tobytes(), repr(one.one)), partial(found, frames, one))
         for frames, one in zip(made, asked, strict=True)
     ]
     return Identified(*([row[k] for row in rows] for k in range(4)))
+
+
+def identity(ranks: Sequence[float]) -> float:
+    """Ranks among an individual and its siblings as one number: 1 is the first of all, 0 the last."""
+    return mean([1 - math.log(rank) / math.log(1 + SIBLINGS) for rank in ranks])
 
 
 @dataclass(frozen=True)

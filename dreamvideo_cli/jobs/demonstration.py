@@ -58,8 +58,7 @@ def base_of_world(named: str) -> DemoBase:
     from dreamvideo_cli.jobs.bases import named_base
     from engine.bases.location import EMBEDDED, inspect_base
     from engine.errors import BaseError
-    from engine.methods.dreamvideo import ComposeConfig
-    from engine.settings import resolve
+    from engine.planning import recommended_composing
     from engine.world.pictures import SIZE
     from registry import Registry
 
@@ -67,7 +66,7 @@ def base_of_world(named: str) -> DemoBase:
     if named != EMBEDDED.name:
         with Registry.open() as registry:
             location = named_base(registry, named)
-    composing = resolve(ComposeConfig(), inspect_base(location).recommended.get("compose", {}), {}).config
+    composing = recommended_composing(inspect_base(location))
     if composing.size != (SIZE, SIZE):
         raise BaseError(
             f"the demo is of a drawn world of {SIZE} x {SIZE} pixels, which the base {named} doesn't know: take "

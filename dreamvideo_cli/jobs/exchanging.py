@@ -105,10 +105,9 @@ def import_lora(given: ImportedLora, registry: Registry, *, dry_run: bool = Fals
 def _about(info: BaseInfo) -> dict[str, str]:
     """How videos are made on a base, as strings."""
     from engine.bases.location import scheduler_config
-    from engine.methods.dreamvideo import ComposeConfig
-    from engine.settings import resolve
+    from engine.planning import recommended_composing
 
-    config = resolve(ComposeConfig(), info.recommended.get("compose", {}), {}).config
+    config = recommended_composing(info)
     scheduler = scheduler_config(info)
     return {
         "made_by": f"dv {version_of_dv()}",

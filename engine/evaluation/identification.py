@@ -54,14 +54,14 @@ class Identification:
         return 1 + int((self.errors[1:] <= self.errors[0]).sum())
 
     @property
-    def rank_among_siblings(self) -> int:
-        """Its place among its siblings alone, from 1: who it is, however sharp it is."""
-        return 1 + int((self.errors[1:-1] <= self.errors[0]).sum())
-
-    @property
     def found(self) -> bool:
         """Whether the individual fits better than every sibling, and than itself out of focus: top-1."""
         return self.rank == 1
+
+    @property
+    def found_among_siblings(self) -> bool:
+        """Whether the individual fits better than every sibling: who it is, however sharp it is."""
+        return bool((self.errors[0] < self.errors[1:-1]).all())
 
     @property
     def sharp(self) -> bool:

@@ -139,18 +139,9 @@ def _fidelity(seen: Evidence) -> Tensor | None:
     return motion_fidelity_curve(motion_signature(seen.flow), seen.reference_motions)
 
 
-def _found(seen: Evidence) -> Tensor | None:
-    return None if seen.identified is None else torch.full((len(seen.frames),), float(seen.identified.found))
-
-
-def _found_among_siblings(seen: Evidence) -> Tensor | None:
-    if seen.identified is None:
-        return None
-    return torch.full((len(seen.frames),), float(seen.identified.rank_among_siblings == 1))
-
-
-def _rank(seen: Evidence) -> Tensor | None:
-    return None if seen.identified is None else torch.full((len(seen.frames),), float(seen.identified.rank))
+def _who(told: str, seen: Evidence) -> Tensor | None:
+    """What all frames together tell of who is shown, a property of `Identification`, for each frame."""
+    return None if seen.identified is None else torch.full((len(seen.frames),), float(getattr(seen.identified, told)))
 
 
 def _colour(seen: Evidence) -> Tensor | None:
@@ -164,9 +155,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("temporal_consistency", "T.Cons", _consistency, ("clip",)),
     Metric("motion_fidelity", "Motion fidelity", _fidelity),
     Metric("motion_amount", "Motion amount", _amount),
-    Metric("top1", "Top-1", _found, of_truth=True),
-    Metric("sibling_top1", "Sibling top-1", _found_among_siblings, of_truth=True),
-    Metric("rank", "Rank", _rank, of_truth=True),
+    Metric("top1", "Top-1", partial(_who, "found"), of_truth=True),
+    Metric("sibling_top1", "Sibling top-1", partial(_who, "found_among_siblings"), of_truth=True),
+    Metric("rank", "Rank", partial(_who, "rank"), of_truth=True),
     Metric("colour_likeness", "Colour likeness", _colour, of_truth=True),
 )
 
