@@ -35,6 +35,24 @@ function happened(target, name) {
   });
 }
 
+/* Seek, and wait until the frame there, which lasts so many seconds, is presented: at `seeked` a canvas may still get
+   the one before. */
+async function seek(video, seconds, lasts) {
+  const presented = new Promise((resolve) => {
+    if (!video.requestVideoFrameCallback) return resolve();
+    const look = (_now, { mediaTime }) => {
+      if (Math.abs(mediaTime - seconds) < lasts) resolve();
+      else video.requestVideoFrameCallback(look);
+    };
+    video.requestVideoFrameCallback(look);
+    setTimeout(resolve, 2000);
+  });
+  const sought = happened(video, "seeked");
+  video.currentTime = seconds;
+  await sought;
+  await presented;
+}
+
 async function drawSheet(shot) {
   const source = shot.querySelector("video");
   const video = document.createElement("video");
@@ -52,9 +70,8 @@ async function drawSheet(shot) {
   shot.querySelector(".frames").append(canvas);
   for (let at = 0; at < count; at += 1) {
     const frame = Math.round((at * (frames - 1)) / Math.max(1, count - 1));
-    const sought = happened(video, "seeked");
-    video.currentTime = ((frame + 0.5) / frames) * video.duration;
-    await sought;
+    const lasts = video.duration / frames;
+    await seek(video, (frame + 0.5) * lasts, lasts);
     canvas.getContext("2d").drawImage(video, at * (video.videoWidth + gap), 0);
   }
   video.removeAttribute("src");
