@@ -16,7 +16,7 @@ from engine.bases.load import choose_device, is_emulated
 from engine.pretraining import autoencoder, denoiser, pools, self_supervised, text_image
 from engine.pretraining.export import copy_world_models, export
 from engine.pretraining.miniature import miniature_of
-from engine.pretraining.settings import PRESETS, STAGES, Recipe, with_steps
+from engine.pretraining.settings import DENOISER_STAGES, PRESETS, STAGES, Recipe, with_steps
 from engine.pretraining.stage import OutOfTime, Run, StageInUseError, weights_file
 from engine.pretraining.starting import start_from
 
@@ -29,18 +29,22 @@ def main() -> None:
     options = _options()
     recipe = with_steps(PRESETS[options.family][options.preset], dict(options.steps))
     work: Path = options.work or user_cache_path("dv") / _WORK[options.family]
-    if options.start_from is not None:
+    deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
+    run = Run(work, _accelerator(), deadline)
+    if options.start_from is not None and run.leads:
         start_from(options.start_from, work, recipe)
-    if options.judges_of is not None:
+    if options.judges_of is not None and run.leads:
         copy_world_models(options.judges_of, options.out)
+    run.accelerator.wait_for_everyone()
     if not options.export_only:
-        deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
         try:
-            pretrain(recipe, Run(work, _accelerator(), deadline), options.out, options.only or recipe.stages)
+            pretrain(recipe, run, options.out, options.only or recipe.stages)
         except OutOfTime:
             print(f"the time is up: repeat the command to go on from {work}", flush=True)
         except StageInUseError as error:
             sys.exit(f"{error}: wait for it, stop it, or give another --work")
+    if not run.leads:
+        return
     if weights_file(work, "images") is None and weights_file(work, "clips") is None:
         print(f"{work}: the denoiser is not begun yet, so no base is written", flush=True)
         return
@@ -54,16 +58,18 @@ def pretrain(recipe: Recipe, run: Run, out: Path, stages: Collection[str] = STAG
     The base is written once it can be tried, while the rest still trains. Raises `OutOfTime` at the run's deadline.
     """
     miniature = miniature_of(recipe)
-    words = miniature.tokenizer(run.work / "tokenizer")
-    photographs = pools.photographs(recipe.photographs, run.work)
-    if not {"autoencoder", "images", "clips", "decoder"}.isdisjoint(stages):
+    with run.accelerator.main_process_first():
+        words = miniature.tokenizer(run.work / "tokenizer")
+        photographs = pools.photographs(recipe.photographs, run.work)
+    if not {"autoencoder", *DENOISER_STAGES, "decoder"}.isdisjoint(stages):
         coding, clips = recipe.autoencoder, None
         if coding.windows is not None:
             clips = pools.clips(recipe.denoiser.pool_clips, miniature.frames, run.work)
         vae = autoencoder.pretrain(miniature, coding, photographs, clips, run)
-        if not {"images", "clips"}.isdisjoint(stages):
+        if not set(DENOISER_STAGES).isdisjoint(stages):
             denoiser.pretrain(miniature, recipe.denoiser, vae, words, photographs, run)
-            export(recipe, run.work, out)
+            if run.leads:
+                export(recipe, run.work, out)
         if "decoder" in stages:
             autoencoder.sharpen(miniature, recipe.decoder, coding, vae, photographs, clips, run)
     for name, settings in (("image_encoder", recipe.image_encoder), ("judge", recipe.judge)):

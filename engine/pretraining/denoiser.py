@@ -1,4 +1,4 @@
-"""The denoiser's two stages, of any family: images first, then clips."""
+"""The denoiser's stages, of any family: images first, then clips, then both together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from engine.pretraining.ahead import drawn_ahead
 from engine.pretraining.captions import for_denoiser
 from engine.pretraining.miniature import Miniature, objective_for
 from engine.pretraining.pools import Latents, Photographs
-from engine.pretraining.settings import DenoiserSettings
+from engine.pretraining.settings import DENOISER_STAGES, DenoiserSettings
 from engine.pretraining.stage import Run, copy_stage, run_stage, steps_of
 from engine.pretraining.text_image import tokenize
 from engine.sampling.levels import Levels
@@ -147,16 +147,25 @@ class Batches:
 
     def of_images(self, step: int) -> Batch:
         """Single frames."""
-        settings = self.settings
-        generator = generator_at(settings.images.seed, step)
-        return self._draw(self.photographs, settings.image_batch, settings.image_noise_bias, generator)
+        return self._images(generator_at(self.settings.images.seed, step))
 
     def of_clips(self, step: int) -> Batch:
         """Clips, or now and then single frames."""
         settings, generator = self.settings, generator_at(self.settings.clips.seed, step)
         if self.clips is None or float(torch.rand((), generator=generator)) < settings.image_step_share:
-            return self._draw(self.photographs, settings.image_batch, settings.image_noise_bias, generator)
+            return self._images(generator)
         return self._draw(self.clips, settings.clip_batch, settings.clip_noise_bias, generator)
+
+    def of_both(self, number: int, seed: int) -> Batch:
+        """Single frames at even numbers, clips at odd ones."""
+        settings, generator = self.settings, generator_at(seed, number)
+        if self.clips is None or number % 2 == 0:
+            return self._images(generator)
+        return self._draw(self.clips, settings.together_clips, settings.clip_noise_bias, generator)
+
+    def _images(self, generator: torch.Generator) -> Batch:
+        settings = self.settings
+        return self._draw(self.photographs, settings.image_batch, settings.image_noise_bias, generator)
 
     def _draw(self, pool: Latents, count: int, noise_bias: float, generator: torch.Generator) -> Batch:
         chosen = torch.randint(len(pool.shown), (count,), generator=generator)
@@ -183,20 +192,22 @@ def pretrain(
     photographs: Photographs,
     run: Run,
 ) -> Conditioned:
-    """Run both stages and return denoiser and text encoder in eval mode."""
+    """Run the stages and return denoiser and text encoder in eval mode."""
     torch.manual_seed(settings.images.seed)
     model = build(miniature, settings, tokenizer).to(run.device)
     denoiser = model.denoiser
     miniature.prepare(denoiser, run.device)
     objective = objective_for(miniature)
     encode = autoencoder.encoder_of(miniature, vae)
-    pictures = pools.photograph_latents(photographs, encode, run)
+    with run.accelerator.main_process_first():
+        pictures = pools.photograph_latents(photographs, encode, run)
+        clips = pools.clip_latents(settings.pool_clips, miniature.frames, encode, run)
 
-    def loss_of(draw: Callable[[int], Batch]) -> Callable[[int, int], Tensor]:
+    def loss_of(draw: Callable[[int], Batch], a_step: int = 1) -> Callable[[int, int], Tensor]:
         drawn = drawn_ahead(draw)
 
-        def loss_at(step: int, _micro: int) -> Tensor:
-            batch = drawn(step)
+        def loss_at(step: int, micro: int) -> Tensor:
+            batch = drawn(a_step * step + micro)
             with run.accelerator.autocast():
                 return denoising_loss(
                     model, batch.to(run.device), objective, miniature.weigh,
@@ -208,19 +219,21 @@ def pretrain(
     parameters = dict(model.named_parameters())
     of_time = {id(p) for p in miniature.of_time(denoiser)}
     batches = Batches(settings, pictures, None, tokenizer, objective)
-    again = _go_on_from_clips(run.work, settings)
+    with run.accelerator.main_process_first():
+        later = _go_on_from_later_stages(run.work, settings)
     for parameter in parameters.values():
         parameter.requires_grad_(id(parameter) not in of_time)
     # What clips have taught the temporal layers to do to a single frame stays in place while images go on.
-    with nullcontext() if again else miniature.as_images(denoiser):
+    with nullcontext() if later else miniature.as_images(denoiser):
         run_stage(
             "images", model, loss_of(batches.of_images), settings.images, run,
             trained={name: p for name, p in parameters.items() if id(p) not in of_time},
             ema_decay=settings.ema_decay, settings=settings,
         )  # fmt: skip
-    if again:
-        copy_stage(run.work, "images", "clips")
-    clips = pools.clip_latents(settings.pool_clips, miniature.frames, encode, run)
+    if run.leads:
+        for name in later:
+            copy_stage(run.work, "images", name)
+    run.accelerator.wait_for_everyone()
     batches = Batches(settings, pictures, clips, tokenizer, objective)
     stay = {id(p) for p in denoiser.parameters()} - {id(p) for p in miniature.of_clips(denoiser)}
     for parameter in parameters.values():
@@ -231,13 +244,27 @@ def pretrain(
         trained={name: p for name, p in parameters.items() if id(p) not in stay},
         ema_decay=settings.ema_decay, settings=settings,
     )  # fmt: skip
+    if settings.together is not None:
+        model.requires_grad_(True)
+        # One process takes its batches of both kinds in turn; of an even number each keeps to one kind.
+        processes, first, seed = run.accelerator.num_processes, run.accelerator.process_index, settings.together.seed
+        a_step = 1 + processes % 2
+        run_stage(
+            "together", model, loss_of(lambda n: batches.of_both(n * processes + first, seed), a_step),
+            replace(settings.together, gradient_accumulation=a_step), run,
+            ema_decay=settings.ema_decay, settings=settings,
+        )  # fmt: skip
     return model.eval().requires_grad_(False)
 
 
-def _go_on_from_clips(work: Path, settings: DenoiserSettings) -> bool:
-    """Where images are to go on and clips were learnt since, let them go on from the clips' weights; tell whether."""
-    finished = {name: work / f"{name}.safetensors" for name in ("images", "clips")}
-    if not finished["clips"].exists() or steps_of(finished["images"]) >= settings.images.steps:
-        return False
-    copy_stage(work, "clips", "images")
-    return True
+def _go_on_from_later_stages(work: Path, settings: DenoiserSettings) -> list[str]:
+    """Where images are to go on and more was learnt since, let them go on from the last weights.
+
+    Gives the later stages, which go on from the images' in turn.
+    """
+    finished = {name: work / f"{name}.safetensors" for name in reversed(DENOISER_STAGES)}
+    later = [name for name, file in finished.items() if file.exists() and name != "images"]
+    if not later or steps_of(finished["images"]) >= settings.images.steps:
+        return []
+    copy_stage(work, later[0], "images")
+    return later

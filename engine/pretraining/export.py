@@ -90,7 +90,7 @@ def _models(recipe: Recipe, work: Path, words: Any) -> dict[str, Any]:
     pictures = miniature.autoencoder()
     conditioned = denoiser.build(miniature, recipe.denoiser, words)
     _load(work, pictures, "decoder", "autoencoder")
-    _load(work, conditioned, "clips", "images")
+    _load(work, conditioned, "together", "clips", "images")
     pictures.register_to_config(**autoencoder.read_scale(work))
     return {
         miniature.family.parts.denoiser: conditioned.denoiser,

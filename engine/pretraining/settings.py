@@ -120,6 +120,11 @@ class DenoiserSettings:
 
     images: LoopConfig
     clips: LoopConfig
+    together: LoopConfig | None = None
+    """Images and clips in every step, all weights trained: where a base is to know individuals better, what moves them
+    goes along, and two processes with a batch of one kind each compute it (`accelerate launch`)."""
+    together_clips: int = 8
+    """Of a step of these, which take as long as its images."""
     image_batch: int = 64
     clip_batch: int = 12
     pool_clips: int = 6000
@@ -191,7 +196,8 @@ class Recipe:
     @property
     def stages(self) -> tuple[str, ...]:
         """The names of the recipe's own stages."""
-        return tuple(name for name in STAGES if name in _DENOISER_STAGES or getattr(self, name) is not None)
+        held = {name: self.denoiser if name in DENOISER_STAGES else self for name in STAGES}
+        return tuple(name for name, owner in held.items() if getattr(owner, name) is not None)
 
 
 def _loop(steps: int, learning_rate: float, seed: int, decay: float = 0.25) -> LoopConfig:
@@ -203,7 +209,9 @@ def _loop(steps: int, learning_rate: float, seed: int, decay: float = 0.25) -> L
 
 CPU = Recipe(
     autoencoder=AutoencoderSettings(_loop(3000, 8e-3, 11, decay=1.0)),
-    denoiser=UnetSettings(_loop(14000, 4e-3, 33, decay=1.0), _loop(3000, 3e-3, 34, decay=1.0)),
+    denoiser=UnetSettings(
+        _loop(11000, 4e-3, 33, decay=1.0), _loop(1100, 3e-3, 34, decay=1.0), _loop(3600, 3e-3, 35, decay=1.0)
+    ),
     decoder=DecoderSettings(_loop(3000, 5e-3, 77)),
     image_encoder=ContrastiveSettings(_loop(1200, 1e-3, 22), text_layers=2),
     judge=ContrastiveSettings(_loop(2500, 1e-3, 44), text_layers=2),
@@ -254,7 +262,7 @@ def with_steps(recipe: Recipe, steps: Mapping[str, int]) -> Recipe:
     for name, count in steps.items():
         if name not in recipe.stages:
             raise ValueError(f"no stage {name}: stages are {', '.join(recipe.stages)}")
-        owner, loop = ("denoiser", name) if name in _DENOISER_STAGES else (name, "loop")
+        owner, loop = ("denoiser", name) if name in DENOISER_STAGES else (name, "loop")
         settings: Any = changed.get(owner, getattr(recipe, owner))
         changed[owner] = replace(settings, **{loop: _shortened(getattr(settings, loop), count)})
     return replace(recipe, **changed)
@@ -264,5 +272,5 @@ def _shortened(loop: LoopConfig, steps: int) -> LoopConfig:
     return replace(loop, steps=steps, decay_steps=loop.decay_steps * steps // loop.steps)
 
 
-_DENOISER_STAGES = ("images", "clips")
-STAGES = ("autoencoder", "images", "clips", "decoder", "image_encoder", "judge", "self_supervised")
+DENOISER_STAGES = ("images", "clips", "together")
+STAGES = ("autoencoder", *DENOISER_STAGES, "decoder", "image_encoder", "judge", "self_supervised")

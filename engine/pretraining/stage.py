@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,9 +48,18 @@ class Run:
         return device
 
     @property
+    def leads(self) -> bool:
+        """Whether this process is the one of several that writes."""
+        leads: bool = self.accelerator.is_main_process
+        return leads
+
+    @property
     def is_over(self) -> bool:
-        """Whether the deadline has passed."""
-        return self.deadline is not None and time.monotonic() > self.deadline
+        """Whether the deadline has passed, for any of the processes: asked by all of them at the same step."""
+        if self.deadline is None:
+            return False
+        over = torch.tensor([float(time.monotonic() > self.deadline)], device=self.device)
+        return bool(self.accelerator.reduce(over, "sum") > 0)
 
 
 def run_stage(
@@ -72,7 +81,8 @@ def run_stage(
     enough is loaded, not run; one that took fewer goes on from its weights for the rest, its optimizer anew.
     `loss_at` counts from the stage's very first step, so what was drawn before is not drawn again.
     The average so far is written to `work/NAME.latest.safetensors` now and then, and when the time is up.
-    Raises `OutOfTime` at the run's deadline, `StageInUseError` where another process trains it.
+    Where accelerate runs several processes, each has its own losses, and the first writes.
+    Raises `OutOfTime` at the run's deadline, `StageInUseError` where another run trains it.
     """
     work = run.work
     finished, log, snapshot = (work / f"{name}.{kind}" for kind in ("safetensors", "jsonl", "snapshot"))
@@ -97,7 +107,7 @@ def run_stage(
             after_step(progress.step)
         window[0] += progress.loss
         window[1] += 1
-        if progress.step % 50 == 0 or progress.step == progress.steps:
+        if run.leads and (progress.step % 50 == 0 or progress.step == progress.steps):
             row = {
                 "step": done + progress.step,
                 "loss": round(window[0] / window[1], 5),
@@ -108,22 +118,25 @@ def run_stage(
             with log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             print(name, row, flush=True)
-        if progress.step % 250 == 0 or run.is_over:
+        over = run.is_over
+        if run.leads and (progress.step % 250 == 0 or over):
             write_stage(latest, average.tensors, done + progress.step)
-        if run.is_over:
+        if over:
             raise OutOfTime
 
     parameters = dict(trained) if trained is not None else dict(model.named_parameters())
     model.train()
-    with _alone(work, name):
+    with _alone(work, name) if run.leads else nullcontext():
         train(
             parameters, lambda step, micro: loss_at(done + step, micro), rest,
             accelerator=run.accelerator, snapshots=snapshots, after_step=report,
             extra_state={f"average.{k}": v for k, v in average.tensors.items()} | dict(extra_state or {}),
         )  # fmt: skip
-    write_stage(finished, average.tensors, loop.steps)
-    for left in (snapshot, latest):
-        left.unlink(missing_ok=True)
+    if run.leads:
+        write_stage(finished, average.tensors, loop.steps)
+        for left in (snapshot, latest):
+            left.unlink(missing_ok=True)
+    run.accelerator.wait_for_everyone()
     model.load_state_dict(average.tensors, strict=False)
     model.eval()
     return True

@@ -68,6 +68,7 @@ def _readers(base: Path, miniature: Miniature) -> dict[str, Callable[[], dict[st
         "autoencoder": pictures,
         "images": denoiser,
         "clips": denoiser,
+        "together": denoiser,
         "decoder": pictures,
         "image_encoder": lambda: _state(CLIPVisionModelWithProjection, base / "image_encoder"),
         "judge": lambda: _state(CLIPModel, base / "judges" / "clip"),

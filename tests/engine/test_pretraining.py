@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -49,7 +52,7 @@ TINY = Recipe(
     autoencoder=AutoencoderSettings(_loop(2), batch_size=2, widths=(8, 8, 16), latent_channels=4),
     denoiser=UnetSettings(
         _loop(2), _loop(3), image_batch=2, clip_batch=1, pool_clips=2, widths=(16, 16), attention_head_dim=8,
-        image_step_share=0.5, text_width=32, text_layers=1,
+        together=_loop(2), together_clips=1, image_step_share=0.5, text_width=32, text_layers=1,
     ),
     decoder=DecoderSettings(_loop(1), batch_size=2),
     image_encoder=ContrastiveSettings(_loop(2), batch_size=4, width=32, image_layers=1, text_layers=1, projection=16),
@@ -87,7 +90,7 @@ def test_the_exported_base_loads_with_cross_attention_at_every_level(trained: tu
 def test_a_base_goes_on_where_its_export_stopped(trained: tuple[Path, Path], tmp_path: Path) -> None:
     _, base = trained
     start_from(base, tmp_path, TINY)
-    for name in ("autoencoder", "images", "clips", "judge", "self_supervised"):
+    for name in TINY.stages:
         assert steps_taken(tmp_path, name) > 0, name
     with pytest.raises(FileExistsError, match="autoencoder"):
         start_from(base, tmp_path, TINY)
@@ -130,12 +133,34 @@ def test_clips_train_temporal_layers_and_what_reads_text_and_leave_how_things_lo
         )
 
 
+def test_the_last_stage_trains_all_on_images_and_clips_and_in_two_processes_the_same(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    before, after = (load_file(trained[0] / f"{name}.safetensors") for name in ("clips", "together"))
+    assert not {name for name in after if name.endswith(".weight") and torch.equal(after[name], before[name])}
+    work = tmp_path / "work"
+    shutil.copytree(trained[0], work)
+    (work / "together.safetensors").unlink()
+    script = tmp_path / "together.py"
+    script.write_text(
+        "import sys; from pathlib import Path; from tests.engine.test_pretraining import TINY, pretrain, run_in\n"
+        "pretrain(TINY, run_in(Path(sys.argv[1])), Path(sys.argv[2]))\n",
+        encoding="utf-8",
+    )
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([*launcher, script, work, tmp_path / "out"], check=True, env=environment, timeout=300)
+    assert steps_taken(work, "together") == 2
+    for name, weights in load_file(work / "together.safetensors").items():
+        assert torch.allclose(weights, after[name], rtol=1e-4, atol=1e-6), name
+
+
 def test_images_that_go_on_after_clips_keep_what_clips_taught_and_clips_go_on_from_there(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
     work = tmp_path / "work"
     shutil.copytree(trained[0], work)
-    before = load_file(work / "clips.safetensors")
+    before = load_file(work / "together.safetensors")
     temporal = [name for name in before if ".temp_" in name or ".transformer_in." in name]
 
     pretrain(with_steps(TINY, {"images": 4}), run_in(work), tmp_path / "out")
@@ -144,6 +169,8 @@ def test_images_that_go_on_after_clips_keep_what_clips_taught_and_clips_go_on_fr
     assert all(torch.equal(images[name], before[name]) for name in temporal)
     assert any(not torch.equal(images[name], before[name]) for name in before if ".resnets." in name)
     assert all(torch.equal(clips[name], images[name]) for name in images), "clips have had their steps"
+    last = load_file(work / "together.safetensors")
+    assert all(torch.equal(last[name], images[name]) for name in images), "and so has the last stage"
     assert (steps_taken(work, "images"), steps_taken(work, "clips")) == (4, 3)
 
     pretrain(with_steps(TINY, {"images": 4, "clips": 5}), run_in(work), tmp_path / "out")
