@@ -1,10 +1,12 @@
-"""The judge by pixels on what is known: real renderings of individuals, blurs of them, siblings, and empty scenes.
+"""The judges on what is known: the one by pixels on renderings of individuals, blurs, siblings and empty scenes, and
+the learned ones of a base on photographs of two individuals of one class and colour word.
 
     python -m benchmarks.judges --individuals 2 --split settings --seed 1 --failures /tmp/failures
 
 Each individual is filmed in a clip and photographed four times. A line of the table tells in which share of these the
 individual was found (top-1), its mean rank, its colours' likeness, in which share of frames its place was missed by
-more than two pixels, and the seconds that a clip of 8 frames took.
+more than two pixels, and the seconds that a clip of 8 frames took. A second table tells how often a learned judge finds
+the right individual nearer than the other, over another scene and over the very scene of the picture compared with.
 """
 
 from __future__ import annotations
@@ -21,8 +23,12 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.figures.asked import to_pixels
+from benchmarks.figures.bench import location_of
+from engine.bases.load import inspect_base
 from engine.evaluation.drawings import bank_against, blurred
 from engine.evaluation.identification import Identification, identify
+from engine.evaluation.judge_checks import individuals_told_apart
+from engine.evaluation.judges import Judges, judges_of
 from engine.world import backgrounds, motions, pictures
 from engine.world.drawing import draw
 from engine.world.individuals import FORMS, SPLITS, Individual, individual, siblings
@@ -73,7 +79,8 @@ def main() -> None:
                     print(f"not found: {shown.kind} of {shown.name}, rank {outcome.result.rank}", flush=True)
                     if options.failures is not None:
                         keep(outcome, options.failures)
-    print(table(kinds), end="")
+    print(table(kinds))
+    print(table_of_learned(judges_of(inspect_base(location_of(options.base))), options.split), end="")
 
 
 def shown_of(word: str, seed: int, split: str, kinds: list[str]) -> Iterator[Shown]:
@@ -172,6 +179,15 @@ def table(kinds: dict[str, list[Outcome]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def table_of_learned(judges: Judges, split: str) -> str:
+    """A line a learned judge, in Markdown."""
+    lines = ["| judge | comparisons | right, other scene | right, same scene |", "|---|" + "---:|" * 3]
+    for name in judges.models:
+        told = individuals_told_apart(judges[name], split=split)
+        lines.append(f"| {name} | {told.comparisons} | {told.other_scene:.3f} | {told.same_scene:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
 def keep(outcome: Outcome, folder: Path) -> None:
     """A sheet of what was missed: its frames, then the individual and who was taken for it (none for its blur)."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -190,6 +206,7 @@ def keep(outcome: Outcome, folder: Path) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", type=Path, help="whose learned judges (default: the embedded base)")
     parser.add_argument("--individuals", type=int, default=1, help="of each class")
     parser.add_argument("--split", choices=SPLITS, default="settings")
     parser.add_argument("--seed", type=int, default=1, help="of the first individual")
