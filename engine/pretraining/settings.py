@@ -210,7 +210,7 @@ def _loop(steps: int, learning_rate: float, seed: int, decay: float = 0.25) -> L
 CPU = Recipe(
     autoencoder=AutoencoderSettings(_loop(3000, 8e-3, 11, decay=1.0)),
     denoiser=UnetSettings(
-        _loop(11000, 4e-3, 33, decay=1.0), _loop(1100, 3e-3, 34, decay=1.0), _loop(3600, 3e-3, 35, decay=1.0)
+        _loop(11000, 4e-3, 33, decay=1.0), _loop(1100, 3e-3, 34, decay=1.0), _loop(2450, 3e-3, 35, decay=1.0)
     ),
     decoder=DecoderSettings(_loop(3000, 5e-3, 77)),
     image_encoder=ContrastiveSettings(_loop(1200, 1e-3, 22), text_layers=2),
