@@ -24,7 +24,7 @@ from torch import Tensor
 
 from benchmarks.figures.asked import to_pixels
 from benchmarks.figures.bench import location_of
-from engine.bases.load import inspect_base
+from engine.bases.location import inspect_base
 from engine.evaluation.drawings import bank_against, blurred
 from engine.evaluation.identification import Identification, identify
 from engine.evaluation.judge_checks import individuals_told_apart

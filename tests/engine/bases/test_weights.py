@@ -184,7 +184,7 @@ def test_a_config_with_values_of_another_kind_is_an_error_of_the_base(folder: Pa
 
 def test_the_embedded_bases_fingerprint_stands() -> None:
     """Adapters out there were learnt on it."""
-    expected = "877431652dad2e96ada18db6c4236aabac6b9453323c3a54e35e61993ec7c82e"
+    expected = "a82f2c1b72dec2096560d7008a9f7ea429ce185caf24689a5d32b9b29cc48235"
     assert fingerprint(inspect_base(EMBEDDED)) == expected
 
 
