@@ -122,7 +122,7 @@ class DenoiserSettings:
     clips: LoopConfig
     together: LoopConfig | None = None
     """Images and clips in every step, all weights trained: where a base is to know individuals better, what moves them
-    goes along, and two processes with a batch of one kind each compute it (`accelerate launch`)."""
+    goes along, and two processes with a batch of one kind each compute it (`torchrun`)."""
     together_clips: int = 8
     """Of a step of these, which take as long as its images."""
     image_batch: int = 64
