@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ class Batches:
             return self._images(generator)
         return self._draw(self.clips, settings.clip_batch, settings.clip_noise_bias, generator)
 
-    def of_both(self, number: int, seed: int) -> Batch:
+    def of_both(self, seed: int, number: int) -> Batch:
         """Single frames at even numbers, clips at odd ones."""
         settings, generator = self.settings, generator_at(seed, number)
         if self.clips is None or number % 2 == 0:
@@ -201,10 +202,10 @@ def pretrain(
     encode = autoencoder.encoder_of(miniature, vae)
     with run.accelerator.main_process_first():
         pictures = pools.photograph_latents(photographs, encode, run)
-        clips = pools.clip_latents(settings.pool_clips, miniature.frames, encode, run)
+    processes, process = run.accelerator.num_processes, run.accelerator.process_index
 
     def loss_of(draw: Callable[[int], Batch], a_step: int = 1) -> Callable[[int, int], Tensor]:
-        drawn = drawn_ahead(draw)
+        drawn = drawn_ahead(partial(_own, draw, processes, process))
 
         def loss_at(step: int, micro: int) -> Tensor:
             batch = drawn(a_step * step + micro)
@@ -233,7 +234,8 @@ def pretrain(
     if run.leads:
         for name in later:
             copy_stage(run.work, "images", name)
-    run.accelerator.wait_for_everyone()
+    with run.accelerator.main_process_first():
+        clips = pools.clip_latents(settings.pool_clips, miniature.frames, encode, run)
     batches = Batches(settings, pictures, clips, tokenizer, objective)
     stay = {id(p) for p in denoiser.parameters()} - {id(p) for p in miniature.of_clips(denoiser)}
     for parameter in parameters.values():
@@ -247,14 +249,18 @@ def pretrain(
     if settings.together is not None:
         model.requires_grad_(True)
         # One process takes its batches of both kinds in turn; of an even number each keeps to one kind.
-        processes, first, seed = run.accelerator.num_processes, run.accelerator.process_index, settings.together.seed
         a_step = 1 + processes % 2
         run_stage(
-            "together", model, loss_of(lambda n: batches.of_both(n * processes + first, seed), a_step),
+            "together", model, loss_of(partial(batches.of_both, settings.together.seed), a_step),
             replace(settings.together, gradient_accumulation=a_step), run,
             ema_decay=settings.ema_decay, settings=settings,
         )  # fmt: skip
     return model.eval().requires_grad_(False)
+
+
+def _own(draw: Callable[[int], Batch], processes: int, process: int, n: int) -> Batch:
+    """The n-th batch of one of several processes: no two draw the same."""
+    return draw(n * processes + process)
 
 
 def _go_on_from_later_stages(work: Path, settings: DenoiserSettings) -> list[str]:
