@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -42,6 +39,7 @@ from engine.sampling.levels import Levels
 from engine.training import LoopConfig, generator_at
 from engine.world import motions, pictures
 from engine.world.individuals import individual, split_of
+from tests.launching import launched
 
 
 def _loop(steps: int) -> LoopConfig:
@@ -147,9 +145,8 @@ def test_the_last_stage_trains_all_on_images_and_clips_and_in_two_processes_the_
         "pretrain(TINY, run_in(Path(sys.argv[1])), Path(sys.argv[2]))\n",
         encoding="utf-8",
     )
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    subprocess.run([*launcher, script, work, tmp_path / "out"], check=True, env=environment, timeout=300)
+    done = launched(script, work, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
     assert steps_taken(work, "together") == 2
     for name, weights in load_file(work / "together.safetensors").items():
         assert torch.allclose(weights, after[name], rtol=1e-4, atol=1e-6), name

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,20 +10,12 @@ from safetensors.torch import load_file
 
 import engine.losses
 from registry import Registry
+from tests.launching import launched
 from tests.rendering import MATERIAL
 
 TWO_SAMPLES = ["--size", "32", "--batch-size", "1", "--gradient-accumulation", "2", "--device", "cpu"]
 MOTION = [*TWO_SAMPLES, "--frames", "2", "--steps", "10"]
 SUBJECT = [*TWO_SAMPLES, "--class", "dog", "--token-steps", "5", "--adapter-steps", "5"]
-
-
-def launched(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run `dv` in two processes. Those that a failing launcher leaves end by themselves."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return subprocess.run(
-        [*launcher, "-m", "dreamvideo_cli", *map(str, arguments)],
-        capture_output=True, text=True, timeout=300, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
 
 
 def weights_of(id: str) -> dict[str, torch.Tensor]:
@@ -46,7 +34,7 @@ def difference(id: str, other: str) -> float:
 
 def test_two_processes_learn_one_adapter_and_the_one_that_a_single_process_learns(dv: Any) -> None:
     assert dv("motion", "learn", "alone", MATERIAL / "zigzag", *MOTION).code == 0
-    done = launched("motion", "learn", "together", MATERIAL / "zigzag", *MOTION)
+    done = launched("-m", "dreamvideo_cli", "motion", "learn", "together", MATERIAL / "zigzag", *MOTION)
     assert (done.returncode, done.stdout) == (0, "together@1\n"), done.stderr
     assert difference("together@1", "alone@1") < 1e-5
     with Registry.open() as registry:
@@ -78,6 +66,6 @@ def test_a_run_of_one_process_goes_on_in_two(dv: Any, monkeypatch: pytest.Monkey
     with monkeypatch.context() as patch:
         patch.setattr("engine.losses.denoised", stopped)
         assert dv("subject", "learn", "together", MATERIAL / "rex", *SUBJECT).code == 130
-    done = launched("subject", "learn", "together", "--resume", "--device", "cpu")
+    done = launched("-m", "dreamvideo_cli", "subject", "learn", "together", "--resume", "--device", "cpu")
     assert (done.returncode, done.stdout) == (0, "together@1\n"), done.stderr
     assert difference("together@1", "alone@1") < 1e-5
