@@ -13,8 +13,9 @@ Jobs and peers:
 Each measurement is a process of its own, all of a job in turn, round after round; a ratio is the median over rounds of
 a peer's time over dv's of the same round, with the least and the largest beside it. First losses and gradients of the
 adapters are compared with the plain implementation's, and a bare video with the pipeline's. The sizes `half` and
-`modelscope` have random weights. The last column is what dv's step leaves of the bound that its arithmetic sets: its
-counted operations a second as a part of a matrix product's, measured in the same process.
+`modelscope` have random weights. Operations (of matrix products, convolutions, attention) are counted while a step is
+taken. A peer's over dv's are what the ratio of times would be if an operation took both as long; dv's a second, as a
+part of a matrix product's measured in the same process, are what its step leaves of the bound that arithmetic sets.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from engine.estimating import matrix_rate
 
 SIZES = {"embedded": (64, 8), "half": (256, 4), "modelscope": (256, 16)}
 """The side of a video in pixels, and its frames."""
+_COUNTED = 0
+"""Steps that are measured where operations are counted instead."""
 
 
 def child(options: argparse.Namespace, size: str, job: str, peer: str = "", steps: int = 0) -> dict[str, Any]:
@@ -58,31 +61,35 @@ def rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 for peer in order:
                     found[peer].append(child(options, size, job, peer, steps))
                     print(size, job, peer, found[peer][-1], file=sys.stderr, flush=True)
-            ours = found["dv"]
+            counted = {peer: child(options, size, job, peer, _COUNTED)["operations"] for peer in found}
             for peer, theirs in found.items():
-                ratios = sorted(other["seconds"] / own["seconds"] for own, other in zip(ours, theirs, strict=True))
+                times = [other["seconds"] / own["seconds"] for own, other in zip(found["dv"], theirs, strict=True)]
+                shares = [counted[peer] / one["seconds"] / one["rate"] for one in theirs]
                 yield {
                     "size": size, "job": job, "peer": peer,
                     "seconds_a_step": round(statistics.median(one["seconds"] for one in theirs), 4),
-                    "time_over_dv": [round(x, 3) for x in (statistics.median(ratios), ratios[0], ratios[-1])],
+                    "time_over_dv": [round(x, 3) for x in (statistics.median(times), min(times), max(times))],
+                    "operations": counted[peer],
+                    "operations_over_dv": round(counted[peer] / counted["dv"], 3),
+                    "share_of_rate": round(statistics.median(shares), 3),
                     "peak_gib": round(statistics.median(one["peak_gib"] for one in theirs), 2),
-                    **({"share_of_rate": round(statistics.median(one["share_of_rate"] for one in theirs), 3)}
-                       if peer == "dv" else {}),
                 }  # fmt: skip
 
 
 def table(report: dict[str, Any]) -> str:
     """The rows as Markdown."""
     lines = [
-        "| size | job | who | s a step | time over dv's | peak, GiB | of the matrix rate |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| size | job | who | s a step | time over dv's | operations over dv's | of the matrix rate | peak, GiB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in report["rows"]:
         middle, least, most = row["time_over_dv"]
-        own = row["peer"] == "dv"
-        ratio = "" if own else f"{middle:.2f} ({least:.2f} to {most:.2f})"
-        cells = [row["size"], row["job"], row["peer"], f"{row['seconds_a_step']:.3f}", ratio, f"{row['peak_gib']:.2f}"]
-        cells.append(f"{row['share_of_rate']:.0%}" if own else "")
+        cells = [row["size"], row["job"], row["peer"], f"{row['seconds_a_step']:.3f}"]
+        if row["peer"] == "dv":
+            cells += ["", f"({row['operations'] / 1e9:.3g} G)"]
+        else:
+            cells += [f"{middle:.2f} ({least:.2f} to {most:.2f})", f"{row['operations_over_dv']:.2f}"]
+        cells += [f"{row['share_of_rate']:.0%}", f"{row['peak_gib']:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -119,12 +126,11 @@ def main() -> None:
         if job == "agreement":
             print(json.dumps({name: agree(case) for name, agree in AGREEMENTS.items()}))
             return
-        seconds = statistics.median(measured(case, job, peer, int(steps)))
-        found = {"seconds": seconds, "peak_gib": _peak(options.device)}
-        if peer == "dv":
-            rate = matrix_rate(torch.device(options.device), DTYPES[options.dtype])
-            found["share_of_rate"] = operations(case, job) / seconds / rate
-        print(json.dumps(found))
+        if int(steps) == _COUNTED:
+            print(json.dumps({"operations": operations(case, job, peer)}))
+            return
+        found = {"seconds": statistics.median(measured(case, job, peer, int(steps))), "peak_gib": _peak(options.device)}
+        print(json.dumps(found | {"rate": matrix_rate(torch.device(options.device), DTYPES[options.dtype])}))
         return
     agreement = {size: child(options, size, "agreement") for size in options.sizes}
     print(json.dumps(agreement), file=sys.stderr, flush=True)

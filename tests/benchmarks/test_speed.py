@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.speed_peers import AGREEMENTS, PEERS, Case, measured
+from benchmarks.speed_peers import AGREEMENTS, PEERS, Case, measured, operations
 
 
 @pytest.fixture
@@ -30,3 +30,9 @@ def test_what_is_timed_takes_its_steps(case: Case, job: str, peer: str) -> None:
     for who in ("dv", peer):
         assert len(measured(case, job, who, 1)) == 1
     assert set(PEERS[job]) >= {"dv", peer}
+
+
+def test_operations_are_those_of_a_step(case: Case) -> None:
+    bare, peer = (operations(case, "compose", who) for who in ("dv without adapters", "diffusers' pipeline"))
+    assert bare == peer > 0, "the same arithmetic, whoever does it"
+    assert bare < operations(case, "compose", "dv") < 1.2 * bare, "adapters add to it, a little"
