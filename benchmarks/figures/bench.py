@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from platformdirs import user_cache_path
 
 from benchmarks.figures.asked import SEED, Asked, Frames, taught_by
@@ -181,6 +182,13 @@ class Bench:
             with written_aside(clock) as partial:
                 partial.write_text(json.dumps(round(time.perf_counter() - began, 1)), encoding="utf-8")
         return Taught(folder, float(json.loads(clock.read_text(encoding="utf-8"))))
+
+    def coded(self, clips: Frames) -> Frames:
+        """Clips `(N, F, H, W, 3)` through the base's autoencoder and back."""
+        windows = torch.from_numpy(clips).movedim(-1, 1).float() / 127.5 - 1
+        passed = torch.cat([self.base.codec.decode(self.base.codec.encode(one)[0]) for one in windows.split(1)])
+        pixels = ((passed.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        return np.asarray(pixels.movedim(1, -1))
 
     def sheet(self, name: str, rows: list[tuple[str, Frames]]) -> str:
         """Write a contact sheet, rows of clips or of pictures, and return its file's name."""

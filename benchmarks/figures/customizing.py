@@ -24,7 +24,13 @@ from engine.world import motions
 
 LEARNING_SECONDS = 180
 _SHOWN = 3
-KINDS = {"made": "learnt", "bare": "floor: class and colour word", "real": "ceiling: renderings"}
+KINDS = {
+    "made": "learnt",
+    "bare": "floor: class and colour word",
+    "coded": "renderings through the autoencoder",
+    "real": "ceiling: renderings",
+}
+"""What is judged alike: `coded` is all that a base could reach which denoises perfectly."""
 
 
 def motions_of(bench: Bench) -> list[str]:
@@ -39,7 +45,7 @@ def new_subject(bench: Bench) -> Figure:
     for number, one in enumerate(subjects(bench.scale.subjects)):
         taught = bench.teach_subject(one)
         asked = whole[one.class_word] = of_subject(one, number, bench.scale.subject_prompts)
-        clips = _three(bench, asked, Learnt(subject=taught.folder))
+        clips = _beside(bench, asked, bench.generate(asked, Learnt(subject=taught.folder)))
         for kind, frames in clips.items():
             who[kind].append(identified(bench, frames, asked))
         right.append(followed(bench, clips["made"], asked))
@@ -107,11 +113,7 @@ def both_together(bench: Bench) -> Figure:
         subject = bench.teach_subject(one).folder
         asked = of_both(one, list(taught), number)
         made = np.concatenate([bench.generate([a], Learnt(subject, taught[a.motion])) for a in asked])
-        clips = {
-            "made": made,
-            "bare": bench.generate([a.named(coloured(one)) for a in asked]),
-            "real": rendered(asked),
-        }
+        clips = _beside(bench, asked, made)
         for kind, frames in clips.items():
             who[kind].append(identified(bench, frames, asked))
         for a, r in zip(asked, correlations(bench, made, asked), strict=True):
@@ -134,17 +136,20 @@ def both_together(bench: Bench) -> Figure:
     return Figure(f"Both together ({len(_all(who['made'], 'top1'))} clips)", rows, details, sheets)
 
 
-def _three(bench: Bench, asked: Sequence[Asked], learnt: Learnt) -> dict[str, Frames]:
-    """Clips by what was learnt, by the bare base from class and colour word, and renderings."""
+def _beside(bench: Bench, asked: Sequence[Asked], made: Frames) -> dict[str, Frames]:
+    """What was made, beside the bare base's from class and colour word, and renderings: a clip of each asked for."""
+    real = rendered(asked)
     return {
-        "made": bench.generate(asked, learnt),
+        "made": made,
         "bare": bench.generate([a.named(coloured(a.one)) for a in asked]),
-        "real": rendered(asked),
+        "coded": bench.coded(real),
+        "real": real,
     }
 
 
 def _identity_rows(who: dict[str, list[Identified]]) -> list[FigureRow]:
-    rows = [FigureRow(f"top-1 among 64, {KINDS[kind]}", mean(_all(who[kind], "top1"))) for kind in ("bare", "real")]
+    beside = [kind for kind in KINDS if kind != "made"]
+    rows = [FigureRow(f"top-1 among 64, {KINDS[kind]}", mean(_all(who[kind], "top1"))) for kind in beside]
     for name, called in (("among_siblings", "top-1, its own blur left out"), ("rank", "rank"), ("colour", "colour")):
         rows += [FigureRow(f"{called}, {said}", mean(_all(who[kind], name))) for kind, said in KINDS.items()]
     return rows
