@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -139,6 +139,11 @@ class Bench:
     ) -> Frames:
         """Clips `(N, F, H, W, 3)`, batch by batch, those kept from before read back."""
         learnt, config = learnt or Learnt(), config or self.config
+        # What nothing reads decides no clip: kept ones are found again.
+        if learnt.subject is None:
+            config = replace(config, subject_delay=0.0)
+        if learnt.motion is None:
+            config = replace(config, motion_until=1.0)
         chunks = []
         for start in range(0, len(requests), BATCH):
             batch = requests[start : start + BATCH]
