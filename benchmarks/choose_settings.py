@@ -25,6 +25,7 @@ from benchmarks.figures.trials import add_out, write_trials
 from engine.errors import DivergedError
 from engine.methods.common import Kind, Method, switch_of
 from engine.methods.table import DEFAULT, method_named, methods_of, reads, recommended_for
+from engine.planning import recommended_composing
 from engine.settings import as_values
 from engine.world import motions
 from engine.world.individuals import Individual
@@ -155,10 +156,11 @@ Measured = tuple[float, float, float, float, dict[str, float]]
 
 def _subject(bench: Bench, method: str, options: dict[str, object], ones: Sequence[Individual]) -> Measured:
     gains, kept, before, seconds = {}, [], [], []
+    config = recommended_composing(bench.info, method)
     for number, one in enumerate(ones):
         taught = bench.teach_subject(one, method, **options)
         asked = of_subject(one, number, PROMPTS)
-        made = bench.generate(asked, Learnt(subject=taught.folder))
+        made = bench.generate(asked, Learnt(subject=taught.folder), config)
         bare = bench.generate([a.named(coloured(one)) for a in asked])
         ranks = identified(bench, made, asked).rank
         gains[one.class_word] = identity(ranks)

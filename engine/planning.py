@@ -32,7 +32,13 @@ from engine.methods.common import (
     check_read,
 )
 from engine.methods.dreamvideo import ComposeConfig
-from engine.methods.table import DEFAULT, check_options, method_named, recommended_for
+from engine.methods.table import (
+    DEFAULT,
+    check_options,
+    method_named,
+    recommended_composing_with,
+    recommended_for,
+)
 from engine.prompt_limits import limit_of_base
 from engine.prompts import PLACEHOLDER, place_subject, with_subject_word
 from engine.settings import Resolved, check_number, resolve
@@ -281,14 +287,15 @@ def preview_prompt(plan: SubjectPlan | MotionPlan) -> str:
     return place_subject(prompt or f"a {PLACEHOLDER}", subject="the subject", class_word=plan.class_word)
 
 
-def recommended_composing(info: BaseInfo) -> ComposeConfig:
-    """How a base recommends to compose: its table "compose", and the paper's defaults for what that leaves out."""
-    return resolve(ComposeConfig(), info.recommended.get("compose", {}), {}).config
+def recommended_composing(info: BaseInfo, subject_method: str | None = None) -> ComposeConfig:
+    """How a base recommends to compose, with a subject that a method learnt where it names one: its tables, and the
+    paper's defaults for what they leave out."""
+    return resolve(ComposeConfig(), recommended_composing_with(subject_method, info.recommended), {}).config
 
 
 def preview_config(plan: SubjectPlan | MotionPlan, info: BaseInfo) -> ComposeConfig:
     """How previews are made: as the base recommends, at the size of the training frames, and short."""
-    own = recommended_composing(info)
+    own = recommended_composing(info, plan.method.name if isinstance(plan, SubjectPlan) else None)
     frames = info.layout.trimmed(min(own.frames, _PREVIEW_FRAMES))
     steps = min(own.steps, _PREVIEW_STEPS)
     return replace(own, frames=frames, steps=steps, size=plan.settings.config.size, cache=0.0)

@@ -21,7 +21,7 @@ from engine.bases.location import BaseInfo, BaseLocation, inspect_base
 from engine.errors import InputError
 from engine.evaluation.expected import ReferenceClip
 from engine.methods.dreamvideo import ComposeConfig
-from engine.methods.table import methods_of
+from engine.methods.table import methods_of, recommended_composing_with
 from engine.prompt_limits import notes_on_composing
 from engine.prompts import check_text, place_subject
 from engine.settings import Resolved, check_seed, resolve
@@ -151,7 +151,8 @@ def plan_composition(request: ComposeRequest, registry: Registry, on_event: OnEv
     base = _base(request, list(adapters), registry, on_event)
     info = inspect_base(base)
     check_settings_are_read(request.settings, [adapter.kind for adapter in adapters])
-    settings = settings_for(info.recommended.get("compose", {}), motion, request.settings)
+    recommended = recommended_composing_with(subject.method if subject is not None else None, info.recommended)
+    settings = settings_for(recommended, motion, request.settings)
     check_composable(info, settings.config)
     clips = clips_to_start_from(motion, settings.config, registry)
     for target in chosen:

@@ -28,7 +28,8 @@ Role = Literal["identity", "motion"]
 Config = Mapping[str, object]
 """A component's `config.json`."""
 Recommended = Mapping[str, Mapping[str, object]]
-"""Tables of settings for "subject", "motion", "compose", and for methods such as "motion/lora"."""
+"""Tables of settings for "subject", "motion", "compose", for methods such as "motion/lora", and for composing with the
+subjects of a method, such as "compose/lora"."""
 _Component = TypeVar("_Component")
 _PROJECTIONS: dict[str, Projection] = {"q": "query", "k": "key", "v": "value", "out": "output"}
 

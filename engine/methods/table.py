@@ -103,3 +103,11 @@ def recommended_for(method: Method, recommended: Mapping[str, Mapping[str, objec
     if method.config is not method_named(method.kind, DEFAULT).config:
         shared = {k: v for k, v in shared.items() if k in _SHARED & reads(method)}
     return {**shared, **recommended.get(f"{method.kind}/{method.name}", {})}
+
+
+def recommended_composing_with(
+    subject_method: str | None, recommended: Mapping[str, Mapping[str, object]]
+) -> dict[str, object]:
+    """What a base recommends for composing with a subject that was learnt by a method, or with none: its table
+    "compose", which is for DreamVideo's, under its table "compose/NAME"."""
+    return {**recommended.get("compose", {}), **recommended.get(f"compose/{subject_method}", {})}

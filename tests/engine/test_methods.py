@@ -28,7 +28,14 @@ from engine.learning import Learned, OnProgress, learn_motion, learn_subject
 from engine.media.video import write_video
 from engine.methods.common import Method, switch_of
 from engine.methods.page import full_size_counts, renewed
-from engine.methods.table import METHODS, method_named, methods_of, reads, recommended_for
+from engine.methods.table import (
+    METHODS,
+    method_named,
+    methods_of,
+    reads,
+    recommended_composing_with,
+    recommended_for,
+)
 from engine.planning import plan_motion, plan_subject
 from engine.settings import resolve
 from engine.training import Progress
@@ -367,6 +374,14 @@ def test_the_bases_recommendation_is_dreamvideos_and_its_size_is_everybodys() ->
     ablation = subjects["dreamvideo-no-token"]
     resolved = resolve(ablation.settings(), recommended_for(ablation, table), {})
     assert (resolved.config.textual_identity, resolved.config.token_steps) == (False, 9)  # type: ignore[attr-defined]
+
+
+def test_a_base_recommends_how_to_compose_with_the_subjects_of_a_method() -> None:
+    table = {"compose": {"steps": 16, "subject_delay": 0.4}, "compose/lora": {"subject_delay": 0.0}}
+    assert recommended_composing_with("lora", table) == {"steps": 16, "subject_delay": 0.0}
+    for other in ("dreamvideo", None):
+        assert recommended_composing_with(other, table) == table["compose"]
+    assert recommended_composing_with("lora", {}) == {}
 
 
 def test_every_ablation_differs_from_its_method_in_what_it_says() -> None:

@@ -24,6 +24,7 @@ from engine.errors import EngineError, InputError
 from engine.evaluation.expected import Expected
 from engine.evaluation.suites.results import Cell, CellAdapter, CellResult
 from engine.learning_folder import held_out_at_end
+from engine.methods.table import recommended_composing_with
 
 if TYPE_CHECKING:
     from engine.evaluation.scoring import Metric
@@ -137,11 +138,12 @@ class CellMaker:
             dtype=plan.suite.dtype,
             settings=cell.settings,
         )
-        motion = adapters.get("motion")
-        settings = settings_for(plan.info.recommended.get("compose", {}), motion, cell.settings)
+        subject, motion = adapters.get("subject"), adapters.get("motion")
+        recommended = recommended_composing_with(subject.method if subject else None, plan.info.recommended)
+        settings = settings_for(recommended, motion, cell.settings)
         return ComposePlan(
             request,
-            placed_prompt(cell.prompt, adapters.get("subject")),
+            placed_prompt(cell.prompt, subject),
             plan.info.location,
             tuple(adapters.values()),
             tuple(self._registry.path(adapter) for adapter in adapters.values()),

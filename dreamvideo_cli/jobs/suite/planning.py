@@ -28,6 +28,7 @@ from engine.evaluation.suites.results import Cell, CellResult
 from engine.identity import deciding, deciding_form, hashed
 from engine.methods.common import CLASS
 from engine.methods.dreamvideo import ComposeConfig
+from engine.methods.table import recommended_composing_with
 from engine.planning import MotionPlan, SubjectPlan, unread_words
 from engine.prompt_limits import limit_of_base, limit_of_judge
 from engine.prompts import with_subject_word
@@ -122,7 +123,8 @@ class _Planner:
         pictures, clips = self._references(things["subject"], things["motion"])
         subject = self.suite.subject(cell)
         expected = Expected(self.suite.text(cell), pictures, clips, subject.world if subject else None)
-        settings = settings_for(self.info.recommended.get("compose", {}), None, method.compose_options)
+        recommended = recommended_composing_with(method.subject, self.info.recommended)
+        settings = settings_for(recommended, None, method.compose_options)
         self._check_composable(method, settings.config, adapters.get("motion"))
         prompt = self.suite.composed_prompt(cell)
         try:
