@@ -127,7 +127,7 @@ def _write_page(page: Path, bench: Bench, checked: dict[str, float]) -> None:
         lines += ["", f"## {number}. {figure.title}", "", "| what | value | target | |", "| --- | --- | --- | --- |"]
         lines += [f"| {r.what} | {r.value:.3f} | {r.target} | {_VERDICTS[r.met]} |" for r in figure.rows]
         for sheet in figure.sheets:
-            lines += ["", f"![{sheet.removesuffix('.png')}]({sheet})"]
+            lines += ["", f"![{sheet.removesuffix('.webp')}]({sheet})"]
     with written_aside(page) as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

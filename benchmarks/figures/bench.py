@@ -26,7 +26,8 @@ from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
 from engine.composing import AppliedAdapter, Shot, compose_batch
 from engine.files import written_aside
 from engine.learning import Learned, learn_motion, learn_subject
-from engine.media.sheets import contact_sheet, write_sheet
+from engine.media.metadata import for_webp
+from engine.media.sheets import contact_sheet
 from engine.methods.common import Kind
 from engine.methods.dreamvideo import ComposeConfig
 from engine.methods.table import DEFAULT
@@ -196,11 +197,14 @@ class Bench:
         return np.asarray(pixels.movedim(1, -1))
 
     def sheet(self, name: str, rows: list[tuple[str, Frames]]) -> str:
-        """Write a contact sheet, rows of clips or of pictures, and return its file's name."""
+        """Write a contact sheet, rows of clips or of pictures, and return its file's name: WebP, a fifth of a PNG."""
+        file = self.out / f"{name}.webp"
         self.out.mkdir(parents=True, exist_ok=True)
         sheet = contact_sheet([(label, list(frames)) for label, frames in rows], cell=64)
-        write_sheet(sheet, self.out / f"{name}.png", {"base": self.fingerprint, "figure": name})
-        return f"{name}.png"
+        with written_aside(file) as partial:
+            made_by = for_webp({"base": self.fingerprint, "figure": name})
+            sheet.save(partial, "WEBP", quality=80, method=6, exif=made_by)
+        return file.name
 
     def photographs(self, one: Individual) -> Frames:
         """The photographs that a subject is learnt from, `(R, H, W, 3)`."""

@@ -23,7 +23,7 @@ from benchmarks.figures.measures import (
 from engine.world import motions
 
 LEARNING_SECONDS = 180
-_SHOWN = 3
+_SHOWN = 2
 KINDS = {
     "made": "learnt",
     "bare": "floor: class and colour word",
