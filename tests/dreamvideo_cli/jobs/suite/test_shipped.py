@@ -22,7 +22,7 @@ def test_dvs_own_suites() -> None:
     full = read_suite(suite_file("embedded-base"))
     assert (len(full.subjects), len(full.motions), len(full.seeds)) == (6, 3, 3)
     steps = read_suite(suite_file("embedded-steps"))
-    assert (len(steps.subjects), len(steps.motions), len(steps.cells())) == (6, 3, 864)
+    assert (len(steps.subjects), len(steps.motions), len(steps.cells())) == (6, 3, 576)
     assert {len(method.steps) for method in steps.methods} == {4}
 
 
