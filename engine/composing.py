@@ -22,6 +22,7 @@ from engine.adapters.storage import AdapterFiles, read_adapter
 from engine.bases.base import Base
 from engine.bases.composable import check_composable
 from engine.bases.family import Conditioning
+from engine.data.encoding import to_frames
 from engine.data.files import sha256_of
 from engine.data.images import read_image
 from engine.errors import AdapterError, InputError, JobError
@@ -251,9 +252,7 @@ def _sample(
     _check_finite(latents, shots, config, used, base, "denoising")
     decoded = base.codec.decode(latents)
     _check_finite(decoded, shots, config, used, base, "decoding")
-    pixels = ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    videos: npt.NDArray[np.uint8] = pixels.permute(0, 2, 3, 4, 1).contiguous().numpy()
-    return videos
+    return to_frames(decoded)
 
 
 def _counted(on_step: Callable[[int, int], None] | None, before: int, total: int) -> Callable[[int, int], None] | None:

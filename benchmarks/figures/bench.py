@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from platformdirs import user_cache_path
 
 from benchmarks.figures.asked import SEED, Asked, Frames, taught_by
@@ -24,6 +23,7 @@ from engine.bases.fingerprint import fingerprint
 from engine.bases.load import load_base
 from engine.bases.location import EMBEDDED, BaseLocation, inspect_base
 from engine.composing import AppliedAdapter, Shot, compose_batch
+from engine.data.encoding import to_frames, to_window
 from engine.files import written_aside
 from engine.learning import Learned, learn_motion, learn_subject
 from engine.media.metadata import for_webp
@@ -191,10 +191,8 @@ class Bench:
 
     def coded(self, clips: Frames) -> Frames:
         """Clips `(N, F, H, W, 3)` through the base's autoencoder and back."""
-        windows = torch.from_numpy(clips).movedim(-1, 1).float() / 127.5 - 1
-        passed = torch.cat([self.base.codec.decode(self.base.codec.encode(one)[0]) for one in windows.split(1)])
-        pixels = ((passed.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-        return np.asarray(pixels.movedim(1, -1))
+        codec = self.base.codec
+        return np.concatenate([to_frames(codec.decode(codec.encode(to_window(clip)[None])[0])) for clip in clips])
 
     def sheet(self, name: str, rows: list[tuple[str, Frames]]) -> str:
         """Write a contact sheet, rows of clips or of pictures, and return its file's name: WebP, a fifth of a PNG."""

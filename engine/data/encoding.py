@@ -153,6 +153,13 @@ def to_window(frames: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 127.5 - 1
 
 
+def to_frames(windows: Tensor) -> npt.NDArray[np.uint8]:
+    """Windows `(B, 3, F, H, W)` in [-1, 1], cut where they are beyond, to frames `(B, F, H, W, 3)` uint8."""
+    pixels = ((windows.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    frames: npt.NDArray[np.uint8] = pixels.permute(0, 2, 3, 4, 1).contiguous().numpy()
+    return frames
+
+
 def encode_images(
     base: Base,
     images: Sequence[Path],
